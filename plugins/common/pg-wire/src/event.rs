@@ -1,0 +1,247 @@
+//! What a [`Session`](crate::Session) tells its [`Observer`]: the contract between the protocol and
+//! whoever counts, logs or judges.
+//!
+//! Times are nanoseconds of whatever clock the caller passes in; durations are nanoseconds too.
+
+use pg_sql::Operation;
+
+use crate::MessageName;
+
+/// Nanoseconds on the caller's clock.
+pub type Nanos = u64;
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Direction {
+    /// Client to server.
+    Frontend,
+    /// Server to client.
+    Backend,
+}
+
+/// Receives everything a session sees. Both methods are on the path of every message.
+pub trait Observer {
+    /// The header of one whole message was seen; `bytes` counts the message as it stands on the
+    /// wire, tag and length included.
+    fn message(&mut self, name: MessageName, bytes: u64);
+
+    /// Something happened that is worth more than a count.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// One thing that happened on a connection, in the order in which the wire shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A StartupMessage was read; authentication follows.
+    Startup(StartupMessage<'a>),
+    /// The first ReadyForQuery: the session is open. `duration` runs from the StartupMessage.
+    Ready { duration: Nanos },
+    /// The server refused the session with an ErrorResponse before the first ReadyForQuery.
+    ConnectionFailed(Report<'a>),
+    /// A CancelRequest: this connection carries nothing else.
+    CancelRequest(CancelRequest<'a>),
+    /// From here on nothing can be decoded. Sent at most once per connection.
+    Opaque(OpaqueReason),
+    /// A statement has ended.
+    Statement(Statement),
+    /// A transaction has ended.
+    Transaction(Transaction),
+    /// The next message arrived in an open transaction, this long after ReadyForQuery.
+    IdleInTransaction { duration: Nanos },
+    /// An ErrorResponse, inside or outside of a statement, after the session was opened.
+    Error(Report<'a>),
+    /// A NoticeResponse.
+    Notice(Report<'a>),
+    /// A NotificationResponse (LISTEN / NOTIFY).
+    Notification,
+    /// A ParameterStatus.
+    ParameterStatus { name: &'a [u8], value: &'a [u8] },
+    /// Bytes of CopyData bodies seen in one call of `frontend` or `backend`.
+    CopyData { direction: Direction, bytes: u64 },
+    /// A COPY has ended; `rows` is the count of its command tag.
+    CopyDone { direction: Direction, rows: u64 },
+    /// `START_REPLICATION` was answered by CopyBothResponse.
+    ReplicationStarted(ReplicationKind),
+    /// Bytes of CopyData bodies seen in one call, on a connection in replication.
+    ReplicationData { direction: Direction, bytes: u64 },
+    /// A statement was parsed: ParseComplete.
+    Parsed,
+    /// The number of named prepared statements of this session changed to `count`.
+    PreparedStatements { count: u32 },
+    /// A Sync (or Query) was received while `depth` statements were waiting for their answer,
+    /// itself included.
+    Pipeline { depth: u32 },
+}
+
+/// The start-up packet of a session (PostgreSQL docs: "Message Formats", StartupMessage).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StartupMessage<'a> {
+    pub version: ProtocolVersion,
+    /// Empty when the client sent none, which the server refuses.
+    pub user: &'a [u8],
+    /// Defaults to `user`, as in the server.
+    pub database: &'a [u8],
+    /// Empty when the client sent none.
+    pub application_name: &'a [u8],
+    /// `replication=true|database`, if asked for.
+    pub replication: Option<ReplicationKind>,
+}
+
+/// `major.minor` as it stands in the start-up packet.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ProtocolVersion {
+    pub major: u16,
+    pub minor: u16,
+}
+
+/// What a connection in replication mode carries.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ReplicationKind {
+    /// `replication=true`: physical replication, pg_basebackup, pg_receivewal.
+    Physical,
+    /// `replication=database`: logical replication, and SQL beside it.
+    Logical,
+}
+
+/// Process id and secret key that name the session to cancel. The key is a secret: never print it.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct CancelRequest<'a> {
+    pub process_id: u32,
+    /// 4 bytes in protocol 3.0, up to 256 in 3.2.
+    pub secret_key: &'a [u8],
+}
+
+impl std::fmt::Debug for CancelRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CancelRequest")
+            .field("process_id", &self.process_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an ErrorResponse or NoticeResponse says, without anything that can hold a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report<'a> {
+    pub severity: Severity,
+    /// Five characters, or [`SqlState::UNKNOWN`] if the report carried none or a malformed one.
+    pub sqlstate: SqlState,
+    /// Field `M`, cut at the head limit. It can hold values that a user typed.
+    pub message: &'a [u8],
+}
+
+/// Five bytes of `[0-9A-Z]` (PostgreSQL docs: "PostgreSQL Error Codes").
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SqlState(pub [u8; 5]);
+
+impl SqlState {
+    /// Stands for a report without a usable code.
+    pub const UNKNOWN: Self = Self(*b"?????");
+}
+
+/// Field `V` (untranslated severity) of a report.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Severity {
+    Error,
+    Fatal,
+    Panic,
+    Warning,
+    Notice,
+    Debug,
+    Info,
+    Log,
+    /// Absent or not one of the server's words.
+    Unknown,
+}
+
+/// How a statement came over the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum SubProtocol {
+    /// Query.
+    Simple,
+    /// Parse, Bind, Execute.
+    Extended,
+    /// FunctionCall.
+    Function,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Outcome {
+    /// CommandComplete, EmptyQueryResponse or FunctionCallResponse.
+    Completed,
+    /// ErrorResponse.
+    Failed(SqlState),
+    /// The connection ended first.
+    Disconnected,
+}
+
+/// A statement that has ended: one command tag, one error, or one function call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Statement {
+    /// By command tag; by the first keyword of the text where no tag came.
+    pub operation: Operation,
+    pub protocol: SubProtocol,
+    pub outcome: Outcome,
+    /// The count of the command tag; 0 where the tag has none.
+    pub rows: u64,
+    /// DataRow messages sent to the client.
+    pub data_rows: u64,
+    /// When its first message (Parse, Bind or Query) arrived.
+    pub received: Nanos,
+    /// When the server could begin on it: `received`, or the end of the answer before it.
+    pub started: Nanos,
+    /// When the first DataRow was seen.
+    pub first_row: Option<Nanos>,
+    /// When its end was seen.
+    pub finished: Nanos,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum TransactionOutcome {
+    Commit,
+    Rollback,
+    /// The connection ended inside of it.
+    Disconnected,
+}
+
+/// A transaction that has ended, counted as the server counts them (`pg_stat_database`): a block
+/// from BEGIN to COMMIT or ROLLBACK, or the implicit one around a Query or up to a Sync.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Transaction {
+    pub outcome: TransactionOutcome,
+    /// Opened by BEGIN or START TRANSACTION.
+    pub explicit: bool,
+    /// From the arrival of its first message to the end of its last answer.
+    pub duration: Nanos,
+}
+
+/// Why a connection cannot be decoded.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum OpaqueReason {
+    /// The server accepted an SSLRequest.
+    Tls,
+    /// The server accepted a GSSENCRequest.
+    Gss,
+    /// The client began with a TLS record (PostgreSQL 17's direct TLS).
+    DirectTls,
+    /// The first bytes are no PostgreSQL start-up packet.
+    NotPostgresql,
+    /// The first byte that cannot stand where it stood.
+    Desync(Direction, DesyncReason),
+}
+
+/// What was impossible about a message.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum DesyncReason {
+    /// A tag that this direction does not have.
+    UnknownTag,
+    /// A length below 4, or beyond what this message can have.
+    BadLength,
+    /// A body that does not parse.
+    BadBody,
+    /// A message that cannot come in this state (a server that speaks first, say).
+    Unexpected,
+    /// More statements in flight, or more state, than a session may hold.
+    TooMuchState,
+}

@@ -1,0 +1,1 @@
+//! `pgmesh-envoy-metrics.wasm`.

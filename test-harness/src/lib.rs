@@ -1,0 +1,1 @@
+//! Starts real hosts and real servers around the built modules.
