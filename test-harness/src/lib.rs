@@ -1,1 +1,19 @@
-//! Starts real hosts and real servers around the built modules.
+//! Starts real hosts and real servers around the built modules, and fakes where the real ones cannot
+//! be made to do what a test needs.
+//!
+//! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
+//!
+//! It is test code: what cannot go on stops with a message that says what to do, so the functions
+//! here panic rather than hand back an error that every test would unwrap.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "test code: a panic is how it reports"
+)]
+
+pub mod hosts;

@@ -1,0 +1,51 @@
+# Everything a contributor runs. `make` alone lists the targets.
+
+MODULES := envoy-metrics
+FUZZ_SECONDS ?= 30
+
+VENV := .venv
+WASM_TARGET := wasm32-unknown-unknown
+WASM_BUILD := target/$(WASM_TARGET)/plugin
+# The hosts share two cores with the tests: more tests at once only time each other out.
+TEST_THREADS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup plugins demo test test-fast lint bench fuzz clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages, the wasm target, the pinned hosts in .venv
+	@test-harness/setup.sh $(VENV)
+
+plugins: ## build every module into dist/ and print its size, sha256 and imports
+	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(MODULES))
+	@mkdir -p dist
+	@for module in $(MODULES); do \
+		cp $(WASM_BUILD)/$$(echo $$module | tr - _).wasm dist/pgmesh-$$module.wasm; \
+	done
+	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)
+
+demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
+	@cargo run --quiet --release -p test-harness --bin demo -- $(if $(KEEP),--keep)
+
+test: setup plugins ## every test, the end-to-end ones with real hosts too
+	cargo test --workspace --locked -- --test-threads $(TEST_THREADS)
+
+test-fast: ## the tests that need no host
+	cargo test --workspace --locked --exclude test-harness
+
+lint: ## formatting, clippy, dependency policy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --locked --target $(WASM_TARGET) $(addprefix -p ,$(MODULES)) -- -D warnings
+
+bench: setup plugins ## cost of the filter, as ratios from one run
+	@cargo run --quiet --release -p test-harness --bin bench
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (30)
+	@test-harness/fuzz.sh $(FUZZ_SECONDS)
+
+clean: ## remove all that was built or installed inside the tree
+	cargo clean --quiet
+	rm -rf dist $(VENV)

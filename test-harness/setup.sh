@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what the build and the tests need and this machine lacks. Safe to run again: it does nothing then.
+# usage: setup.sh VENV_DIRECTORY
+set -eu
+cd "$(dirname "$0")/.."
+venv=$1
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# A package for each thing that does not answer.
+missing=
+need() { package=$1; shift; "$@" >/dev/null 2>&1 || missing="$missing $package"; }
+need gcc command -v cc
+need openssl command -v openssl
+need postgresql-15 test -x /usr/lib/postgresql/15/bin/postgres
+need python3-venv python3 -c 'import ensurepip, venv'
+need util-linux command -v setpriv
+
+install="apt-get install --yes --no-install-recommends$missing"
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    fail "Debian packages are missing; run: sudo sh -c 'apt-get update && $install'"
+  fi
+  command -v apt-get >/dev/null || fail "no apt-get here; install by hand:$missing"
+  say "installing$missing"
+  # Debian's postgresql would create and start a cluster of its own; the tests bring theirs.
+  no_cluster=/etc/postgresql-common/createcluster.d/pgmesh-setup.conf
+  if [ ! -e /etc/postgresql-common ]; then
+    mkdir -p "$(dirname $no_cluster)"
+    echo 'create_main_cluster = false' >$no_cluster
+    trap 'rm -f $no_cluster' EXIT
+  fi
+  log=$(mktemp)
+  { apt-get update && DEBIAN_FRONTEND=noninteractive $install; } >"$log" 2>&1 ||
+    { tail -n 30 "$log" >&2; fail "apt-get failed; its whole output is in $log"; }
+  rm -f "$log"
+fi
+
+command -v cargo >/dev/null || fail "no Rust toolchain; see https://rustup.rs"
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]; then
+  say "installing the Rust toolchain that rust-toolchain.toml names"
+  rustup toolchain install
+fi
+
+if ! cmp -s test-harness/requirements.txt "$venv/requirements.txt"; then
+  say "installing Envoy, PostgreSQL 18 and the client drivers into $venv"
+  [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    --only-binary :all: -r test-harness/requirements.txt
+  cp test-harness/requirements.txt "$venv/requirements.txt"
+fi

