@@ -6,7 +6,7 @@
 //!
 //! # Names
 //! Envoy has no labels for a filter's metrics. They are encoded in the name
-//! (`family.label=.=value;.label=.=value;.`) and taken out again by the `stats_tags` of
+//! (`family.label=.=value;.;label=.=value;.;`) and taken out again by the `stats_tags` of
 //! `envoy-configs/envoy`. [`clean`] keeps values from imitating the encoding.
 //!
 //! # Histograms
@@ -275,7 +275,7 @@ fn next_index<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
-/// `family.label=.=value;.label=.=value;.`
+/// `family.label=.=value;.;label=.=value;.;`: the end is not a dot, which Envoy would cut off.
 fn encode(family: &str, labels: &[Label<'_>]) -> String {
     let mut name = String::from(family);
     for (label, value) in labels {
@@ -285,8 +285,8 @@ fn encode(family: &str, labels: &[Label<'_>]) -> String {
 }
 
 fn push_label(name: &mut String, label: &str, value: &str) {
-    let separator = if name.ends_with(";.") { "" } else { "." };
-    for part in [separator, label, "=.=", &clean(value), ";."] {
+    let separator = if name.ends_with(';') { "" } else { "." };
+    for part in [separator, label, "=.=", &clean(value), ";.;"] {
         name.push_str(part);
     }
 }
@@ -328,7 +328,7 @@ mod tests {
         let counter = metrics.counter(&host, "errors", &[("user", "bob"), ("sqlstate", "42601")]);
         metrics.add(counter, 2);
         metrics.flush(&host);
-        assert_eq!(host.value("errors.user=.=bob;.sqlstate=.=42601;."), Some(2));
+        assert_eq!(host.value("errors.user=.=bob;.;sqlstate=.=42601;.;"), Some(2));
     }
 
     #[test]
@@ -378,11 +378,11 @@ mod tests {
         }
         metrics.flush(&host);
         let value = |name: &str| host.value(name);
-        assert_eq!(value("h_bucket.op=.=SELECT;.le=.=10;."), Some(2));
-        assert_eq!(value("h_bucket.op=.=SELECT;.le=.=100;."), Some(3));
-        assert_eq!(value("h_bucket.op=.=SELECT;.le=.=+Inf;."), Some(4));
-        assert_eq!(value("h_sum.op=.=SELECT;."), Some(5022));
-        assert_eq!(value("h_count.op=.=SELECT;."), Some(4));
+        assert_eq!(value("h_bucket.op=.=SELECT;.;le=.=10;.;"), Some(2));
+        assert_eq!(value("h_bucket.op=.=SELECT;.;le=.=100;.;"), Some(3));
+        assert_eq!(value("h_bucket.op=.=SELECT;.;le=.=+Inf;.;"), Some(4));
+        assert_eq!(value("h_sum.op=.=SELECT;.;"), Some(5022));
+        assert_eq!(value("h_count.op=.=SELECT;.;"), Some(4));
     }
 
     #[test]
