@@ -1,6 +1,8 @@
 # Everything a contributor runs. `make` alone lists the targets.
 
 MODULES := envoy-metrics
+# Not for users: what the tests compare the modules with.
+REFERENCE := reference-plugin
 FUZZ_SECONDS ?= 30
 
 VENV := .venv
@@ -19,9 +21,9 @@ setup: ## install what is missing: Debian packages, the wasm target, the pinned 
 	@test-harness/setup.sh $(VENV)
 
 plugins: ## build every module into dist/ and print its size, sha256 and imports
-	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(MODULES))
+	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(MODULES) $(REFERENCE))
 	@mkdir -p dist
-	@for module in $(MODULES); do \
+	@for module in $(MODULES) $(REFERENCE); do \
 		cp $(WASM_BUILD)/$$(echo $$module | tr - _).wasm dist/pgmesh-$$module.wasm; \
 	done
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)

@@ -2,6 +2,7 @@
 //! be made to do what a test needs.
 //!
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
+//! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
 //!
 //! It is test code: what cannot go on stops with a message that says what to do, so the functions
 //! here panic rather than hand back an error that every test would unwrap.
@@ -16,4 +17,5 @@
     reason = "test code: a panic is how it reports"
 )]
 
+pub mod fakes;
 pub mod hosts;

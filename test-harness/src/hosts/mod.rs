@@ -3,11 +3,15 @@
 //! Starting one waits until it answers; dropping it stops it. When the test that holds it panics,
 //! the end of its log is printed. When this process dies, by whatever signal, the kernel ends them.
 
+pub mod envoy;
 pub mod places;
 pub mod postgres;
 pub mod process;
+pub mod samples;
 
+pub use envoy::Envoy;
 pub use postgres::{Postgres, Version};
+pub use samples::Samples;
 
 use std::fmt;
 use std::net::TcpListener;

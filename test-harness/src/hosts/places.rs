@@ -28,6 +28,12 @@ pub fn built_module(name: &str) -> PathBuf {
     path
 }
 
+/// The network filter on the proxy-wasm SDK that ours are compared with. Panics when not built.
+#[track_caller]
+pub fn reference_plugin() -> PathBuf {
+    built_module("reference-plugin")
+}
+
 /// A path inside the Python packages that `make setup` installed.
 pub(super) fn python_package(path: &str) -> Result<PathBuf, HostError> {
     let libraries = tree().join(".venv/lib");

@@ -94,6 +94,7 @@ impl Version {
         make_once(&format!("template-{}", self.number()), |data| {
             let log = data.with_extension("log");
             let spec = Spec::new("initdb", &initdb, log)
+                .unprivileged()
                 .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
                 .args(["--locale=C", "--no-sync", "--pgdata"])
                 .args([data]);
@@ -169,6 +170,7 @@ impl Builder {
             )
             .args(["-p", &port.to_string(), "-D"])
             .args([data.as_path(), Path::new("-k"), directory.path()])
+            .unprivileged()
             .stopped_by(Signal::INT)
             .orphaned_by("QUIT");
             let mut process = Process::start(spec)?;

@@ -26,6 +26,7 @@ pub struct Spec {
     log: PathBuf,
     stop: Signal,
     orphaned: &'static str,
+    unprivileged: bool,
 }
 
 impl Spec {
@@ -38,6 +39,7 @@ impl Spec {
             log,
             stop: Signal::TERM,
             orphaned: "KILL",
+            unprivileged: false,
         }
     }
 
@@ -63,12 +65,18 @@ impl Spec {
         self
     }
 
+    /// Does not run it as root, even when we are; PostgreSQL insists on that.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
     /// `setpriv` changes user and asks for the parent-death signal, then becomes the program.
     fn command(&self) -> Command {
         let user = User::unprivileged();
         let mut command = Command::new("setpriv");
         command.arg(format!("--pdeathsig={}", self.orphaned));
-        if rustix::process::geteuid().is_root() {
+        if self.unprivileged && rustix::process::geteuid().is_root() {
             command
                 .arg(format!("--reuid={}", user.uid))
                 .arg(format!("--regid={}", user.gid))
@@ -97,6 +105,34 @@ impl Process {
         command.stdout(log.try_clone().map_err(failed)?).stderr(log);
         let child = spawn_from_lasting_thread(command).map_err(failed)?;
         Ok(Self { child, spec })
+    }
+
+    /// The CPU time it has used so far, in user and system mode, over all its threads.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // proc(5): utime and stime are fields 14 and 15; the second field may hold blanks, and
+        // ends with the last parenthesis.
+        let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("ticks are a number"))
+            .sum();
+        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// The memory it occupies now, in bytes (`VmRSS`).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let kilobytes = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
+        kilobytes.unwrap_or(0_u64) * 1024
     }
 
     /// Its process id.
