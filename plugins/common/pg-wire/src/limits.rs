@@ -1,0 +1,36 @@
+//! What a session may hold: the few numbers that bound its memory.
+
+/// Bounds of one session. [`Limits::DEFAULT`] suits counting; a caller that wants to print or judge
+/// statement text asks for more of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of a Query's or Parse's text that the session looks at, from its beginning. The first
+    /// keyword is looked for here, past leading comments.
+    pub statement_text: u16,
+    /// Bytes of an ErrorResponse or NoticeResponse body, from its beginning; severity and SQLSTATE
+    /// come first.
+    pub report: u16,
+    /// Messages waiting for their answer. One entry takes [`crate::IN_FLIGHT_BYTES`].
+    pub in_flight: u32,
+    /// Named prepared statements that are told apart; more are not counted.
+    pub prepared: u16,
+    /// Named portals that are told apart; the statements of more are known by their tags only.
+    pub portals: u16,
+}
+
+impl Limits {
+    /// The limits of [`Session::new`](crate::Session::new).
+    pub const DEFAULT: Self = Self {
+        statement_text: 1024,
+        report: 512,
+        in_flight: 65_536,
+        prepared: 2048,
+        portals: 64,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,340 @@
+//! What the server sends: each message is held against the first entry of the queue.
+
+use pg_sql::Operation;
+
+use super::names::Portal;
+use super::queue::{Expected, Request};
+use super::state::{Copy, Mode, State};
+use super::text::Text;
+use super::transactions::Status;
+use crate::body::query::CommandTag;
+use crate::body::report;
+use crate::deframer::Frame;
+use crate::{
+    DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason, Outcome,
+    ReplicationKind,
+};
+
+const UNEXPECTED: OpaqueReason = OpaqueReason::Desync(Direction::Backend, DesyncReason::Unexpected);
+const BAD_BODY: OpaqueReason = OpaqueReason::Desync(Direction::Backend, DesyncReason::BadBody);
+
+impl State {
+    #[inline]
+    pub(super) fn answer(
+        &mut self,
+        frame: Frame<'_>,
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        match frame.name {
+            MessageName::DataRow => self.data_row(now),
+            MessageName::BackendCopyData => self.copy_data(frame.length),
+            _ => self.other_answer(frame, now, observer),
+        }
+    }
+
+    #[inline]
+    fn data_row(&mut self, now: Nanos) -> Result<(), OpaqueReason> {
+        if self.progress.data_rows == 0 {
+            match self.queue.front().map(|entry| entry.request) {
+                Some(Request::Query(_) | Request::Execute { .. }) => {}
+                _ => return Err(UNEXPECTED),
+            }
+            self.progress.first_row = Some(now);
+        }
+        self.progress.data_rows = self.progress.data_rows.saturating_add(1);
+        Ok(())
+    }
+
+    #[inline]
+    fn copy_data(&mut self, length: u64) -> Result<(), OpaqueReason> {
+        if !matches!(self.copy, Copy::Out | Copy::Both) {
+            return Err(UNEXPECTED);
+        }
+        self.copied = self.copied.saturating_add(length.saturating_sub(5));
+        Ok(())
+    }
+
+    fn other_answer(
+        &mut self,
+        frame: Frame<'_>,
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        self.flush_copied(Direction::Backend, observer);
+        match frame.name {
+            // Any time (trap 10).
+            MessageName::NoticeResponse => {
+                observer.event(Event::Notice(report::summary(frame.head)));
+                return Ok(());
+            }
+            MessageName::NotificationResponse => {
+                observer.event(Event::Notification);
+                return Ok(());
+            }
+            MessageName::ParameterStatus => {
+                let (name, value) = report::parameter(frame.head);
+                observer.event(Event::ParameterStatus { name, value });
+                return Ok(());
+            }
+            MessageName::ErrorResponse => {
+                self.error(frame.head, now, observer);
+                return Ok(());
+            }
+            MessageName::ReadyForQuery => return self.ready(frame.head, now, observer),
+            _ => {}
+        }
+        let entry = self.queue.front().ok_or(UNEXPECTED)?;
+        match (frame.name, entry.request) {
+            (MessageName::EncryptionResponse, Request::Encryption { gss }) => {
+                return self.encryption(frame.head, gss);
+            }
+            (
+                MessageName::AuthenticationRequest
+                | MessageName::BackendKeyData
+                | MessageName::NegotiateProtocolVersion,
+                Request::Startup,
+            )
+            | (MessageName::RowDescription, Request::Query(_))
+            | (MessageName::ParameterDescription, Request::DescribeStatement) => {}
+            (
+                MessageName::RowDescription | MessageName::NoData,
+                Request::DescribeStatement | Request::DescribePortal,
+            ) => {
+                self.begin(entry);
+                self.pop();
+            }
+            (MessageName::CommandComplete, Request::Query(_) | Request::Execute { .. }) => {
+                self.command_complete(entry, frame.head, now, observer);
+            }
+            (MessageName::EmptyQueryResponse, Request::Query(_) | Request::Execute { .. })
+            | (MessageName::FunctionCallResponse, Request::FunctionCall) => {
+                self.no_command(entry, now, observer);
+            }
+            (MessageName::PortalSuspended, Request::Execute { .. }) => {
+                self.begin(entry);
+                self.suspend(entry, now);
+                self.pop();
+            }
+            (MessageName::ParseComplete, Request::Parse { statement, text }) => {
+                self.begin(entry);
+                observer.event(Event::Parsed);
+                self.add_prepared(statement, text, observer);
+                self.pop();
+            }
+            (MessageName::BindComplete, Request::Bind { portal, statement }) => {
+                self.begin(entry);
+                let text = self
+                    .prepared
+                    .get(statement)
+                    .unwrap_or(Text::One(Operation::Other));
+                let portal = Portal {
+                    key: portal,
+                    text,
+                    suspended: None,
+                };
+                let replaced = self.portals.insert(portal, self.limits.portals);
+                self.drop_portal(replaced, observer);
+                self.pop();
+            }
+            (MessageName::CloseComplete, Request::CloseStatement { statement }) => {
+                self.remove_prepared(statement, observer);
+                self.pop();
+            }
+            (MessageName::CloseComplete, Request::ClosePortal { portal }) => {
+                let closed = self.portals.remove(portal);
+                self.drop_portal(closed, observer);
+                self.pop();
+            }
+            (MessageName::CopyInResponse, Request::Query(_) | Request::Execute { .. }) => {
+                self.copy_in();
+            }
+            (MessageName::CopyOutResponse, Request::Query(_) | Request::Execute { .. }) => {
+                self.copy = Copy::Out;
+            }
+            (MessageName::CopyBothResponse, Request::Query(_)) => {
+                self.copy_in();
+                self.copy = Copy::Both;
+                let kind = self.replication.unwrap_or(ReplicationKind::Physical);
+                observer.event(Event::ReplicationStarted(kind));
+            }
+            (MessageName::BackendCopyDone, Request::Query(_) | Request::Execute { .. })
+                if matches!(self.copy, Copy::Out | Copy::Both) => {}
+            _ => return Err(UNEXPECTED),
+        }
+        Ok(())
+    }
+
+    /// The byte that answers an SSLRequest or GSSENCRequest.
+    fn encryption(&mut self, answer: &[u8], gss: bool) -> Result<(), OpaqueReason> {
+        match (answer, gss) {
+            (b"S", false) => Err(OpaqueReason::Tls),
+            (b"G", true) => Err(OpaqueReason::Gss),
+            (b"N", _) => {
+                self.pop();
+                Ok(())
+            }
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    /// From here on the server reads copy data, up to CopyDone or CopyFail.
+    fn copy_in(&mut self) {
+        let (syncs, ended) = self.queue.enter_copy_in();
+        self.copy = Copy::In;
+        self.copy_wanted = !ended;
+        self.doubtful_syncs = syncs;
+    }
+
+    fn command_complete(
+        &mut self,
+        entry: Expected,
+        head: &[u8],
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) {
+        let tag = CommandTag::parse(head);
+        let text = self.text(entry.request);
+        let index = self.progress.statements;
+        self.end_copy(&tag, observer);
+        if !self.is_replication_command(&tag) {
+            self.begin(entry);
+        }
+        let operation = Operation::from_command_tag(tag.command);
+        let rows = tag.rows.unwrap_or(0);
+        self.end_statement(entry, operation, Outcome::Completed, rows, now, observer);
+        match (tag.command, text) {
+            (b"PREPARE", Text::Prepare(name)) => {
+                self.add_prepared(name, Text::One(Operation::Other), observer);
+            }
+            (b"DEALLOCATE", Text::Deallocate(name)) => self.remove_prepared(name, observer),
+            (b"DEALLOCATE ALL" | b"DISCARD ALL", _) => self.clear_prepared(observer),
+            _ => {}
+        }
+        let ended = self
+            .transactions
+            .command(tag.command, text.is_rollback_to(index), now);
+        for transaction in ended {
+            self.end_transaction(transaction, observer);
+        }
+        if !entry.request.ends_with_ready() {
+            self.pop();
+        }
+    }
+
+    /// EmptyQueryResponse, FunctionCallResponse.
+    fn no_command(&mut self, entry: Expected, now: Nanos, observer: &mut impl Observer) {
+        self.begin(entry);
+        let operation = match entry.request {
+            Request::FunctionCall => Operation::Function,
+            _ => Operation::Empty,
+        };
+        self.end_statement(entry, operation, Outcome::Completed, 0, now, observer);
+        if !entry.request.ends_with_ready() {
+            self.pop();
+        }
+    }
+
+    fn end_copy(&mut self, tag: &CommandTag<'_>, observer: &mut impl Observer) {
+        let direction = match std::mem::take(&mut self.copy) {
+            Copy::In => Some(Direction::Frontend),
+            Copy::Out => Some(Direction::Backend),
+            Copy::None | Copy::Both => None,
+        };
+        self.copy_wanted = false;
+        self.doubtful_syncs = 0;
+        if let Some(direction) = direction
+            && tag.command == b"COPY"
+        {
+            observer.event(Event::CopyDone {
+                direction,
+                rows: tag.rows.unwrap_or(0),
+            });
+        }
+    }
+
+    /// Replication commands run in no transaction. Their tags are the only ones with an underscore
+    /// (`src/backend/replication/walsender.c`).
+    fn is_replication_command(&self, tag: &CommandTag<'_>) -> bool {
+        self.replication.is_some() && tag.command.contains(&b'_')
+    }
+
+    fn error(&mut self, head: &[u8], now: Nanos, observer: &mut impl Observer) {
+        let report = report::summary(head);
+        let Some(entry) = self.queue.front() else {
+            observer.event(Event::Error(report));
+            return;
+        };
+        if matches!(entry.request, Request::Startup | Request::Encryption { .. }) {
+            self.mode = Mode::Over;
+            observer.event(Event::ConnectionFailed(report));
+            return;
+        }
+        observer.event(Event::Error(report));
+        self.copy = Copy::None;
+        self.copy_wanted = false;
+        if std::mem::replace(&mut self.progress.failed, true) {
+            return;
+        }
+        let outcome = Outcome::Failed(report.sqlstate);
+        match entry.request {
+            Request::Query(_)
+            | Request::FunctionCall
+            | Request::Parse { .. }
+            | Request::Bind { .. }
+            | Request::Execute { .. } => {
+                let index = self.progress.statements;
+                let operation = self.text(entry.request).operation(index);
+                self.begin(entry);
+                self.end_statement(entry, operation, outcome, 0, now, observer);
+            }
+            Request::Sync | Request::DescribeStatement | Request::DescribePortal => {
+                self.begin(entry);
+            }
+            _ => {}
+        }
+        let transaction = self.transactions.error(now);
+        self.end_transaction(transaction, observer);
+        if !entry.request.ends_with_ready() {
+            self.skipping = !self.queue.skip_to_sync();
+            self.progress = Default::default();
+        }
+    }
+
+    fn ready(
+        &mut self,
+        head: &[u8],
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        let status = match head {
+            b"I" => Status::Idle,
+            b"T" => Status::Block,
+            b"E" => Status::FailedBlock,
+            _ => return Err(BAD_BODY),
+        };
+        let received = match self.queue.front() {
+            Some(entry) if entry.request.ends_with_ready() => {
+                if entry.request == Request::Startup {
+                    let duration = now.saturating_sub(entry.received);
+                    observer.event(Event::Ready { duration });
+                }
+                self.pop();
+                entry.received
+            }
+            None if self.doubtful_syncs > 0 => {
+                self.doubtful_syncs = self.doubtful_syncs.saturating_sub(1);
+                self.skipping = false;
+                now
+            }
+            _ => return Err(UNEXPECTED),
+        };
+        self.last_answer = now;
+        let transaction = self.transactions.ready(status, received, now);
+        self.end_transaction(transaction, observer);
+        if self.transactions.is_open() && self.queue.is_empty() {
+            self.idle_since = Some(now);
+        }
+        Ok(())
+    }
+}

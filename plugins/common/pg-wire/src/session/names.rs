@@ -1,0 +1,169 @@
+//! Prepared statements and portals by name.
+//!
+//! Names are kept as hashes: a session needs to know which statement a portal runs, never what it
+//! is called. Two names that hash alike would be taken for one, which costs a wrong label.
+
+use super::queue::Key;
+use super::text::Text;
+use crate::Nanos;
+
+/// The unnamed statement or portal.
+pub(super) const UNNAMED: Key = 0;
+
+/// The server compares this many bytes of a name (`NAMEDATALEN` less the zero).
+const SIGNIFICANT: usize = 63;
+
+/// Stands for a name: FNV-1a of what the server compares. Only the empty name is [`UNNAMED`].
+pub(super) fn key(name: &[u8]) -> Key {
+    if name.is_empty() {
+        return UNNAMED;
+    }
+    let name = name.get(..SIGNIFICANT).unwrap_or(name);
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.max(1)
+}
+
+/// Statements that ParseComplete or SQL PREPARE made, until something drops them (trap 11).
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    unnamed: Option<Text>,
+    /// Sorted by key; at most [`Limits::prepared`](crate::Limits::prepared).
+    named: Vec<(Key, Text)>,
+}
+
+impl Prepared {
+    /// Named statements.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.named.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn get(&self, statement: Key) -> Option<Text> {
+        if statement == UNNAMED {
+            return self.unnamed;
+        }
+        let index = self
+            .named
+            .binary_search_by_key(&statement, |(key, _)| *key)
+            .ok()?;
+        self.named.get(index).map(|(_, text)| *text)
+    }
+
+    /// Beyond the limit, new names are not taken in: their statements are known by tag only.
+    pub(super) fn insert(&mut self, statement: Key, text: Text, limit: u16) {
+        if statement == UNNAMED {
+            self.unnamed = Some(text);
+            return;
+        }
+        match self.named.binary_search_by_key(&statement, |(key, _)| *key) {
+            Ok(index) => {
+                if let Some(entry) = self.named.get_mut(index) {
+                    entry.1 = text;
+                }
+            }
+            Err(index) if self.named.len() < usize::from(limit) => {
+                self.named.insert(index, (statement, text));
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn remove(&mut self, statement: Key) {
+        if statement == UNNAMED {
+            self.unnamed = None;
+        } else if let Ok(index) = self.named.binary_search_by_key(&statement, |(key, _)| *key) {
+            self.named.remove(index);
+        }
+    }
+
+    /// DEALLOCATE ALL, DISCARD ALL.
+    pub(super) fn clear_named(&mut self) {
+        self.named = Vec::new();
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.named
+            .capacity()
+            .saturating_mul(size_of::<(Key, Text)>())
+    }
+}
+
+/// What BindComplete made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portal {
+    pub(super) key: Key,
+    pub(super) text: Text,
+    /// What has run of it, if its last Execute ended at the row limit.
+    pub(super) suspended: Option<Suspended>,
+}
+
+/// A statement that PortalSuspended interrupted (trap 12).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspended {
+    pub(super) data_rows: u64,
+    pub(super) received: Nanos,
+    pub(super) started: Nanos,
+    pub(super) first_row: Option<Nanos>,
+    /// When the last of its rows so far had been sent.
+    pub(super) finished: Nanos,
+}
+
+/// The portals of the running transaction.
+#[derive(Debug, Default)]
+pub(super) struct Portals {
+    unnamed: Option<Box<Portal>>,
+    /// At most [`Limits::portals`](crate::Limits::portals).
+    named: Vec<Portal>,
+}
+
+impl Portals {
+    pub(super) fn get_mut(&mut self, portal: Key) -> Option<&mut Portal> {
+        if portal == UNNAMED {
+            return self.unnamed.as_deref_mut();
+        }
+        self.named
+            .iter_mut()
+            .find(|candidate| candidate.key == portal)
+    }
+
+    /// Puts a portal in the place of one of its name, which is returned.
+    pub(super) fn insert(&mut self, portal: Portal, limit: u16) -> Option<Portal> {
+        if let Some(place) = self.get_mut(portal.key) {
+            return Some(std::mem::replace(place, portal));
+        }
+        if portal.key == UNNAMED {
+            self.unnamed = Some(Box::new(portal));
+        } else if self.named.len() < usize::from(limit) {
+            self.named.push(portal);
+        }
+        None
+    }
+
+    pub(super) fn remove(&mut self, portal: Key) -> Option<Portal> {
+        if portal == UNNAMED {
+            return self.unnamed.take().map(|portal| *portal);
+        }
+        let index = self
+            .named
+            .iter()
+            .position(|candidate| candidate.key == portal)?;
+        Some(self.named.swap_remove(index))
+    }
+
+    /// Any one of them, to empty the whole.
+    pub(super) fn pop(&mut self) -> Option<Portal> {
+        self.unnamed
+            .take()
+            .map(|portal| *portal)
+            .or_else(|| self.named.pop())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let unnamed = self.unnamed.as_ref().map_or(0, |_| size_of::<Portal>());
+        self.named
+            .capacity()
+            .saturating_mul(size_of::<Portal>())
+            .saturating_add(unnamed)
+    }
+}

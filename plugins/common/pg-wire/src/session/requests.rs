@@ -1,0 +1,199 @@
+//! What the client sends: each message that draws an answer is queued for it.
+
+use super::names::key;
+use super::queue::{Expected, Request};
+use super::state::{Copy, Mode, State};
+use super::text::Text;
+use crate::body::startup;
+use crate::deframer::Frame;
+use crate::{
+    CancelRequest, DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason,
+};
+
+impl State {
+    pub(super) fn request(
+        &mut self,
+        frame: Frame<'_>,
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        if frame.name == MessageName::FrontendCopyData {
+            self.copied = self.copied.saturating_add(frame.length.saturating_sub(5));
+            return Ok(());
+        }
+        self.flush_copied(Direction::Frontend, observer);
+        if let Some(since) = self.idle_since.take() {
+            observer.event(Event::IdleInTransaction {
+                duration: now.saturating_sub(since),
+            });
+        }
+        match frame.name {
+            MessageName::StartupMessage => self.startup(frame.head, now, observer),
+            MessageName::CancelRequest => self.cancel(frame.head, observer),
+            MessageName::SSLRequest => self.expect(Request::Encryption { gss: false }, now),
+            MessageName::GSSENCRequest => self.expect(Request::Encryption { gss: true }, now),
+            MessageName::CopyFail | MessageName::FrontendCopyDone => self.copy_end(now),
+            MessageName::Sync => self.sync(now, observer),
+            _ if self.skipping => Ok(()),
+            MessageName::Query => self.query(frame.head, now, observer),
+            MessageName::FunctionCall => self.expect(Request::FunctionCall, now),
+            MessageName::Parse => self.parse(frame.head, now),
+            MessageName::Bind => self.bind(frame.head, now),
+            MessageName::Execute => self.execute(frame.head, now),
+            MessageName::Describe => self.describe(frame.head, now),
+            MessageName::Close => self.close(frame.head, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a message for its answer.
+    fn expect(&mut self, request: Request, received: Nanos) -> Result<(), OpaqueReason> {
+        if self
+            .queue
+            .push(Expected { request, received }, self.limits.in_flight)
+        {
+            Ok(())
+        } else {
+            Err(OpaqueReason::Desync(
+                Direction::Frontend,
+                DesyncReason::TooMuchState,
+            ))
+        }
+    }
+
+    fn startup(
+        &mut self,
+        packet: &[u8],
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        let startup = startup::summary(packet).ok_or(OpaqueReason::NotPostgresql)?;
+        self.mode = Mode::Started;
+        self.replication = startup.replication;
+        observer.event(Event::Startup(startup));
+        self.expect(Request::Startup, now)
+    }
+
+    fn cancel(&mut self, packet: &[u8], observer: &mut impl Observer) -> Result<(), OpaqueReason> {
+        let (process_id, secret_key) = match packet {
+            [_, _, _, _, p0, p1, p2, p3, key @ ..] => {
+                (u32::from_be_bytes([*p0, *p1, *p2, *p3]), key)
+            }
+            _ => return Err(OpaqueReason::NotPostgresql),
+        };
+        self.mode = Mode::Over;
+        observer.event(Event::CancelRequest(CancelRequest {
+            process_id,
+            secret_key,
+        }));
+        Ok(())
+    }
+
+    fn query(
+        &mut self,
+        head: &[u8],
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
+        self.group = None;
+        let text = Text::of_query(c_string(head).0);
+        self.expect(Request::Query(text), now)?;
+        self.report_depth(observer);
+        Ok(())
+    }
+
+    fn parse(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+        self.group.get_or_insert(now);
+        let (name, rest) = c_string(head);
+        let text = Text::of_statement(c_string(rest).0);
+        self.expect(
+            Request::Parse {
+                statement: key(name),
+                text,
+            },
+            now,
+        )
+    }
+
+    fn bind(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+        self.group.get_or_insert(now);
+        let (portal, rest) = c_string(head);
+        let (statement, _) = c_string(rest);
+        self.expect(
+            Request::Bind {
+                portal: key(portal),
+                statement: key(statement),
+            },
+            now,
+        )
+    }
+
+    fn execute(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+        let received = self.group.take().unwrap_or(now);
+        self.expect(
+            Request::Execute {
+                portal: key(c_string(head).0),
+            },
+            received,
+        )
+    }
+
+    fn describe(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+        match head.first() {
+            Some(b'S') => self.expect(Request::DescribeStatement, now),
+            // Anything else is an error of the client's, which the server answers.
+            _ => self.expect(Request::DescribePortal, now),
+        }
+    }
+
+    fn close(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+        let name = key(c_string(head.get(1..).unwrap_or_default()).0);
+        match head.first() {
+            Some(b'S') => self.expect(Request::CloseStatement { statement: name }, now),
+            _ => self.expect(Request::ClosePortal { portal: name }, now),
+        }
+    }
+
+    /// A server that reads copy data ignores Sync (trap 9).
+    fn sync(&mut self, now: Nanos, observer: &mut impl Observer) -> Result<(), OpaqueReason> {
+        self.group = None;
+        if self.copy_wanted {
+            self.doubtful_syncs = self.doubtful_syncs.saturating_add(1);
+            return Ok(());
+        }
+        self.skipping = false;
+        self.report_depth(observer);
+        self.expect(Request::Sync, now)
+    }
+
+    fn report_depth(&self, observer: &mut impl Observer) {
+        let depth = self.queue.statements();
+        if depth > 0 {
+            observer.event(Event::Pipeline { depth });
+        }
+    }
+
+    /// The end of the data: of the COPY under way, of one that the server has not come to yet, or
+    /// of one that failed, which the server drains.
+    fn copy_end(&mut self, now: Nanos) -> Result<(), OpaqueReason> {
+        if matches!(self.copy, Copy::In | Copy::Both) && self.copy_wanted {
+            self.copy_wanted = false;
+            return Ok(());
+        }
+        if self.skipping || self.queue.is_empty() {
+            return Ok(());
+        }
+        self.expect(Request::CopyEnd, now)
+    }
+}
+
+/// The string at the front of a head, without its zero, and what follows; a head may be cut within.
+fn c_string(head: &[u8]) -> (&[u8], &[u8]) {
+    match head.iter().position(|byte| *byte == 0) {
+        Some(end) => (
+            head.get(..end).unwrap_or_default(),
+            head.get(end.saturating_add(1)..).unwrap_or_default(),
+        ),
+        None => (head, &[]),
+    }
+}
