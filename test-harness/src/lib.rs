@@ -3,6 +3,7 @@
 //!
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
+//! - [`net`]: a client that sends bytes as told, and a relay that hashes what passes.
 //!
 //! It is test code: what cannot go on stops with a message that says what to do, so the functions
 //! here panic rather than hand back an error that every test would unwrap.
@@ -19,3 +20,4 @@
 
 pub mod fakes;
 pub mod hosts;
+pub mod net;

@@ -1,9 +1,12 @@
 //! The PostgreSQL host keeps its promises: it answers when it says so, and leaves nothing behind.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use test_harness::hosts::{Postgres, Version};
+use test_harness::hosts::postgres::output_of;
+use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
 
 #[test]
 fn both_versions_answer_as_soon_as_they_are_started() {
@@ -62,4 +65,53 @@ fn tls_and_passwords_can_be_asked_for() {
     assert!(!refused.status.success());
     let accepted = psql.env("PGPASSWORD", "wonderland").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&accepted.stdout).trim(), "t");
+}
+
+/// Started by the test below, in a process of its own.
+#[test]
+#[ignore = "waits to be killed"]
+fn hold_hosts_until_killed() {
+    let server = Postgres::start(Version::V18);
+    let envoy = Envoy::in_front_of(server.address()).start();
+    println!("hosts: {} {}", server.process_id(), envoy.process_id());
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn hosts_end_when_the_harness_is_killed() {
+    for signal in ["-KILL", "-INT", "-TERM"] {
+        let mut harness = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "hold_hosts_until_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(harness.stdout.take().unwrap()).lines();
+        let hosts: Vec<String> = lines
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("hosts: ")?.1.to_owned()))
+            .expect("the hosts start")
+            .split(' ')
+            .map(|id| format!("/proc/{id}"))
+            .collect();
+        let alive = || {
+            hosts
+                .iter()
+                .filter(|process| Path::new(process).exists())
+                .count()
+        };
+        assert_eq!(alive(), 2);
+        output_of(Command::new("kill").args([signal, &harness.id().to_string()]));
+        harness.wait().unwrap();
+        let all_gone = wait_for(Duration::from_secs(10), || (alive() == 0).then_some(()));
+        assert!(
+            all_gone.is_some(),
+            "{} hosts outlive a harness ended by {signal}",
+            alive()
+        );
+    }
 }

@@ -37,8 +37,8 @@ impl RootContext for Root {
     fn on_configure(&mut self, _configuration_size: usize) -> bool {
         let define = |kind, name| hostcalls::define_metric(kind, name).unwrap_or_default();
         self.metrics = Metrics {
-            client_bytes: define(MetricType::Counter, "reference_bytes.side=.=client;."),
-            server_bytes: define(MetricType::Counter, "reference_bytes.side=.=server;."),
+            client_bytes: define(MetricType::Counter, "reference_bytes.direction=.=client;.;"),
+            server_bytes: define(MetricType::Counter, "reference_bytes.direction=.=server;.;"),
             ticks: define(MetricType::Counter, "reference_ticks"),
         };
         let configuration = self.get_plugin_configuration().unwrap_or_default();

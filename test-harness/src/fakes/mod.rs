@@ -1,5 +1,6 @@
 //! Hosts and peers that do what real ones cannot be made to do: fail on demand, stop the clock,
 //! count every call, cut a message where it hurts.
 
+pub mod postgres_server;
 #[cfg(feature = "fake-host")]
 pub mod proxy_wasm;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::places::{RunDirectory, built_module, python_package};
+use super::places::{RunDirectory, built_module, python_package, tree};
 use super::process::{Process, Spec};
 use super::{HostError, Samples};
 
@@ -195,6 +195,26 @@ impl Envoy {
         Self::builder(Bootstrap::Text(text.to_owned()))
     }
 
+    /// The bootstrap that we ship as `envoy-configs/envoy/metrics.yaml`, with nothing changed but
+    /// the addresses and where the module lies.
+    #[track_caller]
+    pub fn as_shipped(server: SocketAddr) -> Builder {
+        let path = tree().join("envoy-configs/envoy/metrics.yaml");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let module = built_module("envoy-metrics");
+        Self::with_bootstrap(&text)
+            .replacing("port_value: 9901", "port_value: 0")
+            .replacing("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
+            .replacing(
+                "port_value: 5432",
+                &format!("port_value: {}", server.port()),
+            )
+            .replacing(
+                "/etc/envoy/pgmesh-envoy-metrics.wasm",
+                &module.to_string_lossy(),
+            )
+    }
+
     fn builder(bootstrap: Bootstrap) -> Builder {
         Builder {
             bootstrap,
@@ -203,7 +223,7 @@ impl Envoy {
         }
     }
 
-    /// The port of the listener that [`in_front_of`](Self::in_front_of) made.
+    /// The port of the listener that clients of PostgreSQL connect to.
     #[track_caller]
     pub fn port(&self) -> u16 {
         self.listener(LISTENER).port()

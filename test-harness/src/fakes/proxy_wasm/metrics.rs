@@ -102,7 +102,7 @@ impl Metrics {
     }
 
     /// The metrics as a scrape of a real Envoy with our `stats_tags` gives them: labels taken out
-    /// of the name (`name.label=.=value;.label=.=value;.`).
+    /// of the name (`name.label=.=value;.;label=.=value;.;`).
     pub(super) fn samples(&self) -> Samples {
         self.all.iter().flat_map(samples_of).collect()
     }
@@ -126,7 +126,7 @@ fn samples_of(metric: &Metric) -> Vec<Sample> {
 
 fn labels_out_of(encoded: &str) -> (String, BTreeMap<String, String>) {
     let mut labels = BTreeMap::new();
-    let mut parts = encoded.split(";.");
+    let mut parts = encoded.split(";.;");
     let mut name = parts.next().unwrap_or_default();
     let mut pair = None;
     if let Some((before_value, value)) = name.split_once("=.=") {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn labels_are_taken_out_of_the_name() {
-        let (name, labels) = labels_out_of("pgmesh_rows_total.database=.=app;.user=.=bob;.");
+        let (name, labels) = labels_out_of("pgmesh_rows_total.database=.=app;.;user=.=bob;.;");
         assert_eq!(name, "pgmesh_rows_total");
         assert_eq!(
             labels
