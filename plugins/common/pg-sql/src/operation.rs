@@ -112,7 +112,9 @@ impl Operation {
 }
 
 fn first_word(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'));
+    let end = text
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
@@ -120,7 +122,10 @@ fn first_word(text: &[u8]) -> &[u8] {
 fn skip_insignificant(mut text: &[u8]) -> &[u8] {
     loop {
         text = match text {
-            [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | b'(' | b';', rest @ ..] => rest,
+            [
+                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | b'(' | b';',
+                rest @ ..,
+            ] => rest,
             [b'-', b'-', rest @ ..] => after_line(rest),
             [b'/', b'*', rest @ ..] => after_comment(rest),
             _ => return text,
@@ -169,7 +174,11 @@ mod tests {
             ("SECURITY LABEL", Operation::Other),
             ("", Operation::Other),
         ] {
-            assert_eq!(Operation::from_command_tag(tag.as_bytes()), operation, "{tag}");
+            assert_eq!(
+                Operation::from_command_tag(tag.as_bytes()),
+                operation,
+                "{tag}"
+            );
         }
     }
 
@@ -192,7 +201,10 @@ mod tests {
     #[test]
     fn every_name_leads_back_to_its_operation() {
         for operation in Operation::ALL {
-            assert_eq!(Operation::from_command_tag(operation.as_str().as_bytes()), *operation);
+            assert_eq!(
+                Operation::from_command_tag(operation.as_str().as_bytes()),
+                *operation
+            );
         }
     }
 }

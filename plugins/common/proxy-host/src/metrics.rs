@@ -328,7 +328,10 @@ mod tests {
         let counter = metrics.counter(&host, "errors", &[("user", "bob"), ("sqlstate", "42601")]);
         metrics.add(counter, 2);
         metrics.flush(&host);
-        assert_eq!(host.value("errors.user=.=bob;.;sqlstate=.=42601;.;"), Some(2));
+        assert_eq!(
+            host.value("errors.user=.=bob;.;sqlstate=.=42601;.;"),
+            Some(2)
+        );
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! The filter's configuration: a JSON document, every part of it optional.
+
+use proxy_host::metrics::HistogramStore;
+use serde::Deserialize;
+
+/// Upper bounds of the duration histograms unless configured: 50 us to 10 s.
+pub const DURATION_BUCKETS: &[u64] = &[
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// The most buckets a histogram may have: each is a time series per set of labels.
+const MAX_BUCKETS: usize = 64;
+
+/// What a user can set.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Which labels of the session every metric carries.
+    pub labels: Labels,
+    /// Sets of session labels kept apart, per worker; sessions beyond count as `other`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100_000)))]
+    pub max_label_sets: u32,
+    /// Milliseconds between two hand-overs of the counters to Envoy.
+    #[cfg_attr(feature = "schema", schemars(range(min = 100, max = 60_000)))]
+    pub flush_interval_ms: u32,
+    /// Who keeps the histograms.
+    pub histograms: Histograms,
+    /// Upper bounds of the duration histograms in microseconds, ascending.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    pub duration_buckets_microseconds: Vec<u64>,
+    /// Names of metrics that are not wanted, without the prefix `pgmesh_`.
+    pub disable: Vec<String>,
+}
+
+/// Labels of the session. What a client may choose freely is off unless asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Labels {
+    /// The database the client connected to.
+    pub database: bool,
+    /// The user the client connected as.
+    pub user: bool,
+    /// `application_name`, from the StartupMessage or a later SET.
+    pub application: bool,
+}
+
+/// Who keeps the histograms.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Histograms {
+    /// The filter, as cumulative `_bucket`, `_sum` and `_count` counters: no host call per sample.
+    #[default]
+    Buckets,
+    /// Envoy, as its own histograms with its own buckets: one host call per sample.
+    Envoy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            labels: Labels::default(),
+            max_label_sets: 1000,
+            flush_interval_ms: 1000,
+            histograms: Histograms::default(),
+            duration_buckets_microseconds: DURATION_BUCKETS.to_vec(),
+            disable: Vec::new(),
+        }
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self {
+            database: true,
+            user: true,
+            application: false,
+        }
+    }
+}
+
+impl From<Histograms> for HistogramStore {
+    fn from(histograms: Histograms) -> Self {
+        match histograms {
+            Histograms::Buckets => Self::Vm,
+            Histograms::Envoy => Self::Host,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration; nothing at all, or `null`, means the defaults.
+    ///
+    /// # Errors
+    /// One line that names the path of what is wrong, and what was expected.
+    pub fn read(json: &[u8]) -> Result<Self, String> {
+        if json.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let mut json = serde_json::Deserializer::from_slice(json);
+        let config: Option<Self> = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| format!("{}: {}", error.path(), error.inner()))?;
+        json.end()
+            .map_err(|error| format!("after the document: {error}"))?;
+        let config = config.unwrap_or_default();
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        within("max_label_sets", self.max_label_sets, 1, 100_000)?;
+        within("flush_interval_ms", self.flush_interval_ms, 100, 60_000)?;
+        let buckets = &self.duration_buckets_microseconds;
+        if buckets.is_empty() || buckets.len() > MAX_BUCKETS {
+            return Err(format!(
+                "duration_buckets_microseconds: expected 1 to {MAX_BUCKETS} bounds, found {}",
+                buckets.len()
+            ));
+        }
+        if let Some((index, _)) = buckets
+            .iter()
+            .zip(buckets.iter().skip(1))
+            .enumerate()
+            .find(|(_, (a, b))| a >= b)
+        {
+            return Err(format!(
+                "duration_buckets_microseconds[{}]: expected a bound above the one before it",
+                index.saturating_add(1)
+            ));
+        }
+        let unknown = self
+            .disable
+            .iter()
+            .enumerate()
+            .find(|(_, name)| crate::catalog::names().all(|known| known != name.as_str()));
+        match unknown {
+            Some((index, name)) => Err(format!("disable[{index}]: no metric is named `{name}`")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn within(path: &str, value: u32, min: u32, max: u32) -> Result<(), String> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{path}: expected {min} to {max}, found {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(json: &str) -> String {
+        Config::read(json.as_bytes()).expect_err(json)
+    }
+
+    #[test]
+    fn no_configuration_at_all_means_the_defaults() {
+        for nothing in ["", " \n", "null", "{}"] {
+            assert_eq!(Config::read(nothing.as_bytes()), Ok(Config::default()));
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_its_path() {
+        let error = error(r#"{"labels": {"databse": true}}"#);
+        assert!(
+            error.starts_with("labels.databse: unknown field `databse`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_refused_by_its_path() {
+        let error = error(r#"{"disable": ["notices_total", 7]}"#);
+        assert!(
+            error.starts_with("disable[1]: invalid type: integer `7`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_say_what_was_expected() {
+        assert_eq!(
+            error(r#"{"max_label_sets": 0}"#),
+            "max_label_sets: expected 1 to 100000, found 0"
+        );
+        assert_eq!(
+            error(r#"{"duration_buckets_microseconds": [10, 10]}"#),
+            "duration_buckets_microseconds[1]: expected a bound above the one before it"
+        );
+        assert_eq!(
+            error(r#"{"disable": ["bytes"]}"#),
+            "disable[0]: no metric is named `bytes`"
+        );
+    }
+
+    #[test]
+    fn text_behind_the_document_is_refused() {
+        assert!(error("{} {}").starts_with("after the document"));
+    }
+}

@@ -1,0 +1,595 @@
+//! Turns what a session observes into counts: the [`Observer`] between `pg-wire` and [`Series`].
+
+use pg_wire::{
+    Event, MessageName, Nanos, Observer, OpaqueReason, Outcome, ProtocolVersion, ReplicationKind,
+    Report, StartupMessage, Statement, SubProtocol, Transaction,
+};
+use proxy_host::Host;
+
+use crate::catalog::{self, Family};
+use crate::hints::Hints;
+use crate::series::{OTHER_SET, Series, SessionLabels, SetId, UNKNOWN_SET};
+
+/// What is kept of one connection besides its protocol state.
+pub(crate) struct Ledger {
+    set: SetId,
+    /// There until it is known under which labels the connection counts.
+    prelude: Option<Box<Prelude>>,
+    session: Option<OpenSession>,
+    prepared_statements: u32,
+    server_closed: bool,
+}
+
+/// What has been seen before the server let the session in, or turned it away.
+struct Prelude {
+    messages: [u32; MessageName::COUNT],
+    bytes: [u64; 2],
+    startup: Option<Startup>,
+}
+
+/// What the StartupMessage said.
+struct Startup {
+    labels: SessionLabels,
+    version: ProtocolVersion,
+    replication: Option<ReplicationKind>,
+}
+
+/// A session that is open, as the gauges have counted it.
+#[derive(Clone, Copy)]
+struct OpenSession {
+    version: ProtocolVersion,
+    replication: Option<ReplicationKind>,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        let prelude = Prelude {
+            messages: [0; MessageName::COUNT],
+            bytes: [0; 2],
+            startup: None,
+        };
+        Self {
+            set: UNKNOWN_SET,
+            prelude: Some(Box::new(prelude)),
+            session: None,
+            prepared_statements: 0,
+            server_closed: false,
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.prelude.as_ref().map_or(0, |_| size_of::<Prelude>())
+    }
+
+    /// The server closed its side first.
+    pub(crate) fn server_closed(&mut self) {
+        self.server_closed = true;
+    }
+}
+
+/// Counts for one connection, for the time of one callback.
+pub(crate) struct Recorder<'a, H> {
+    pub(crate) host: &'a H,
+    pub(crate) series: &'a mut Series,
+    pub(crate) hints: &'a mut Hints,
+    pub(crate) ledger: &'a mut Ledger,
+}
+
+impl<H: Host> Recorder<'_, H> {
+    /// Bytes of one callback, decoded or not.
+    #[inline]
+    pub(crate) fn bytes(&mut self, direction: usize, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        match &mut self.ledger.prelude {
+            None => self.add(Family::Bytes, direction, bytes),
+            Some(prelude) => {
+                if let Some(sum) = prelude.bytes.get_mut(direction) {
+                    *sum = sum.saturating_add(bytes);
+                }
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn closed(&mut self) {
+        self.settle(Series::find);
+        self.prepared_statements(0);
+        if let Some(session) = self.ledger.session.take() {
+            self.count_open(session, -1);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, family: Family, own: usize, count: u64) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.series
+            .add(self.host, self.ledger.set, family, own, count);
+    }
+
+    #[inline]
+    fn gauge(&mut self, family: Family, own: usize, change: i64) {
+        self.series
+            .add(self.host, self.ledger.set, family, own, change);
+    }
+
+    #[inline]
+    fn observe(&mut self, family: Family, own: usize, duration: Nanos) {
+        let microseconds = duration.checked_div(1000).unwrap_or(0);
+        self.series
+            .observe(self.host, self.ledger.set, family, own, microseconds);
+    }
+
+    /// The labels are decided: counts what has been held back under them.
+    fn settle(&mut self, choose: impl FnOnce(&Series, SessionLabels) -> SetId) {
+        let Some(mut prelude) = self.ledger.prelude.take() else {
+            return;
+        };
+        if let Some(startup) = prelude.startup.take() {
+            self.ledger.set = choose(self.series, startup.labels);
+            self.add(
+                Family::Connections,
+                catalog::protocol_version(startup.version),
+                1,
+            );
+        }
+        for (direction, bytes) in prelude.bytes.into_iter().enumerate() {
+            if bytes > 0 {
+                self.add(Family::Bytes, direction, bytes);
+            }
+        }
+        for (message, count) in prelude.messages.into_iter().enumerate() {
+            if count > 0 {
+                self.add(Family::Messages, message, u64::from(count));
+            }
+        }
+    }
+
+    fn startup(&mut self, message: StartupMessage<'_>) {
+        let Some(prelude) = &mut self.ledger.prelude else {
+            return;
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        prelude.startup = Some(Startup {
+            labels: SessionLabels {
+                database: text(message.database),
+                user: text(message.user),
+                application: text(message.application_name),
+            },
+            version: message.version,
+            replication: message.replication,
+        });
+    }
+
+    fn ready(&mut self, duration: Nanos) {
+        let startup = self
+            .ledger
+            .prelude
+            .as_mut()
+            .and_then(|prelude| prelude.startup.as_mut());
+        if let Some(startup) = startup {
+            let labels = startup.labels.clone();
+            let session = OpenSession {
+                version: startup.version,
+                replication: startup.replication,
+            };
+            let set = self.series.admit(self.host, labels);
+            self.settle(|_, _| set);
+            self.count_open(session, 1);
+            self.ledger.session = Some(session);
+        }
+        self.observe(Family::StartupDuration, 0, duration);
+    }
+
+    fn count_open(&mut self, session: OpenSession, change: i64) {
+        let version = catalog::protocol_version(session.version);
+        self.gauge(Family::ConnectionsActive, version, change);
+        if let Some(kind) = session.replication {
+            let kind = catalog::replication_kind(kind);
+            self.gauge(Family::ReplicationConnections, kind, change);
+        }
+    }
+
+    fn connection_failed(&mut self, report: Report<'_>) {
+        self.settle(Series::find);
+        self.series
+            .connection_failed(self.host, self.ledger.set, report.sqlstate);
+    }
+
+    fn opaque(&mut self, reason: OpaqueReason) {
+        self.settle(Series::find);
+        self.add(Family::OpaqueConnections, catalog::opaque_reason(reason), 1);
+        self.hints.tell(reason);
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        let operation = statement.operation as usize;
+        let own = operation
+            .saturating_mul(catalog::Dimension::Protocol.count())
+            .saturating_add(catalog::protocol(statement.protocol));
+        self.add(Family::Statements, own, 1);
+        let duration = statement.finished.saturating_sub(statement.started);
+        self.observe(Family::StatementDuration, own, duration);
+        if let Some(first_row) = statement.first_row {
+            let duration = first_row.saturating_sub(statement.started);
+            self.observe(Family::FirstRowDuration, own, duration);
+        }
+        if statement.rows > 0 {
+            self.add(Family::Rows, operation, statement.rows);
+        }
+        if statement.protocol == SubProtocol::Function {
+            self.add(Family::FunctionCalls, 0, 1);
+        }
+        if statement.outcome == Outcome::Disconnected && self.ledger.server_closed {
+            self.ledger.server_closed = false;
+            self.add(Family::BackendDisconnects, 0, 1);
+        }
+    }
+
+    fn transaction(&mut self, transaction: &Transaction) {
+        let outcome = catalog::outcome(transaction.outcome);
+        self.add(Family::Transactions, outcome, 1);
+        self.observe(Family::TransactionDuration, outcome, transaction.duration);
+    }
+
+    fn prepared_statements(&mut self, count: u32) {
+        let before = std::mem::replace(&mut self.ledger.prepared_statements, count);
+        let change = i64::from(count).saturating_sub(i64::from(before));
+        if change != 0 {
+            self.gauge(Family::PreparedStatements, 0, change);
+        }
+    }
+
+    /// The session changed its `application_name`: from here on it counts under the new one.
+    fn renamed(&mut self, application: &[u8]) {
+        let set = self.ledger.set;
+        if !self.series.by_application() || self.ledger.session.is_none() || set == OTHER_SET {
+            return;
+        }
+        let Some(labels) = self.series.labels(set) else {
+            return;
+        };
+        let application = String::from_utf8_lossy(application).into();
+        let renamed = self.series.admit(
+            self.host,
+            SessionLabels {
+                application,
+                ..labels
+            },
+        );
+        if renamed != set {
+            self.move_gauges(renamed);
+        }
+    }
+
+    fn move_gauges(&mut self, to: SetId) {
+        let prepared = self.ledger.prepared_statements;
+        let session = self.ledger.session;
+        self.prepared_statements(0);
+        session
+            .into_iter()
+            .for_each(|session| self.count_open(session, -1));
+        self.ledger.set = to;
+        session
+            .into_iter()
+            .for_each(|session| self.count_open(session, 1));
+        self.prepared_statements(prepared);
+    }
+
+    fn replication_data(&mut self, bytes: u64) {
+        let kind = self.ledger.session.and_then(|session| session.replication);
+        if let Some(kind) = kind {
+            self.add(
+                Family::ReplicationBytes,
+                catalog::replication_kind(kind),
+                bytes,
+            );
+        }
+    }
+}
+
+impl<H: Host> Observer for Recorder<'_, H> {
+    #[inline]
+    fn message(&mut self, name: MessageName, _bytes: u64) {
+        match &mut self.ledger.prelude {
+            None => self.add(Family::Messages, name as usize, 1),
+            Some(prelude) => {
+                if let Some(count) = prelude.messages.get_mut(name as usize) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Startup(message) => self.startup(message),
+            Event::Ready { duration } => self.ready(duration),
+            Event::ConnectionFailed(report) => self.connection_failed(report),
+            Event::CancelRequest(_) => self.add(Family::CancelRequests, 0, 1),
+            Event::Opaque(reason) => self.opaque(reason),
+            Event::Statement(statement) => self.statement(&statement),
+            Event::Transaction(transaction) => self.transaction(&transaction),
+            Event::IdleInTransaction { duration } => {
+                self.observe(Family::IdleInTransaction, 0, duration);
+            }
+            Event::Error(report) => {
+                self.series
+                    .error(self.host, self.ledger.set, report.sqlstate, report.severity);
+            }
+            Event::Notice(report) => {
+                self.add(Family::Notices, catalog::severity(report.severity), 1);
+            }
+            Event::Notification => self.add(Family::Notifications, 0, 1),
+            Event::ParameterStatus {
+                name: b"application_name",
+                value,
+            } => self.renamed(value),
+            Event::ParameterStatus { .. } | Event::ReplicationStarted(_) => {}
+            Event::CopyData { direction, bytes } => {
+                self.add(Family::CopyBytes, catalog::direction(direction), bytes);
+            }
+            Event::CopyDone { direction, rows } => {
+                self.add(Family::CopyRows, catalog::direction(direction), rows);
+            }
+            Event::ReplicationData { bytes, .. } => self.replication_data(bytes),
+            Event::Parsed => self.add(Family::Parses, 0, 1),
+            Event::PreparedStatements { count } => self.prepared_statements(count),
+            Event::Pipeline { depth } => {
+                let depth = u64::from(depth);
+                self.series
+                    .observe(self.host, self.ledger.set, Family::PipelineDepth, 0, depth);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pg_sql::Operation;
+    use pg_wire::{Severity, SqlState};
+    use proxy_host::fake::FakeHost;
+
+    use super::*;
+    use crate::config::Config;
+
+    const V3: ProtocolVersion = ProtocolVersion { major: 3, minor: 0 };
+
+    struct Bench {
+        host: FakeHost,
+        series: Series,
+        hints: Hints,
+    }
+
+    impl Bench {
+        fn new(config: &str) -> Self {
+            let config = Config::read(config.as_bytes()).expect(config);
+            Self {
+                host: FakeHost::default(),
+                series: Series::new(config),
+                hints: Hints::default(),
+            }
+        }
+
+        fn on<'a>(&'a mut self, ledger: &'a mut Ledger) -> Recorder<'a, FakeHost> {
+            let Self {
+                host,
+                series,
+                hints,
+            } = self;
+            Recorder {
+                host,
+                series,
+                hints,
+                ledger,
+            }
+        }
+
+        fn open(&mut self, user: &str, application: &str) -> Ledger {
+            let mut ledger = Ledger::new();
+            let mut recorder = self.on(&mut ledger);
+            recorder.message(MessageName::StartupMessage, 40);
+            recorder.event(startup(user, application));
+            recorder.event(Event::Ready {
+                duration: 1_000_000,
+            });
+            ledger
+        }
+
+        fn value(&mut self, name: &str) -> Option<i64> {
+            self.series.flush(&self.host, 0);
+            self.host.value(name)
+        }
+    }
+
+    fn startup<'a>(user: &'a str, application: &'a str) -> Event<'a> {
+        Event::Startup(StartupMessage {
+            version: V3,
+            user: user.as_bytes(),
+            database: b"shop",
+            application_name: application.as_bytes(),
+            replication: None,
+        })
+    }
+
+    fn refused() -> Event<'static> {
+        Event::ConnectionFailed(Report {
+            severity: Severity::Fatal,
+            sqlstate: SqlState(*b"28P01"),
+            message: b"password authentication failed",
+        })
+    }
+
+    fn statement(protocol: SubProtocol, outcome: Outcome) -> Event<'static> {
+        Event::Statement(Statement {
+            operation: Operation::Select,
+            protocol,
+            outcome,
+            rows: 7,
+            data_rows: 7,
+            received: 1_000,
+            started: 2_000,
+            first_row: Some(62_000),
+            finished: 302_000,
+        })
+    }
+
+    #[test]
+    fn what_came_before_ready_for_query_counts_under_the_sessions_labels() {
+        let mut bench = Bench::new("");
+        bench.open("bob", "");
+        let labels = "database=.=shop;.;user=.=bob;.;";
+        assert_eq!(
+            bench.value(&format!(
+                "pgmesh_messages_total.{labels}message=.=StartupMessage;.;"
+            )),
+            Some(1)
+        );
+        assert_eq!(
+            bench.value(&format!(
+                "pgmesh_connections_active.{labels}protocol_version=.=3.0;.;"
+            )),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn strangers_cannot_use_up_the_label_sets() {
+        let mut bench = Bench::new(r#"{"max_label_sets": 1}"#);
+        for user in ["a", "b", "c"] {
+            let mut ledger = Ledger::new();
+            let mut recorder = bench.on(&mut ledger);
+            recorder.event(startup(user, ""));
+            recorder.event(refused());
+        }
+        bench.open("bob", "");
+        let failures = "pgmesh_connection_failures_total.database=.=other;.;user=.=other;.;\
+                        sqlstate=.=28P01;.;";
+        assert_eq!(bench.value(failures), Some(3));
+        let bob =
+            "pgmesh_connections_total.database=.=shop;.;user=.=bob;.;protocol_version=.=3.0;.;";
+        assert_eq!(bench.value(bob), Some(1));
+    }
+
+    #[test]
+    fn sessions_beyond_the_cap_count_as_other_and_a_counter_says_so() {
+        let mut bench = Bench::new(r#"{"max_label_sets": 1}"#);
+        for user in ["a", "b", "c"] {
+            bench.open(user, "");
+        }
+        let other =
+            "pgmesh_connections_total.database=.=other;.;user=.=other;.;protocol_version=.=3.0;.;";
+        assert_eq!(bench.value(other), Some(2));
+        assert_eq!(bench.value("pgmesh_label_sets_dropped_total"), Some(2));
+    }
+
+    #[test]
+    fn a_statement_counts_with_its_times_in_microseconds() {
+        let mut bench = Bench::new("");
+        let mut ledger = bench.open("bob", "");
+        bench
+            .on(&mut ledger)
+            .event(statement(SubProtocol::Extended, Outcome::Completed));
+        let labels = "database=.=shop;.;user=.=bob;.;operation=.=SELECT;.;";
+        let own = format!("{labels}protocol=.=extended;.;");
+        assert_eq!(
+            bench.value(&format!("pgmesh_statements_total.{own}")),
+            Some(1)
+        );
+        assert_eq!(
+            bench.value(&format!("pgmesh_statement_duration_microseconds_sum.{own}")),
+            Some(300)
+        );
+        assert_eq!(
+            bench.value(&format!("pgmesh_first_row_duration_microseconds_sum.{own}")),
+            Some(60)
+        );
+        assert_eq!(bench.value(&format!("pgmesh_rows_total.{labels}")), Some(7));
+    }
+
+    #[test]
+    fn a_server_that_goes_away_in_a_statement_is_told_from_a_client_that_does() {
+        let mut bench = Bench::new("");
+        let gone = "pgmesh_backend_disconnects_total.database=.=shop;.;user=.=bob;.;";
+        let mut client_left = bench.open("bob", "");
+        bench
+            .on(&mut client_left)
+            .event(statement(SubProtocol::Simple, Outcome::Disconnected));
+        assert_eq!(bench.value(gone), None);
+        let mut server_left = bench.open("bob", "");
+        server_left.server_closed();
+        bench
+            .on(&mut server_left)
+            .event(statement(SubProtocol::Simple, Outcome::Disconnected));
+        assert_eq!(bench.value(gone), Some(1));
+    }
+
+    #[test]
+    fn a_session_that_renames_itself_takes_its_gauges_along() {
+        let mut bench = Bench::new(r#"{"labels": {"user": false, "application": true}}"#);
+        let mut ledger = bench.open("bob", "psql");
+        bench
+            .on(&mut ledger)
+            .event(Event::PreparedStatements { count: 3 });
+        let renamed = Event::ParameterStatus {
+            name: b"application_name",
+            value: b"jobs",
+        };
+        bench.on(&mut ledger).event(renamed);
+        let gauge = |application: &str| {
+            format!(
+                "pgmesh_prepared_statements_active.database=.=shop;.;application=.={application};.;"
+            )
+        };
+        assert_eq!(bench.value(&gauge("psql")), Some(0));
+        assert_eq!(bench.value(&gauge("jobs")), Some(3));
+        bench.on(&mut ledger).closed();
+        assert_eq!(bench.value(&gauge("jobs")), Some(0));
+    }
+
+    #[test]
+    fn a_disabled_metric_is_never_defined() {
+        let mut bench = Bench::new(r#"{"disable": ["messages_total", "errors_total"]}"#);
+        let mut ledger = bench.open("bob", "");
+        let report = Report {
+            severity: Severity::Error,
+            sqlstate: SqlState(*b"42601"),
+            message: b"syntax error",
+        };
+        bench.on(&mut ledger).event(Event::Error(report));
+        bench.series.flush(&bench.host, 0);
+        let defined = bench.host.metrics();
+        assert!(
+            defined.keys().all(|name| !name.contains("messages_total")),
+            "{defined:?}"
+        );
+        assert!(
+            defined.keys().all(|name| !name.contains("errors_total")),
+            "{defined:?}"
+        );
+    }
+
+    #[test]
+    fn sqlstates_are_capped_per_set_of_labels() {
+        let mut bench = Bench::new("");
+        let mut ledger = bench.open("bob", "");
+        for code in 0..1000 {
+            let mut sqlstate = [b'0'; 5];
+            sqlstate.copy_from_slice(format!("{code:05}").as_bytes());
+            let report = Report {
+                severity: Severity::Error,
+                sqlstate: SqlState(sqlstate),
+                message: b"",
+            };
+            bench.on(&mut ledger).event(Event::Error(report));
+        }
+        let errors = |host: &FakeHost| {
+            host.metrics()
+                .keys()
+                .filter(|n| n.contains("errors_total"))
+                .count()
+        };
+        assert_eq!(errors(&bench.host), 65);
+        assert_eq!(bench.value("pgmesh_label_sets_dropped_total"), Some(936));
+    }
+}

@@ -1,0 +1,34 @@
+//! Applications: session scripts in the languages people use, under `drivers/`.
+
+use std::process::Command;
+
+use crate::hosts::places;
+use crate::hosts::postgres::output_of;
+
+/// A script of `drivers/python`, in the environment that `make setup` made.
+#[track_caller]
+pub fn python(script: &str) -> Command {
+    let tree = places::tree();
+    let python = tree.join(".venv/bin/python");
+    assert!(
+        python.exists(),
+        "{} is not there: run `make setup`",
+        python.display()
+    );
+    let mut command = Command::new(python);
+    command.arg(tree.join("test-harness/drivers/python").join(script));
+    command
+}
+
+/// What `sessions.py` prints for these sessions, all of them if none is named.
+#[track_caller]
+pub fn psycopg_sessions(conninfo: &str, names: &[&str]) -> String {
+    let output = output_of(python("sessions.py").arg(conninfo).args(names));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A libpq connection string for a server or proxy on a port of 127.0.0.1.
+#[must_use]
+pub fn conninfo(port: u16, database: &str) -> String {
+    format!("host=127.0.0.1 port={port} user=postgres dbname={database}")
+}

@@ -1,0 +1,15 @@
+begin;
+declare c scroll cursor for select id, name from customers order by id;
+fetch 2 from c;
+fetch backward 1 from c;
+move forward 10 in c;
+fetch next from c;
+fetch all from c;
+close c;
+commit;
+declare outside cursor for select 1;
+begin;
+declare held cursor with hold for select generate_series(1, 3);
+commit;
+fetch all from held;
+close held;

@@ -1,0 +1,2 @@
+drop view totals;
+drop table orders, customers;

@@ -1,0 +1,17 @@
+selec 1;
+select * from nowhere;
+select 1/0;
+select 'x'::int;
+insert into customers values (1, 'again');
+insert into orders (customer, placed, amount) values (1, '2026-01-01', -1);
+insert into orders (customer, placed, amount) values (999999, '2026-01-01', 1);
+insert into customers (id) values (1000);
+set no_such_setting = 1;
+select no_such_function();
+select 1; select 1/0; select 2;
+select 1 \; select 1/0 \; select 2;
+set statement_timeout = '20ms';
+select pg_sleep(5);
+reset statement_timeout;
+;
+select 'still here';
