@@ -1,17 +1,131 @@
 //! What the filter weighs: its file, its connections, its label sets. Measured on the built module
-//! in the fake host, where memory and time are the module's alone.
+//! in the fake host, where memory and instructions are the module's alone.
 
 use std::fs;
-use std::time::Instant;
 
+use test_harness::fakes::proxy_wasm::{Connection, Host};
 use test_harness::hosts::places;
+use test_harness::net::messages::{
+    PROTOCOL_3_0, authentication_ok, backend_key_data, bind, command_complete, data_row, execute,
+    message, parameter_status, ready_for_query, startup, sync,
+};
 
 use crate::Options;
-use crate::report::{figure, median};
+use crate::report::{done, figure, progress};
+
+const IDLE_CONNECTIONS: usize = 10_000;
+const TRANSACTIONS: usize = 2_000;
+/// Transactions between two ticks, as some thousand a second would have it.
+const PER_TICK: usize = 1_000;
 
 /// Bytes of each built module.
 pub fn module_sizes(_options: &Options) {
     let module = places::built_module("envoy-metrics");
     let bytes = fs::metadata(module).map_or(f64::NAN, |found| found.len() as f64);
     figure("envoy-metrics.wasm: KB", bytes / 1024.0, "<= 250");
+}
+
+/// VM memory per connection that is logged in and does nothing.
+pub fn idle_connections(_options: &Options) {
+    let host = Host::load(&places::built_module("envoy-metrics")).start();
+    let first = open(&host, "app");
+    let before = host.memory_bytes();
+    let mut connections = vec![first];
+    for opened in 1..IDLE_CONNECTIONS {
+        if opened.is_multiple_of(1000) {
+            progress(&format!("{opened} of {IDLE_CONNECTIONS} connections"));
+        }
+        connections.push(open(&host, "app"));
+    }
+    done();
+    let grown = host.memory_bytes().saturating_sub(before) as f64;
+    figure(
+        "idle connection: KB of VM memory",
+        grown / 1024.0 / IDLE_CONNECTIONS as f64,
+        "<= 2",
+    );
+}
+
+/// How the cost of a transaction grows with the number of label sets: wasm instructions, the
+/// hand-over to the host on the tick included.
+pub fn label_sets(_options: &Options) {
+    let mut base = None;
+    for sets in [10, 100, 1000] {
+        let host = Host::load(&places::built_module("envoy-metrics")).start();
+        let connections: Vec<Connection> = (0..sets)
+            .map(|user| open(&host, &format!("user{user}")))
+            .collect();
+        connections.iter().for_each(transaction);
+        host.tick();
+        host.forget_calls();
+        for (number, connection) in connections.iter().cycle().take(TRANSACTIONS).enumerate() {
+            transaction(connection);
+            if number % PER_TICK == PER_TICK - 1 {
+                host.tick();
+            }
+        }
+        let instructions = host.instructions() as f64 / TRANSACTIONS as f64;
+        let host_calls: u64 = host.calls().values().sum();
+        let base = *base.get_or_insert(instructions);
+        figure(
+            &format!("{sets} label sets: instructions per transaction"),
+            instructions,
+            "",
+        );
+        figure(
+            &format!("{sets} label sets: ratio to 10"),
+            instructions / base,
+            "",
+        );
+        let calls = host_calls as f64 / TRANSACTIONS as f64;
+        figure(
+            &format!("{sets} label sets: host calls per transaction"),
+            calls,
+            "",
+        );
+    }
+}
+
+fn open(host: &Host, user: &str) -> Connection {
+    let connection = host.connect();
+    let parameters = [
+        ("user", user),
+        ("database", "app"),
+        ("application_name", "bench"),
+    ];
+    connection.client_sends(&startup(PROTOCOL_3_0, &parameters));
+    let answer = [
+        authentication_ok(),
+        parameter_status("client_encoding", "UTF8"),
+        parameter_status("server_version", "18.0"),
+        backend_key_data(1, &[0; 4]),
+        ready_for_query(b'I'),
+    ];
+    connection.server_sends(&answer.concat());
+    connection
+}
+
+/// A prepared SELECT of one row, as pgbench sends it.
+fn transaction(connection: &Connection) {
+    let describe = message(b'D', b"P\0");
+    connection.client_sends(
+        &[
+            bind("", "P0_1", &["4711"]),
+            describe,
+            execute("", 0),
+            sync(),
+        ]
+        .concat(),
+    );
+    let answer = [
+        message(b'2', b""),
+        message(
+            b'T',
+            b"\0\x01abalance\0\0\0\x40\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
+        ),
+        data_row(b"0"),
+        command_complete("SELECT 1"),
+        ready_for_query(b'I'),
+    ];
+    connection.server_sends(&answer.concat());
 }
