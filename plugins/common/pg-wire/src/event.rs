@@ -136,6 +136,8 @@ pub struct SqlState(pub [u8; 5]);
 impl SqlState {
     /// Stands for a report without a usable code.
     pub const UNKNOWN: Self = Self(*b"?????");
+    /// No prepared statement of that name.
+    pub const INVALID_SQL_STATEMENT_NAME: Self = Self(*b"26000");
 }
 
 /// Field `V` (untranslated severity) of a report.

@@ -12,7 +12,7 @@ use crate::body::report;
 use crate::deframer::Frame;
 use crate::{
     DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason, Outcome,
-    ReplicationKind,
+    ReplicationKind, SqlState,
 };
 
 const UNEXPECTED: OpaqueReason = OpaqueReason::Desync(Direction::Backend, DesyncReason::Unexpected);
@@ -276,22 +276,13 @@ impl State {
         if std::mem::replace(&mut self.progress.failed, true) {
             return;
         }
-        let outcome = Outcome::Failed(report.sqlstate);
-        match entry.request {
-            Request::Query(_)
-            | Request::FunctionCall
-            | Request::Parse { .. }
-            | Request::Bind { .. }
-            | Request::Execute { .. } => {
-                let index = self.progress.statements;
-                let operation = self.text(entry.request).operation(index);
-                self.begin(entry);
-                self.end_statement(entry, operation, outcome, 0, now, observer);
-            }
-            Request::Sync | Request::DescribeStatement | Request::DescribePortal => {
-                self.begin(entry);
-            }
-            _ => {}
+        if runs_in_transaction(entry.request, report.sqlstate) {
+            self.begin(entry);
+        }
+        if is_part_of_statement(entry.request) {
+            let operation = self.text(entry.request).operation(self.progress.statements);
+            let outcome = Outcome::Failed(report.sqlstate);
+            self.end_statement(entry, operation, outcome, 0, now, observer);
         }
         let transaction = self.transactions.error(now);
         self.end_transaction(transaction, observer);
@@ -337,4 +328,23 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether a message that failed had begun a transaction by then, where none was open: Bind looks
+/// for its statement and Execute for its portal before they do (`exec_bind_message`,
+/// `exec_execute_message`, `src/backend/tcop/postgres.c`).
+fn runs_in_transaction(request: Request, sqlstate: SqlState) -> bool {
+    match request {
+        Request::Bind { .. } => sqlstate != SqlState::INVALID_SQL_STATEMENT_NAME,
+        Request::Execute { .. }
+        | Request::CloseStatement { .. }
+        | Request::ClosePortal { .. }
+        | Request::CopyEnd => false,
+        _ => true,
+    }
+}
+
+/// Whether an error in answer to it is the end of a statement.
+fn is_part_of_statement(request: Request) -> bool {
+    request.is_statement() || matches!(request, Request::Parse { .. } | Request::Bind { .. })
 }

@@ -117,6 +117,10 @@ impl State {
 
     /// Opens the implicit transaction that the first entry runs in, unless one is open.
     pub(super) fn begin(&mut self, entry: Expected) {
+        // A physical walsender is connected to no database.
+        if self.replication == Some(ReplicationKind::Physical) {
+            return;
+        }
         let since = if self.progress.statements == 0 {
             entry.received
         } else {
@@ -276,7 +280,7 @@ impl State {
             if entry.request.is_statement() && !self.progress.failed {
                 let index = self.progress.statements;
                 let operation = self.text(entry.request).operation(index);
-                if self.replication.is_none() {
+                if self.copy != Copy::Both {
                     self.begin(entry);
                 }
                 self.end_statement(entry, operation, Outcome::Disconnected, 0, now, observer);
