@@ -34,13 +34,16 @@ demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (K
 test: setup plugins ## every test, the end-to-end ones with real hosts too
 	cargo test --workspace --locked -- --test-threads $(TEST_THREADS)
 
-test-fast: ## the tests that need no host
+test-fast: plugins ## the tests that need no host
 	cargo test --workspace --locked --exclude test-harness
+	cargo test --locked -p test-harness --lib --test 'fake_*'
 
 lint: ## formatting, clippy, dependency policy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --locked --target $(WASM_TARGET) $(addprefix -p ,$(MODULES)) -- -D warnings
+	cargo test --quiet --locked -p module-report --test dependencies
+	@! cargo deny --version >/dev/null 2>&1 || cargo deny check bans licenses sources
 
 bench: setup plugins ## cost of the filter, as ratios from one run
 	@cargo run --quiet --release -p test-harness --bin bench

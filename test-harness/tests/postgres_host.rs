@@ -1,5 +1,6 @@
 //! The PostgreSQL host keeps its promises: it answers when it says so, and leaves nothing behind.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -80,7 +81,10 @@ fn hold_hosts_until_killed() {
 #[test]
 fn hosts_end_when_the_harness_is_killed() {
     for signal in ["-KILL", "-INT", "-TERM"] {
-        let mut harness = Command::new(std::env::current_exe().unwrap())
+        // A shell that runs the tests in the background has them ignore SIGINT.
+        let mut harness = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "hold_hosts_until_killed",
