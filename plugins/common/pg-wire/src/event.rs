@@ -34,9 +34,13 @@ pub trait Observer {
 pub enum Event<'a> {
     /// A StartupMessage was read; authentication follows.
     Startup(StartupMessage<'a>),
-    /// The first ReadyForQuery: the session is open. `duration` runs from the StartupMessage.
-    Ready { duration: Nanos },
-    /// The server refused the session with an ErrorResponse before the first ReadyForQuery.
+    /// The first ReadyForQuery: the session is open.
+    Ready {
+        /// From the StartupMessage to here, authentication included.
+        duration: Nanos,
+    },
+    /// The server refused the session with an ErrorResponse before the first ReadyForQuery, or
+    /// the encryption it was asked for. Nothing follows.
     ConnectionFailed(Report<'a>),
     /// A CancelRequest: this connection carries nothing else.
     CancelRequest(CancelRequest<'a>),
@@ -46,8 +50,11 @@ pub enum Event<'a> {
     Statement(Statement),
     /// A transaction has ended.
     Transaction(Transaction),
-    /// The next message arrived in an open transaction, this long after ReadyForQuery.
-    IdleInTransaction { duration: Nanos },
+    /// The client's next message arrived in an open transaction.
+    IdleInTransaction {
+        /// Since the ReadyForQuery that left the server waiting.
+        duration: Nanos,
+    },
     /// An ErrorResponse, inside or outside of a statement, after the session was opened.
     Error(Report<'a>),
     /// A NoticeResponse.
@@ -55,27 +62,55 @@ pub enum Event<'a> {
     /// A NotificationResponse (LISTEN / NOTIFY).
     Notification,
     /// A ParameterStatus.
-    ParameterStatus { name: &'a [u8], value: &'a [u8] },
-    /// Bytes of CopyData bodies seen in one call of `frontend` or `backend`.
-    CopyData { direction: Direction, bytes: u64 },
-    /// A COPY has ended; `rows` is the count of its command tag.
-    CopyDone { direction: Direction, rows: u64 },
+    ParameterStatus {
+        /// Of the run-time parameter, as the server spells it.
+        name: &'a [u8],
+        /// From now on; cut at the head limit.
+        value: &'a [u8],
+    },
+    /// CopyData was announced: what one call of `frontend` or `backend` saw the headers of, or a
+    /// part of it if other events came in between.
+    CopyData {
+        /// Who sends it.
+        direction: Direction,
+        /// Of the bodies, without tags and length words.
+        bytes: u64,
+    },
+    /// A COPY over this connection has completed.
+    CopyDone {
+        /// Who sent the data.
+        direction: Direction,
+        /// The count of its command tag.
+        rows: u64,
+    },
     /// `START_REPLICATION` was answered by CopyBothResponse.
     ReplicationStarted(ReplicationKind),
-    /// Bytes of CopyData bodies seen in one call, on a connection in replication.
-    ReplicationData { direction: Direction, bytes: u64 },
+    /// As [`Event::CopyData`], on a connection that is streaming.
+    ReplicationData {
+        /// Who sends it.
+        direction: Direction,
+        /// Of the bodies, without tags and length words.
+        bytes: u64,
+    },
     /// A statement was parsed: ParseComplete.
     Parsed,
-    /// The number of named prepared statements of this session changed to `count`.
-    PreparedStatements { count: u32 },
-    /// A Sync (or Query) was received while `depth` statements were waiting for their answer,
-    /// itself included.
-    Pipeline { depth: u32 },
+    /// The number of named prepared statements of this session changed. The end of the connection
+    /// brings it to 0.
+    PreparedStatements {
+        /// How many there are now, up to [`crate::Limits::prepared`].
+        count: u32,
+    },
+    /// A Sync or Query was received, and statements were waiting for their answer.
+    Pipeline {
+        /// How many, the Query included.
+        depth: u32,
+    },
 }
 
 /// The start-up packet of a session (PostgreSQL docs: "Message Formats", StartupMessage).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StartupMessage<'a> {
+    /// What the client asks for; the server may settle for less.
     pub version: ProtocolVersion,
     /// Empty when the client sent none, which the server refuses.
     pub user: &'a [u8],
@@ -90,7 +125,9 @@ pub struct StartupMessage<'a> {
 /// `major.minor` as it stands in the start-up packet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ProtocolVersion {
+    /// 3
     pub major: u16,
+    /// 0, or 2 since PostgreSQL 18.
     pub minor: u16,
 }
 
@@ -106,6 +143,7 @@ pub enum ReplicationKind {
 /// Process id and secret key that name the session to cancel. The key is a secret: never print it.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct CancelRequest<'a> {
+    /// Of the server process.
     pub process_id: u32,
     /// 4 bytes in protocol 3.0, up to 256 in 3.2.
     pub secret_key: &'a [u8],
@@ -122,6 +160,7 @@ impl std::fmt::Debug for CancelRequest<'_> {
 /// What an ErrorResponse or NoticeResponse says, without anything that can hold a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Report<'a> {
+    /// Field `V`.
     pub severity: Severity,
     /// Five characters, or [`SqlState::UNKNOWN`] if the report carried none or a malformed one.
     pub sqlstate: SqlState,
@@ -143,13 +182,21 @@ impl SqlState {
 /// Field `V` (untranslated severity) of a report.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Severity {
+    /// `ERROR`
     Error,
+    /// `FATAL`
     Fatal,
+    /// `PANIC`
     Panic,
+    /// `WARNING`
     Warning,
+    /// `NOTICE`
     Notice,
+    /// `DEBUG`
     Debug,
+    /// `INFO`
     Info,
+    /// `LOG`
     Log,
     /// Absent or not one of the server's words.
     Unknown,
@@ -177,16 +224,21 @@ pub enum Outcome {
     Disconnected,
 }
 
-/// A statement that has ended: one command tag, one error, or one function call.
+/// A statement that has ended: one command tag, one error, or one function call. A portal that the
+/// client leaves at its row limit ends, completed, with its Close, its replacement or its
+/// transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Statement {
     /// By command tag; by the first keyword of the text where no tag came.
     pub operation: Operation,
+    /// How it was asked for.
     pub protocol: SubProtocol,
+    /// How it ended.
     pub outcome: Outcome,
-    /// The count of the command tag; 0 where the tag has none.
+    /// The count of the command tag, 0 where the tag has none; for a portal run in pieces, of all
+    /// pieces together.
     pub rows: u64,
-    /// DataRow messages sent to the client.
+    /// DataRow messages sent to the client, for a portal run in pieces in all of them.
     pub data_rows: u64,
     /// When its first message (Parse, Bind or Query) arrived.
     pub received: Nanos,
@@ -201,16 +253,24 @@ pub struct Statement {
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum TransactionOutcome {
+    /// The server made it last.
     Commit,
+    /// The server undid it: ROLLBACK, an error outside of a block, or the COMMIT of a failed one.
     Rollback,
     /// The connection ended inside of it.
     Disconnected,
 }
 
 /// A transaction that has ended, counted as the server counts them (`pg_stat_database`): a block
-/// from BEGIN to COMMIT or ROLLBACK, or the implicit one around a Query or up to a Sync.
+/// from BEGIN to COMMIT or ROLLBACK, or the implicit one around a Query or up to a Sync. A prepared
+/// transaction ends when somebody ends it, with duration 0.
+///
+/// The server counts some that no message shows: one when a session starts, one when it drops its
+/// temporary tables, one when it wakes up to notifications, and those that procedures, VACUUM and
+/// `CONCURRENTLY` commit inside of a statement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Transaction {
+    /// How it ended.
     pub outcome: TransactionOutcome,
     /// Opened by BEGIN or START TRANSACTION.
     pub explicit: bool,

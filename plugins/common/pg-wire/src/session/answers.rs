@@ -4,11 +4,12 @@ use pg_sql::Operation;
 
 use super::names::Portal;
 use super::queue::{Expected, Request};
+use super::requests::c_string;
 use super::state::{Copy, Mode, State};
 use super::text::Text;
 use super::transactions::Status;
 use crate::body::query::CommandTag;
-use crate::body::report;
+use crate::body::report::{Fields, ParameterStatus};
 use crate::deframer::Frame;
 use crate::{
     DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason, Outcome,
@@ -65,7 +66,7 @@ impl State {
         match frame.name {
             // Any time (trap 10).
             MessageName::NoticeResponse => {
-                observer.event(Event::Notice(report::summary(frame.head)));
+                observer.event(Event::Notice(Fields::of_head(frame.head).report()));
                 return Ok(());
             }
             MessageName::NotificationResponse => {
@@ -73,7 +74,7 @@ impl State {
                 return Ok(());
             }
             MessageName::ParameterStatus => {
-                let (name, value) = report::parameter(frame.head);
+                let ParameterStatus { name, value } = ParameterStatus::of_head(frame.head);
                 observer.event(Event::ParameterStatus { name, value });
                 return Ok(());
             }
@@ -193,7 +194,7 @@ impl State {
         now: Nanos,
         observer: &mut impl Observer,
     ) {
-        let tag = CommandTag::parse(head);
+        let tag = CommandTag::read(c_string(head).0);
         let text = self.text(entry.request);
         let index = self.progress.statements;
         self.end_copy(&tag, observer);
@@ -260,7 +261,7 @@ impl State {
     }
 
     fn error(&mut self, head: &[u8], now: Nanos, observer: &mut impl Observer) {
-        let report = report::summary(head);
+        let report = Fields::of_head(head).report();
         let Some(entry) = self.queue.front() else {
             observer.event(Event::Error(report));
             return;

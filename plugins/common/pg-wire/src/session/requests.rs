@@ -8,6 +8,7 @@ use crate::body::startup;
 use crate::deframer::Frame;
 use crate::{
     CancelRequest, DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason,
+    StartupMessage,
 };
 
 impl State {
@@ -67,7 +68,8 @@ impl State {
         now: Nanos,
         observer: &mut impl Observer,
     ) -> Result<(), OpaqueReason> {
-        let startup = startup::summary(packet).ok_or(OpaqueReason::NotPostgresql)?;
+        let packet = startup::StartupMessage::read(packet);
+        let startup = summary(packet.map_err(|_| OpaqueReason::NotPostgresql)?);
         self.mode = Mode::Started;
         self.replication = startup.replication;
         observer.event(Event::Startup(startup));
@@ -75,12 +77,12 @@ impl State {
     }
 
     fn cancel(&mut self, packet: &[u8], observer: &mut impl Observer) -> Result<(), OpaqueReason> {
-        let (process_id, secret_key) = match packet {
-            [_, _, _, _, p0, p1, p2, p3, key @ ..] => {
-                (u32::from_be_bytes([*p0, *p1, *p2, *p3]), key)
-            }
-            _ => return Err(OpaqueReason::NotPostgresql),
-        };
+        let packet = startup::CancelRequest::read(packet);
+        let startup::CancelRequest {
+            process_id,
+            secret_key,
+        } = packet.map_err(|_| OpaqueReason::NotPostgresql)?;
+        let secret_key = secret_key.0;
         self.mode = Mode::Over;
         observer.event(Event::CancelRequest(CancelRequest {
             process_id,
@@ -188,12 +190,24 @@ impl State {
 }
 
 /// The string at the front of a head, without its zero, and what follows; a head may be cut within.
-fn c_string(head: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn c_string(head: &[u8]) -> (&[u8], &[u8]) {
     match head.iter().position(|byte| *byte == 0) {
         Some(end) => (
             head.get(..end).unwrap_or_default(),
             head.get(end.saturating_add(1)..).unwrap_or_default(),
         ),
         None => (head, &[]),
+    }
+}
+
+fn summary<'a>(packet: startup::StartupMessage<'a>) -> StartupMessage<'a> {
+    let value = |name: &[u8]| packet.parameters.get(name).unwrap_or_default();
+    let (user, database) = (value(b"user"), value(b"database"));
+    StartupMessage {
+        version: packet.version,
+        user,
+        database: if database.is_empty() { user } else { database },
+        application_name: value(b"application_name"),
+        replication: packet.replication(),
     }
 }
