@@ -29,7 +29,7 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)
 
 demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
-	@cargo run --quiet --release -p test-harness --bin demo -- $(if $(KEEP),--keep)
+	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
 test: setup plugins ## every test, the end-to-end ones with real hosts too
 	cargo test --workspace --locked -- --test-threads $(TEST_THREADS)

@@ -3,7 +3,7 @@
 //!
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
-//! - [`net`]: a client that sends bytes as told, and a relay that hashes what passes.
+//! - [`net`]: a client that sends bytes as told.
 //! - [`drivers`]: applications in the languages people use.
 //! - [`relay`]: writes down what passes between any two of them.
 //! - [`shipped`]: the configuration files that users copy, as the tests run them.

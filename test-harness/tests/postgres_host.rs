@@ -100,14 +100,11 @@ fn hosts_end_when_the_harness_is_killed() {
             .find_map(|line| Some(line.split_once("hosts: ")?.1.to_owned()))
             .expect("the hosts start")
             .split(' ')
-            .map(|id| format!("/proc/{id}"))
+            .map(|id| format!("/proc/{id}/cmdline"))
             .collect();
-        let alive = || {
-            hosts
-                .iter()
-                .filter(|process| Path::new(process).exists())
-                .count()
-        };
+        // A process that has ended and waits for init to notice has an empty one.
+        let lives = |process: &&String| fs::read(process).is_ok_and(|line| !line.is_empty());
+        let alive = || hosts.iter().filter(lives).count();
         assert_eq!(alive(), 2);
         output_of(Command::new("kill").args([signal, &harness.id().to_string()]));
         harness.wait().unwrap();

@@ -1,4 +1,4 @@
-//! The synthetic server answers as scripted and misbehaves as told; the relay tells what passed.
+//! The synthetic server answers as scripted and misbehaves as told; a relay tells what passed.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,7 +7,8 @@ use test_harness::fakes::postgres_server::{Answer, Fault, SyntheticServer};
 use test_harness::hosts::Version;
 use test_harness::hosts::postgres::output_of;
 use test_harness::net::client::tags;
-use test_harness::net::{Client, Relay, messages};
+use test_harness::net::{Client, messages};
+use test_harness::relay::Relay;
 
 fn one_megabyte_row() -> Answer {
     Answer::Rows {
@@ -102,12 +103,12 @@ fn two_relays_in_a_row_agree_about_what_passed() {
         client.half_close();
         assert_eq!(client.read_to_end(), b"");
     }
-    let passed = before.connections();
-    assert_eq!(passed, behind.connections());
+    let passed = before.recordings();
+    assert_eq!(passed, behind.recordings());
     assert_eq!(passed.len(), 2);
     assert!(
         passed
             .iter()
-            .any(|connection| connection.from_server.bytes > 1 << 20)
+            .any(|recording| recording.backend.len() > 1 << 20)
     );
 }

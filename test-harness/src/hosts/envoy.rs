@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::places::{RunDirectory, built_module, python_package, tree};
+use super::places::{RunDirectory, built_module, python_package};
 use super::process::{Process, Spec};
 use super::{HostError, Samples};
 
@@ -193,26 +193,6 @@ impl Envoy {
     /// for a free one; so should the ports of its listeners be.
     pub fn with_bootstrap(text: &str) -> Builder {
         Self::builder(Bootstrap::Text(text.to_owned()))
-    }
-
-    /// The bootstrap that we ship as `envoy-configs/envoy/metrics.yaml`, with nothing changed but
-    /// the addresses and where the module lies.
-    #[track_caller]
-    pub fn as_shipped(server: SocketAddr) -> Builder {
-        let path = tree().join("envoy-configs/envoy/metrics.yaml");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        let module = built_module("envoy-metrics");
-        Self::with_bootstrap(&text)
-            .replacing("port_value: 9901", "port_value: 0")
-            .replacing("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
-            .replacing(
-                "port_value: 5432",
-                &format!("port_value: {}", server.port()),
-            )
-            .replacing(
-                "/etc/envoy/pgmesh-envoy-metrics.wasm",
-                &module.to_string_lossy(),
-            )
     }
 
     fn builder(bootstrap: Bootstrap) -> Builder {

@@ -1,12 +1,9 @@
-//! Plain TCP around the hosts: a client that speaks PostgreSQL's protocol by hand, and a relay that
-//! remembers what passed.
+//! Plain TCP around the hosts: a client that speaks PostgreSQL's protocol by hand.
 
 pub mod client;
 pub mod messages;
-pub mod relay;
 
 pub use client::Client;
-pub use relay::Relay;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
