@@ -1,6 +1,7 @@
 //! The filter's counts are the server's own: after a mixed load, transactions equal
 //! `pg_stat_database`, statements and rows equal `pg_stat_statements`, exactly.
 
+use std::collections::HashSet;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,15 +14,15 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The database that only the proxy's clients use; the test asks its questions from another one.
 const JUDGED: &str = "judged";
 
-/// psycopg's sessions that end in commands of which both views have the same idea; the others use
-/// SQL's DEALLOCATE and MOVE, which `pg_stat_statements` counts in its own way.
+/// psycopg's sessions of which both views have the same idea. The others use DEALLOCATE and MOVE,
+/// which `pg_stat_statements` counts in its own way, or LISTEN: a backend reads notifications in
+/// transactions that the wire does not show.
 const SESSIONS: &[&str] = &[
     "simple_protocol",
     "parameters_in_text_and_binary",
     "errors_and_rollbacks",
     "pipeline",
     "copy_in_and_out",
-    "listen_and_notify",
     "notices",
     "large_values",
     "asynchronous",
@@ -37,6 +38,8 @@ impl Scene {
         let server = Postgres::builder(version)
             .preload("pg_stat_statements")
             .setting("pg_stat_statements.max", "10000")
+            // A parallel worker logs in, which is a transaction of the server's own.
+            .setting("max_parallel_workers", "0")
             .start();
         server.sql("create extension pg_stat_statements");
         server.sql(&format!("create database {JUDGED}"));
@@ -59,10 +62,14 @@ impl Scene {
     }
 
     fn load(&self) {
-        self.pgbench(&["-i", "-s", "1", "-q"]);
-        for mode in ["simple", "extended", "prepared"] {
+        // Without VACUUM (v), whose transactions are the server's own.
+        self.pgbench(&["-i", "-I", "dtgp", "-q"]);
+        for mode in ["simple", "extended"] {
             self.pgbench(&["-n", "-M", mode, "-c", "3", "-t", "50"]);
         }
+        // pg_stat_statements misses a prepared BEGIN or END after its first execution, since it sets
+        // the query id of the plan that the server keeps to 0: only SELECTs here.
+        self.pgbench(&["-n", "-M", "prepared", "-S", "-c", "3", "-t", "50"]);
         psycopg_sessions(&conninfo(self.envoy.port(), JUDGED), SESSIONS);
         for script in [
             "select 1; select 2; select 1/0; select 4",
@@ -75,7 +82,6 @@ impl Scene {
             ";",
             "create table made as select generate_series(1, 10) g",
             "begin; commit and chain; select 1; rollback and chain; select 2; commit",
-            "vacuum pgbench_branches",
             "commit",
             "merge into pgbench_tellers t using made m on t.tid = m.g when matched then update set filler = 'x'",
         ] {
@@ -145,10 +151,19 @@ fn statements_and_rows_equal_pg_stat_statements() {
         let ours = scene.settled();
         let judged = [("database", JUDGED)];
         let of = |operation| [("database", JUDGED), ("operation", operation)];
-        // A statement that failed is none in pg_stat_statements, nor is an empty one.
+        // A statement that failed is none in pg_stat_statements, nor is an empty one, nor before
+        // 17 DEALLOCATE, which psycopg sends after a DROP.
         let failed = ours.sum("pgmesh_errors_total", &judged);
-        let empty = ours.sum("pgmesh_statements_total", &of("EMPTY"));
-        let statements = ours.sum("pgmesh_statements_total", &judged) - failed - empty;
+        let uncounted = if version == Version::V15 {
+            "DEALLOCATE"
+        } else {
+            "EMPTY"
+        };
+        let apart: f64 = HashSet::from(["EMPTY", uncounted])
+            .into_iter()
+            .map(|operation| ours.sum("pgmesh_statements_total", &of(operation)))
+            .sum();
+        let statements = ours.sum("pgmesh_statements_total", &judged) - failed - apart;
         assert_eq!(
             statements,
             scene.ask(&stat("calls")),

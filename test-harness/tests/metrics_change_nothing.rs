@@ -32,11 +32,16 @@ fn psycopg_sees_the_same_through_the_filter_as_directly() {
 #[test]
 fn pg_regress_passes_through_the_filter() {
     let regress = places::tree().join("test-harness/tests/regress");
-    for version in Version::ALL {
+    let make = std::env::var_os("UPDATE_EXPECTED").is_some();
+    let versions = if make {
+        &[Version::V18]
+    } else {
+        Version::ALL.as_slice()
+    };
+    for version in versions.iter().copied() {
         let server = Postgres::start(version);
         server.sql("create database regression");
         let envoy = shipped::metrics_bootstrap(&server).start();
-        let make = version == Version::V18 && std::env::var_os("UPDATE_EXPECTED").is_some();
         let port = if make { server.port() } else { envoy.port() };
         let output = tempfile::tempdir().expect("a directory");
         let program = Version::V18.installation().expect("PostgreSQL 18");

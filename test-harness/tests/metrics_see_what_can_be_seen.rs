@@ -228,7 +228,7 @@ fn physical_and_logical_replication_are_kept_apart_from_statements() {
         let bytes = [("kind", kind)];
         wait_for(LIMIT, || {
             let received = envoy.scrape().sum("pgmesh_replication_bytes_total", &bytes);
-            (received > 500_000.0).then_some(())
+            (received > 300_000.0).then_some(())
         })
         .unwrap_or_else(|| {
             panic!(

@@ -84,7 +84,7 @@ def prepared_statements(conninfo):
 @session
 def pipeline(conninfo):
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        conn.execute("create temporary table p (a int primary key)")
+        conn.execute("create table p (a int primary key)")
         with conn.pipeline() as pipe:
             cursors = [conn.execute("insert into p values (%s)", (n,)) for n in range(20)]
             pipe.sync()
@@ -97,13 +97,14 @@ def pipeline(conninfo):
         except psycopg.Error as error:
             show_error(error)
         show(conn.execute("select count(*) from p").fetchone())
+        conn.execute("drop table p")
 
 
 @session
 def copy_in_and_out(conninfo):
     with psycopg.connect(conninfo) as conn:
         cursor = conn.cursor()
-        cursor.execute("create temporary table c (a int, b text)")
+        cursor.execute("create table c (a int, b text)")
         with cursor.copy("copy c from stdin") as copy:
             for n in range(1000):
                 copy.write_row((n, f"row {n}\n\t\\"))
@@ -122,6 +123,7 @@ def copy_in_and_out(conninfo):
         except ValueError as error:
             show(error)
         show(cursor.execute("select count(*), sum(a) from c").fetchone())
+        cursor.execute("drop table c")
 
 
 @session
