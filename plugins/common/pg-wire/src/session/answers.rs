@@ -197,10 +197,10 @@ impl State {
         let tag = CommandTag::read(c_string(head).0);
         let text = self.text(entry.request);
         let index = self.progress.statements;
-        self.end_copy(&tag, observer);
-        if !self.is_replication_command(&tag) {
+        if self.copy != Copy::Both && !self.is_replication_command(&tag) {
             self.begin(entry);
         }
+        self.end_copy(&tag, observer);
         let operation = Operation::from_command_tag(tag.command);
         let rows = tag.rows.unwrap_or(0);
         self.end_statement(entry, operation, Outcome::Completed, rows, now, observer);

@@ -147,6 +147,7 @@ pub struct Seen {
     pub messages: Vec<(MessageName, u64)>,
     /// Every event as it prints; what is told once per call is added up.
     pub events: Vec<String>,
+    pub brief: Vec<String>,
     pub statements: Vec<Statement>,
     pub transactions: Vec<Transaction>,
     copied: Option<(&'static str, Direction, u64)>,
@@ -175,6 +176,7 @@ impl Observer for Seen {
             return;
         }
         self.copied = copied;
+        self.brief.extend(brief(&event));
         match (event, copied) {
             (_, Some((kind, direction, bytes))) => {
                 self.events.push(format!("{kind} {direction:?} {bytes}"));
@@ -188,7 +190,73 @@ impl Observer for Seen {
     }
 }
 
+/// An event in few words; ones that every conversation is full of in none.
+fn brief(event: &Event<'_>) -> Option<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some(match event {
+        Event::Statement(it) => {
+            let operation = it.operation.as_str();
+            match it.outcome {
+                Outcome::Completed => format!("{operation} {}", it.rows),
+                Outcome::Failed(state) => format!("{operation} failed {}", text(&state.0)),
+                Outcome::Disconnected => format!("{operation} disconnected"),
+            }
+        }
+        Event::Transaction(it) => {
+            let explicit = if it.explicit { " block" } else { "" };
+            format!("{:?}{explicit}", it.outcome).to_lowercase()
+        }
+        Event::Startup(it) => {
+            let (major, minor) = (it.version.major, it.version.minor);
+            format!(
+                "startup {major}.{minor} {}@{}",
+                text(it.user),
+                text(it.database)
+            )
+        }
+        Event::Ready { .. } => "ready".into(),
+        Event::ConnectionFailed(it) => format!("connection failed {}", text(&it.sqlstate.0)),
+        Event::Error(it) => format!("{:?} {}", it.severity, text(&it.sqlstate.0)).to_lowercase(),
+        Event::Notice(it) => format!("{:?} {}", it.severity, text(&it.sqlstate.0)).to_lowercase(),
+        Event::PreparedStatements { count } => format!("prepared {count}"),
+        Event::ParameterStatus { name, value } => format!("{} = {}", text(name), text(value)),
+        Event::CopyDone { direction, rows } => {
+            format!("copied {rows} {direction:?}").to_lowercase()
+        }
+        Event::IdleInTransaction { .. } | Event::Pipeline { .. } | Event::Parsed => return None,
+        Event::CopyData { .. } | Event::ReplicationData { .. } => return None,
+        other => format!("{other:?}"),
+    })
+}
+
 impl Seen {
+    /// The conversation in few words, from the first ReadyForQuery on.
+    pub fn story(&self) -> Vec<&str> {
+        let start = self
+            .brief
+            .iter()
+            .position(|event| event == "ready")
+            .map_or(0, |at| at + 1);
+        self.brief[start..].iter().map(String::as_str).collect()
+    }
+
+    /// How many messages of this name went by.
+    pub fn count(&self, name: MessageName) -> usize {
+        self.messages
+            .iter()
+            .filter(|(candidate, _)| *candidate == name)
+            .count()
+    }
+
+    /// Length on the wire of the first message of this name.
+    pub fn length(&self, name: MessageName) -> u64 {
+        self.messages
+            .iter()
+            .find(|(candidate, _)| *candidate == name)
+            .unwrap()
+            .1
+    }
+
     pub fn ended(&self, outcome: TransactionOutcome) -> u64 {
         self.transactions
             .iter()
