@@ -108,6 +108,19 @@ impl Head {
     }
 }
 
+/// The most bytes that a split message can make a deframer hold.
+pub(crate) const fn longest_held(limits: &Limits) -> usize {
+    let named = Head::NameAndText.limit(limits);
+    let report = Head::Report.limit(limits);
+    let longer = if named > report { named } else { report };
+    let packet = MAX_STARTUP_PACKET as usize;
+    if longer > packet {
+        longer.saturating_add(5)
+    } else {
+        packet
+    }
+}
+
 type Tags = [Option<(MessageName, Layout)>; 256];
 
 /// Tag to name and layout, for each direction.

@@ -29,6 +29,31 @@ impl Limits {
     };
 }
 
+impl Limits {
+    /// What a session with these limits never exceeds, in bytes on the heap and in itself. Vectors
+    /// grow by doubling, which is counted in. An idle session that has been through any of it falls
+    /// back to less than [`Limits::IDLE_STATE_BYTES`], prepared statements aside.
+    #[must_use]
+    pub const fn max_state_bytes(&self) -> usize {
+        const fn add(sum: usize, count: usize, bytes: usize) -> usize {
+            sum.saturating_add(count.saturating_mul(bytes).saturating_mul(2))
+        }
+        let mut sum = size_of::<crate::Session>();
+        sum = add(sum, 1, crate::layout::longest_held(self));
+        sum = add(sum, 1, crate::layout::longest_held(self));
+        sum = add(sum, self.in_flight as usize, crate::IN_FLIGHT_BYTES);
+        sum = add(sum, self.prepared as usize, crate::session::PREPARED_BYTES);
+        add(
+            sum,
+            (self.portals as usize).saturating_add(1),
+            crate::session::PORTAL_BYTES,
+        )
+    }
+
+    /// What a session holds that waits for nothing and has no prepared statements.
+    pub const IDLE_STATE_BYTES: usize = 1024;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT

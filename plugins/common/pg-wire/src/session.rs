@@ -13,6 +13,7 @@ mod state;
 mod text;
 mod transactions;
 
+pub(crate) use names::{PORTAL_BYTES, PREPARED_BYTES};
 pub use queue::IN_FLIGHT_BYTES;
 
 use queue::Request;

@@ -1,6 +1,10 @@
 //! What a passive decoder falls into, one conversation each, as real servers of both versions held
 //! it. A story tells, from the first ReadyForQuery on, how statements (operation and rows),
 //! transactions, errors and notices followed each other.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by panicking"
+)]
 
 mod common;
 

@@ -7,6 +7,11 @@ use super::queue::Key;
 use super::text::Text;
 use crate::Nanos;
 
+/// What a prepared statement takes.
+pub(crate) const PREPARED_BYTES: usize = size_of::<(Key, Text)>();
+/// What a portal takes.
+pub(crate) const PORTAL_BYTES: usize = size_of::<Portal>();
+
 /// The unnamed statement or portal.
 pub(super) const UNNAMED: Key = 0;
 
@@ -83,9 +88,7 @@ impl Prepared {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.named
-            .capacity()
-            .saturating_mul(size_of::<(Key, Text)>())
+        self.named.capacity().saturating_mul(PREPARED_BYTES)
     }
 }
 
@@ -160,10 +163,10 @@ impl Portals {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let unnamed = self.unnamed.as_ref().map_or(0, |_| size_of::<Portal>());
+        let unnamed = self.unnamed.as_ref().map_or(0, |_| PORTAL_BYTES);
         self.named
             .capacity()
-            .saturating_mul(size_of::<Portal>())
+            .saturating_mul(PORTAL_BYTES)
             .saturating_add(unnamed)
     }
 }

@@ -12,6 +12,9 @@
     reason = "tests say what they expect by panicking"
 )]
 
+pub mod invariants;
+pub mod wire;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
