@@ -1,6 +1,7 @@
 //! However the network cuts a connection's bytes, and whatever they are, a session tells the same
 //! and stays small.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     reason = "tests say what they expect by panicking"
 )]
