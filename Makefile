@@ -32,7 +32,7 @@ demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (K
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
 test: setup plugins ## every test, the end-to-end ones with real hosts too
-	cargo test --workspace --locked -- --test-threads $(TEST_THREADS)
+	cargo test --workspace --locked --no-fail-fast -- --test-threads $(TEST_THREADS)
 
 test-fast: plugins ## the tests that need no host
 	cargo test --workspace --locked --exclude test-harness
