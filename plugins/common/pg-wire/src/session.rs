@@ -63,7 +63,10 @@ impl Session {
             let frame = match self.frontend.next(&mut rest) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(error) => return self.frontend_error(error, observer),
+                Err(error) => {
+                    self.state.flush_copied(Direction::Frontend, observer);
+                    return self.frontend_error(error, observer);
+                }
             };
             observer.message(frame.name, frame.length);
             let name = frame.name;
@@ -93,7 +96,10 @@ impl Session {
             let frame = match self.backend.next(&mut rest) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(error) => return self.backend_error(error, observer),
+                Err(error) => {
+                    self.state.flush_copied(Direction::Backend, observer);
+                    return self.backend_error(error, observer);
+                }
             };
             observer.message(frame.name, frame.length);
             if let Err(reason) = self.state.answer(frame, now, observer) {

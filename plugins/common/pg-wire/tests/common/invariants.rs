@@ -46,6 +46,16 @@ pub fn data_of(recording: &Recording) -> Vec<u8> {
     data
 }
 
+/// Any bytes as a conversation, in pieces that follow from the bytes themselves.
+pub fn any_bytes_in_any_pieces(data: &[u8]) {
+    let cuts: Vec<usize> = data
+        .iter()
+        .take(16)
+        .map(|byte| usize::from(byte % 13) + 1)
+        .collect();
+    any_split(&pieces_of(data), &cuts);
+}
+
 /// However a conversation is cut, and whether or not the rest of a body is seen, it tells the same;
 /// what it costs is bounded.
 pub fn any_split(pieces: &Pieces, cuts: &[usize]) {

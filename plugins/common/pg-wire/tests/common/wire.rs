@@ -97,7 +97,7 @@ pub fn fitting(tag: u8, frontend: bool, body: &[u8]) -> &[u8] {
     }
 }
 
-/// The messages of a recording that are whole, with their bodies.
+/// The messages of a recording up to the first byte that is none, with their bodies.
 pub fn messages(recording: &Recording) -> Vec<(MessageName, Vec<u8>)> {
     let limits = Limits {
         statement_text: u16::MAX,
@@ -121,7 +121,7 @@ pub fn messages(recording: &Recording) -> Vec<(MessageName, Vec<u8>)> {
                 deframer.set_phase(if answer { Phase::Answer } else { Phase::Tagged });
             }
             let before = rest;
-            let Some(frame) = deframer.next(&mut rest).unwrap() else {
+            let Ok(Some(frame)) = deframer.next(&mut rest) else {
                 break;
             };
             let header = frame.name.tag().map_or(4, |_| 5);
