@@ -3,6 +3,10 @@
 //! Knows no host and no protocol: bytes in, facts out. Every function is total.
 #![forbid(unsafe_code)]
 
+mod encoding;
+mod lexer;
 mod operation;
 
+pub use encoding::Encoding;
+pub use lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
 pub use operation::Operation;
