@@ -8,7 +8,7 @@ mod answers;
 mod names;
 mod queue;
 mod requests;
-mod scan;
+mod split;
 mod state;
 mod text;
 mod transactions;

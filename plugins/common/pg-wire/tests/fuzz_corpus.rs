@@ -14,7 +14,7 @@ use common::invariants::{any_bytes_in_any_pieces, bodies, data_of};
 #[test]
 fn the_session_target_holds_for_its_corpus() {
     for recording in Recording::all() {
-        let mut data = data_of(&recording);
+        let mut data = [vec![0], data_of(&recording)].concat();
         any_bytes_in_any_pieces(&data);
         let step = (data.len() / 20).max(1);
         for at in (0..data.len()).step_by(step) {

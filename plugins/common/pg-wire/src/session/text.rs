@@ -3,12 +3,17 @@
 //! The command tag says what ran, so the text is asked only where the tag is silent: for the
 //! operation of a statement that fails, for the name in PREPARE and DEALLOCATE, and whether a
 //! `ROLLBACK` was one of a whole transaction or to a savepoint.
+//!
+//! Limits: names are read only where the Query holds one statement. What lies behind the beginning
+//! of the text that a session looks at ([`crate::Limits::statement_text`]), or behind the eighth
+//! statement of a Query, is not known: a failing one is [`Operation::Other`], and a `ROLLBACK TO`
+//! in the middle of such a Query is taken for a ROLLBACK.
 
-use pg_sql::Operation;
+use pg_sql::{Operation, TokenKind};
 
 use super::names::key;
 use super::queue::Key;
-use super::scan::{Statements, Token, Tokens};
+use super::split::{Statements, tokens};
 
 /// Statements of one Query whose operations are kept.
 const MEMBERS: usize = 8;
@@ -112,11 +117,10 @@ impl Text {
 
 /// The words behind a statement's first one, up to anything that is no word.
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Tokens { rest: text }
-        .skip_while(|token| matches!(token, Token::Open | Token::Semicolon))
-        .map_while(|token| match token {
-            Token::Word(word) => Some(word),
-            _ => None,
+    tokens(text)
+        .skip_while(|(kind, _, _)| *kind == TokenKind::Punctuation)
+        .map_while(|(kind, token, _)| {
+            matches!(kind, TokenKind::Word | TokenKind::QuotedIdentifier).then_some(token)
         })
         .skip(1)
 }
@@ -125,16 +129,21 @@ fn is(word: &[u8], keyword: &[u8]) -> bool {
     word.eq_ignore_ascii_case(keyword)
 }
 
-/// The key of a name as SQL writes it: folded to lower case, or quoted.
+/// The key of a name as SQL writes it: folded to lower case, or in quotes, where a doubled quote
+/// stands for one.
 fn identifier(word: &[u8]) -> Key {
-    let name: Vec<u8> = match word {
-        [b'"', quoted @ .., b'"'] => {
-            let mut name = quoted.to_vec();
-            name.dedup_by(|second, first| *second == b'"' && *first == b'"');
-            name
-        }
-        word => word.to_ascii_lowercase(),
+    let [b'"', quoted @ .., b'"'] = word else {
+        return key(&word.to_ascii_lowercase());
     };
+    let mut second = false;
+    let name: Vec<u8> = quoted
+        .iter()
+        .copied()
+        .filter(|byte| {
+            second = *byte == b'"' && !second;
+            !second
+        })
+        .collect();
     key(&name)
 }
 
@@ -143,4 +152,84 @@ fn is_single(text: &[u8]) -> bool {
     text.iter()
         .position(|byte| *byte == b';')
         .is_none_or(|at| at.saturating_add(1) >= text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Text, key};
+    use pg_sql::Operation;
+
+    #[test]
+    fn a_statement_is_known_by_its_first_word_past_comments() {
+        let text = Text::of_query(b"/* app */ -- x\n (select 1);");
+        assert_eq!(text, Text::One(Operation::Select));
+    }
+
+    #[test]
+    fn a_rollback_to_a_savepoint_is_told_from_a_rollback() {
+        for text in [
+            "rollback to s",
+            "ROLLBACK WORK TO s",
+            "rollback transaction to s",
+        ] {
+            assert!(Text::of_query(text.as_bytes()).is_rollback_to(0), "{text}");
+        }
+        for text in [
+            "rollback",
+            "rollback work",
+            "rollback and chain",
+            "select 'rollback to s'",
+        ] {
+            assert!(!Text::of_query(text.as_bytes()).is_rollback_to(0), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_statements_has_its_operation() {
+        let text = Text::of_query(b"begin; insert into t values (';'); rollback to s; commit");
+        let operations: Vec<_> = (0..5).map(|index| text.operation(index)).collect();
+        let expected = ["BEGIN", "INSERT", "ROLLBACK", "COMMIT", "OTHER"];
+        assert_eq!(
+            operations.iter().map(|it| it.as_str()).collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(
+            (0..4)
+                .filter(|index| text.is_rollback_to(*index))
+                .collect::<Vec<_>>(),
+            [2]
+        );
+    }
+
+    #[test]
+    fn sql_names_are_the_protocols_names() {
+        let prepared = |text: &str| Text::of_statement(text.as_bytes());
+        assert_eq!(
+            prepared("prepare Foo as select 1"),
+            Text::Prepare(key(b"foo"))
+        );
+        assert_eq!(
+            prepared("PREPARE \"Foo\" (int) as select 1"),
+            Text::Prepare(key(b"Foo"))
+        );
+        assert_eq!(
+            prepared("prepare \"a\"\"\"\"b\" as x"),
+            Text::Prepare(key(b"a\"\"b"))
+        );
+        assert_eq!(
+            prepared("prepare transaction 'x'"),
+            Text::One(Operation::Prepare)
+        );
+        assert_eq!(prepared("deallocate foo"), Text::Deallocate(key(b"foo")));
+        assert_eq!(
+            prepared("deallocate prepare foo"),
+            Text::Deallocate(key(b"foo"))
+        );
+        let long = "n".repeat(70);
+        let cut = key(&long.as_bytes()[..63]);
+        assert_eq!(
+            prepared(&format!("deallocate {long}")),
+            Text::Deallocate(cut)
+        );
+    }
 }

@@ -5,7 +5,7 @@ use pg_wire::body::Body;
 use pg_wire::body::replication::{BackupMessage, ServerMessage, StandbyMessage};
 use pg_wire::{Direction, Limits, MessageName, Session};
 
-use super::{Recording, Seen, feed};
+use super::{Recording, Seen, feed, wire};
 
 /// A conversation's pieces: who sent what at once.
 pub type Pieces = Vec<(Direction, Vec<u8>)>;
@@ -27,7 +27,7 @@ pub fn pieces_of(data: &[u8]) -> Pieces {
     pieces
 }
 
-/// The same, the other way round: what a fuzzer begins with.
+/// The same, the other way round.
 pub fn data_of(recording: &Recording) -> Vec<u8> {
     let mut data = Vec::new();
     for (direction, bytes) in &recording.pieces {
@@ -46,14 +46,21 @@ pub fn data_of(recording: &Recording) -> Vec<u8> {
     data
 }
 
-/// Any bytes as a conversation, in pieces that follow from the bytes themselves.
+/// Any bytes as a conversation, from its first byte or behind a start-up that went well, in pieces
+/// that follow from the bytes themselves.
 pub fn any_bytes_in_any_pieces(data: &[u8]) {
     let cuts: Vec<usize> = data
         .iter()
         .take(16)
         .map(|byte| usize::from(byte % 13) + 1)
         .collect();
-    any_split(&pieces_of(data), &cuts);
+    let [started, rest @ ..] = data else { return };
+    let mut pieces = pieces_of(rest);
+    if started % 2 == 1 {
+        let start = (Direction::Frontend, wire::startup("u", "d"));
+        pieces.splice(0..0, [start, (Direction::Backend, wire::welcome())]);
+    }
+    any_split(&pieces, &cuts);
 }
 
 /// However a conversation is cut, and whether or not the rest of a body is seen, it tells the same;
