@@ -12,7 +12,7 @@ WASM_BUILD := target/$(WASM_TARGET)/plugin
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins demo test test-fast lint bench fuzz clean
+.PHONY: help setup plugins demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: ## formatting, clippy, dependency policy
 
 bench: setup plugins ## cost of the filter, as ratios from one run
 	@cargo run --quiet --release -p test-harness --bin bench
+
+oracle: ## judge pg-sql by PostgreSQL's own parser over every .sql file of a folder, SQL=<folder>
+	@test-harness/oracle/run.sh $(VENV) "$(SQL)"
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@test-harness/fuzz.sh $(FUZZ_SECONDS)

@@ -1,0 +1,86 @@
+//! What a Query text does: commands, relations, functions, effects.
+//!
+//! [`classify`] reads a text with a compiled grammar of PostgreSQL 18 (`grammar/`, [`machine`]) in
+//! one pass, linear in the text, on a stack of its own. The contract is `complete`: when true,
+//! everything said is right; text that is not understood is said to be incomplete, never guessed.
+//!
+//! Where it stands: `scan` gives tokens, `machine` runs the grammar over them, `record` keeps what
+//! is asked for, `name` and `scope` settle which relation a name means, `summary` words it.
+
+mod functions;
+mod machine;
+mod name;
+mod record;
+mod scan;
+mod scope;
+mod summary;
+mod tables;
+mod types;
+
+pub use machine::MAX_DEPTH;
+pub use record::MAX_NAMES;
+pub use summary::MAX_SUMMARY;
+pub use types::{
+    Access, AuditClass, Classification, Command, Effects, QualifiedName, Relation, Statement,
+    Traits,
+};
+
+use crate::lexer::LexerOptions;
+use machine::{Machine, Outcome};
+use record::Recorder;
+use scan::Scanner;
+use tables::{END, SEMICOLON};
+
+/// Statements of one text that are classified; with more it is incomplete.
+pub const MAX_STATEMENTS: usize = 1024;
+
+/// How the server reads the text.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ClassifyOptions {
+    /// The session's settings.
+    pub lexer: LexerOptions,
+    /// The caller has cut the text: it is never complete.
+    pub truncated: bool,
+}
+
+/// Classifies every statement of a text.
+#[must_use]
+pub fn classify(text: &[u8], options: ClassifyOptions) -> Classification {
+    let scanner = Scanner::new(text, options.lexer);
+    let mut machine = Machine::new(scanner);
+    let mut statements = Vec::new();
+    let mut complete = !options.truncated;
+    loop {
+        let first = machine.peek(0);
+        match first.terminal {
+            END => break,
+            SEMICOLON => {
+                machine.bump();
+                continue;
+            }
+            _ if statements.len() >= MAX_STATEMENTS => {
+                complete = false;
+                break;
+            }
+            _ => {}
+        }
+        let mut recorder = Recorder::new(text, options.lexer.encoding);
+        let recognised = machine.statement(&mut recorder) == Outcome::Recognised;
+        if !recognised {
+            machine.skip_statement();
+        }
+        let statement = recorder.finish(first.start..machine.read_to(), recognised);
+        complete &= statement.complete;
+        statements.push(statement);
+    }
+    Classification {
+        statements,
+        complete,
+    }
+}
+
+/// OpenTelemetry's `db.query.summary` of a text; see [`Classification::summary`].
+#[must_use]
+pub fn summary(text: &[u8], options: ClassifyOptions) -> String {
+    classify(text, options).summary()
+}

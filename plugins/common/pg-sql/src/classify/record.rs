@@ -1,0 +1,490 @@
+//! Turns what the grammar meets into facts: relations, functions, effects, clauses, the summary.
+
+use super::functions::effects_of;
+use super::name::Parts;
+use super::scan::Token;
+use super::scope::Scopes;
+use super::summary::SummaryBuilder;
+use super::tables::{COMMANDS, ICONST};
+use super::types::{
+    Access, AuditClass, Command, Effects, QualifiedName, Relation, Statement, Traits,
+};
+use crate::encoding::Encoding;
+use std::ops::Range;
+
+/// Names of relations, and of functions, that are kept of one statement.
+pub const MAX_NAMES: usize = 512;
+
+/// Return addresses between a WHERE and its own ORs: that of `expression`.
+const OWN_OPERATION_DEPTH: usize = 1;
+
+/// What the grammar asks for with `@action`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Action {
+    Analyze,
+    AnalyzeValue,
+    Call,
+    CallTable,
+    Cmd,
+    Column,
+    CopyFrom,
+    CopyTo,
+    CreateTableAs,
+    Define,
+    Disjunct,
+    Enter,
+    Explain,
+    FilterClose,
+    Incomplete,
+    Into,
+    Leave,
+    Limit,
+    Literal,
+    Locking,
+    Name,
+    Object,
+    ObjectOfColumn,
+    Operation,
+    Parameter,
+    Part,
+    QueryClose,
+    QueryOpen,
+    Read,
+    Returning,
+    ServerFile,
+    SetOperation,
+    Setting,
+    Stored,
+    Unfiltered,
+    UnseenCode,
+    Values,
+    WhereClose,
+    WhereOpen,
+    WithClose,
+    WithDone,
+    WithName,
+    WithOpen,
+    WithRecursive,
+    Write,
+}
+
+/// The condition being read: whether what was read of it since its last OR names a column.
+struct Condition {
+    depth: usize,
+    names_column: bool,
+    always: bool,
+}
+
+/// What is known of the statement that is being read.
+pub(crate) struct Recorder<'t> {
+    text: &'t [u8],
+    encoding: Encoding,
+    recent: [Option<Token>; 4],
+    parts: Parts,
+    mentions: Vec<(Relation, bool)>,
+    functions: Vec<QualifiedName>,
+    scopes: Scopes,
+    conditions: Vec<Condition>,
+    nesting: usize,
+    query_parentheses: usize,
+    limit_inside: Option<usize>,
+    /// The outermost parentheses that hold an operand of UNION, INTERSECT or EXCEPT.
+    operands_inside: Option<usize>,
+    command: Option<Command>,
+    class: Option<AuditClass>,
+    inner_class: Option<AuditClass>,
+    effects: Effects,
+    own_effects: Effects,
+    traits: Traits,
+    explained: bool,
+    analyzed: bool,
+    stored: bool,
+    complete: bool,
+    summary: SummaryBuilder,
+}
+
+impl<'t> Recorder<'t> {
+    pub(crate) fn new(text: &'t [u8], encoding: Encoding) -> Self {
+        Self {
+            text,
+            encoding,
+            recent: [None; 4],
+            parts: Parts::default(),
+            mentions: Vec::new(),
+            functions: Vec::new(),
+            scopes: Scopes::default(),
+            conditions: Vec::new(),
+            nesting: 0,
+            query_parentheses: 0,
+            limit_inside: None,
+            operands_inside: None,
+            command: None,
+            class: None,
+            inner_class: None,
+            effects: Effects::NONE,
+            own_effects: Effects::NONE,
+            traits: Traits::NONE,
+            explained: false,
+            analyzed: false,
+            stored: false,
+            complete: true,
+            summary: SummaryBuilder::default(),
+        }
+    }
+
+    /// A token was read.
+    pub(crate) fn consumed(&mut self, token: Token) {
+        let [_, second, third, fourth] = self.recent;
+        self.recent = [second, third, fourth, Some(token)];
+    }
+
+    /// The grammar is at `action`; `depth` return addresses are on the machine's stack.
+    pub(crate) fn act(&mut self, action: Action, argument: usize, depth: usize) {
+        match action {
+            Action::Name => self.parts = Parts::default(),
+            Action::Part => self
+                .last()
+                .into_iter()
+                .for_each(|token| self.parts.push(token)),
+            Action::Column => self.column(),
+            Action::Call => self.call(false),
+            Action::CallTable => self.call(true),
+            Action::Read => self.read(),
+            Action::Write => self.mention(Access::WRITE, Effects::WRITES_ROWS),
+            Action::Object | Action::Define => self.mention(Access::OBJECT, Effects::NONE),
+            Action::ObjectOfColumn => {
+                self.parts.pop();
+                self.mention(Access::OBJECT, Effects::NONE);
+            }
+            Action::CopyFrom => {
+                self.class = Some(AuditClass::Write);
+                self.mention(Access::WRITE, Effects::WRITES_ROWS);
+            }
+            Action::CopyTo => self.mention(Access::READ, Effects::READS_ROWS),
+            Action::Literal => self.traits = self.traits.and(Traits::LITERAL),
+            Action::Parameter => self.traits = self.traits.and(Traits::PARAMETER),
+            Action::Returning => self.traits = self.traits.and(Traits::RETURNING),
+            Action::Unfiltered => self.traits = self.traits.and(Traits::UNFILTERED),
+            Action::Locking => {
+                self.traits = self.traits.and(Traits::LOCKING);
+                self.effects = self.effects.and(Effects::LOCKS);
+            }
+            Action::Enter => self.nesting = self.nesting.saturating_add(1),
+            Action::Leave => self.nesting = self.nesting.saturating_sub(1),
+            Action::QueryOpen => self.query_parentheses = self.query_parentheses.saturating_add(1),
+            Action::QueryClose => self.query_parentheses = self.query_parentheses.saturating_sub(1),
+            Action::Limit | Action::SetOperation => self.limit(action),
+            Action::WhereOpen => self.open_condition(depth),
+            Action::Disjunct => self.disjunct(depth),
+            Action::WhereClose | Action::FilterClose => self.close_condition(action),
+            Action::Operation => self.operation(),
+            Action::Values => {
+                if self.summary.is_empty() {
+                    self.operation();
+                }
+            }
+            Action::Cmd => self.command(argument),
+            Action::Into => self.into(),
+            Action::CreateTableAs => self.rename_command("CREATE TABLE", "CREATE TABLE AS"),
+            Action::Explain => self.explained = true,
+            Action::Analyze => self.analyzed = true,
+            Action::AnalyzeValue => self.analyze_value(),
+            Action::ServerFile => {
+                self.effects = self.effects.and(Effects::TOUCHES_SERVER_FILES);
+            }
+            Action::UnseenCode => {
+                self.own_effects = self.own_effects.and(Effects::RUNS_UNSEEN_CODE);
+            }
+            Action::Setting => self.setting(),
+            Action::Stored => self.stored = true,
+            Action::Incomplete => self.complete = false,
+            Action::WithOpen => self.scopes.open(self.mentions.len()),
+            Action::WithRecursive => self.scopes.make_recursive(),
+            Action::WithName => self.with_name(),
+            Action::WithDone => self.scopes.done(),
+            Action::WithClose => self.scopes.close(),
+        }
+    }
+
+    /// The facts, once the statement has been read or given up.
+    pub(crate) fn finish(mut self, range: Range<usize>, recognised: bool) -> Statement {
+        let relations = self.relations();
+        let writes = relations
+            .iter()
+            .any(|relation| relation.access.has(Access::WRITE));
+        let class = match (self.class, self.inner_class) {
+            (Some(AuditClass::Misc), Some(inner)) if self.explained && self.analyzed => inner,
+            (Some(AuditClass::Read), Some(inner)) => inner,
+            (class, _) => class.unwrap_or(AuditClass::Misc),
+        };
+        let class = if class == AuditClass::Read && writes {
+            AuditClass::Write
+        } else {
+            class
+        };
+        let effects = match (self.explained, self.stored) {
+            (true, _) if !self.analyzed => Effects::NONE,
+            (_, true) => self.own_effects,
+            _ => self.effects.and(self.own_effects),
+        };
+        Statement {
+            range,
+            command: self.command.unwrap_or(Command::UNKNOWN),
+            class,
+            effects,
+            traits: if self.limit_inside.is_some() {
+                self.traits.and(Traits::LIMIT)
+            } else {
+                self.traits
+            },
+            relations,
+            functions: self.functions,
+            summary: self.summary.finish(),
+            complete: self.complete && recognised,
+        }
+    }
+
+    fn relations(&mut self) -> Vec<Relation> {
+        let mut relations: Vec<Relation> = Vec::new();
+        let mentions = std::mem::take(&mut self.mentions);
+        for (mention, _) in mentions.into_iter().filter(|(_, real)| *real) {
+            match relations
+                .iter_mut()
+                .find(|known| known.name.same(&mention.name))
+            {
+                Some(known) => known.access = known.access.and(mention.access),
+                None => relations.push(mention),
+            }
+        }
+        relations
+    }
+
+    fn last(&self) -> Option<Token> {
+        let [_, _, _, last] = self.recent;
+        last
+    }
+
+    fn last_text(&self) -> &'t [u8] {
+        let token = self.last();
+        token
+            .and_then(|token| self.text.get(token.range()))
+            .unwrap_or_default()
+    }
+
+    fn resolve(&mut self) -> Option<QualifiedName> {
+        let name = self.parts.resolve(self.text, self.encoding);
+        self.complete &= name.is_some();
+        name
+    }
+
+    fn column(&mut self) {
+        if let Some(condition) = self.conditions.last_mut() {
+            condition.names_column = true;
+        }
+    }
+
+    fn call(&mut self, is_target: bool) {
+        let Some(name) = self.resolve() else { return };
+        self.effects = self.effects.and(effects_of(&name.name));
+        if is_target {
+            self.summary.target(&name.typed);
+        }
+        if self.functions.iter().any(|known| known.same(&name)) {
+            return;
+        }
+        if self.functions.len() >= MAX_NAMES {
+            self.complete = false;
+            return;
+        }
+        self.functions.push(name);
+    }
+
+    fn read(&mut self) {
+        self.column();
+        let Some(name) = self.resolve() else { return };
+        if name.schema.is_none() && self.scopes.names(&name.name) {
+            return;
+        }
+        self.add_mention(name, Access::READ, Effects::READS_ROWS);
+    }
+
+    fn mention(&mut self, access: Access, effects: Effects) {
+        if let Some(name) = self.resolve() {
+            self.add_mention(name, access, effects);
+        }
+    }
+
+    fn add_mention(&mut self, name: QualifiedName, access: Access, effects: Effects) {
+        self.effects = self.effects.and(effects);
+        self.summary.target(&name.typed);
+        if self.mentions.len() >= MAX_NAMES {
+            self.complete = false;
+            return;
+        }
+        self.mentions.push((Relation { name, access }, true));
+    }
+
+    /// The name of a common table expression. In WITH RECURSIVE it is visible in the expressions
+    /// before it too: what they took for a relation of this name is none.
+    fn with_name(&mut self) {
+        let Some(name) = self.resolve() else { return };
+        if let Some(first) = self.scopes.recursive_from() {
+            for (mention, real) in self.mentions.iter_mut().skip(first) {
+                let read_only = mention.access == Access::READ;
+                let same = mention.name.schema.is_none() && mention.name.name == name.name;
+                *real &= !(read_only && same);
+            }
+        }
+        self.complete &= self.scopes.name(name.name);
+    }
+
+    fn limit(&mut self, action: Action) {
+        if self.nesting > 0 {
+            return;
+        }
+        let level = self.query_parentheses;
+        if action == Action::SetOperation {
+            self.operands_inside = Some(self.operands_inside.unwrap_or(level).min(level));
+            self.limit_inside = self.limit_inside.filter(|inside| *inside <= level);
+        } else if self
+            .operands_inside
+            .is_none_or(|operands| level <= operands)
+        {
+            self.limit_inside = Some(level);
+        }
+    }
+
+    fn open_condition(&mut self, depth: usize) {
+        self.conditions.push(Condition {
+            depth,
+            names_column: false,
+            always: false,
+        });
+    }
+
+    fn disjunct(&mut self, depth: usize) {
+        if let Some(condition) = self.conditions.last_mut()
+            && condition.depth.saturating_add(OWN_OPERATION_DEPTH) == depth
+        {
+            condition.always |= !condition.names_column;
+            condition.names_column = false;
+        }
+    }
+
+    fn close_condition(&mut self, action: Action) {
+        let Some(condition) = self.conditions.pop() else {
+            return;
+        };
+        if action == Action::FilterClose {
+            let always = condition.always || !condition.names_column;
+            let said = if always {
+                Traits::UNFILTERED
+            } else {
+                Traits::FILTERED
+            };
+            self.traits = self.traits.and(said);
+        }
+        self.column();
+    }
+
+    fn operation(&mut self) {
+        self.summary.operation(self.last_text());
+    }
+
+    fn command(&mut self, row: usize) {
+        let Some((command, class, effects)) = COMMANDS.get(row).copied() else {
+            return;
+        };
+        self.effects = self.effects.and(effects);
+        self.rest_of_operation(command);
+        if self.nesting > 0 {
+            return;
+        }
+        if self.command.is_none() {
+            self.command = Some(command);
+            self.class = Some(class);
+            self.own_effects = self.own_effects.and(effects);
+        } else if self.inner_class.is_none() && self.is_wrapper() {
+            self.inner_class = Some(class);
+        }
+    }
+
+    /// Commands that are about the statement they hold.
+    fn is_wrapper(&self) -> bool {
+        let command = self.command.map_or("", Command::as_str);
+        matches!(command, "EXPLAIN" | "PREPARE" | "DECLARE CURSOR")
+    }
+
+    /// The words of a tag after its first (`TABLE` of CREATE TABLE), where they were just read.
+    fn rest_of_operation(&mut self, command: Command) {
+        let words = command.as_str().split(' ').skip(1);
+        let count = words.clone().count();
+        let recent = self
+            .recent
+            .iter()
+            .skip(self.recent.len().saturating_sub(count));
+        let typed: Option<Vec<&[u8]>> = recent
+            .map(|token| self.text.get(token.as_ref()?.range()))
+            .collect();
+        let typed = typed.unwrap_or_default();
+        let same = |(typed, word): (&&[u8], &str)| typed.eq_ignore_ascii_case(word.as_bytes());
+        if typed.len() == count && typed.iter().zip(words).all(same) {
+            typed
+                .into_iter()
+                .for_each(|word| self.summary.operation(word));
+        }
+    }
+
+    fn rename_command(&mut self, from: &str, to: &str) {
+        let row = COMMANDS
+            .iter()
+            .find(|(command, _, _)| command.as_str() == to);
+        let Some((command, class, effects)) = row.copied() else {
+            return;
+        };
+        self.effects = self.effects.and(effects);
+        if self.command.is_some_and(|command| command.as_str() == from) {
+            self.command = Some(command);
+            self.class = Some(class);
+            self.own_effects = self.own_effects.and(effects);
+        }
+    }
+
+    fn into(&mut self) {
+        self.mention(Access::OBJECT, Effects::NONE);
+        if self.nesting == 0 {
+            self.rename_command("SELECT", "SELECT INTO");
+        }
+    }
+
+    /// The setting of SET or RESET: two of them are the role one acts as.
+    fn setting(&mut self) {
+        let Some(name) = self.parts.resolve(self.text, self.encoding) else {
+            return;
+        };
+        let one_word = name.schema.is_none();
+        if one_word
+            && matches!(
+                name.name.as_str(),
+                "role" | "session_authorization" | "authorization"
+            )
+        {
+            self.rename_command("SET", "SET ROLE");
+            self.own_effects = self.own_effects.and(Effects::CHANGES_ROLES);
+        }
+    }
+
+    /// The value of EXPLAIN's ANALYZE option, as `defGetBoolean` reads it.
+    fn analyze_value(&mut self) {
+        let quoted = self.last_text();
+        let value = quoted
+            .strip_prefix(b"'")
+            .and_then(|rest| rest.strip_suffix(b"'"));
+        let value = value.unwrap_or(quoted);
+        let number = self.last().is_some_and(|token| token.terminal == ICONST);
+        let off = [&b"false"[..], b"off"]
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word));
+        self.analyzed = !(off || (number && value.iter().all(|digit| *digit == b'0')));
+    }
+}
