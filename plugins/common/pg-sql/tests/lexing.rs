@@ -1,0 +1,48 @@
+//! The lexer is total: whatever the bytes and the settings, its tokens tile the text.
+
+mod common;
+
+use common::{adversarial_texts, any_options, noisy_text};
+use pg_sql::{Lexer, LexerOptions};
+use proptest::prelude::*;
+
+fn assert_tiles(text: &[u8], options: LexerOptions) {
+    let mut at = 0;
+    for token in Lexer::new(text, options) {
+        assert_eq!(token.start, at, "a gap or an overlap");
+        assert!(token.end > token.start, "an empty token");
+        at = token.end;
+    }
+    assert_eq!(at, text.len(), "the text ends elsewhere");
+}
+
+proptest! {
+    #[test]
+    fn tokens_tile_any_bytes(text: Vec<u8>, options in any_options()) {
+        assert_tiles(&text, options);
+    }
+
+    #[test]
+    fn tokens_tile_what_is_made_of_pieces_of_sql(text in noisy_text(), options in any_options()) {
+        assert_tiles(text.as_bytes(), options);
+    }
+
+    /// What is appended to a text changes no token but the last ones: an embedder may cut a text
+    /// anywhere and trust all tokens before the one it cut through.
+    #[test]
+    fn a_cut_changes_only_the_token_it_falls_in(text in noisy_text(), cut: prop::sample::Index) {
+        let cut = cut.index(text.len().saturating_add(1));
+        let options = LexerOptions::default();
+        let whole: Vec<_> = Lexer::new(text.as_bytes(), options).collect();
+        let head: Vec<_> = Lexer::new(&text.as_bytes()[..cut], options).collect();
+        let settled = head.len().saturating_sub(3);
+        prop_assert_eq!(&head[..settled], &whole[..settled]);
+    }
+}
+
+#[test]
+fn adversarial_texts_tile_too() {
+    for text in adversarial_texts(200_000) {
+        assert_tiles(&text, LexerOptions::default());
+    }
+}
