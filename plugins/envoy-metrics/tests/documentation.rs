@@ -90,13 +90,33 @@ fn the_shipped_bootstrap_takes_out_every_label_there_is() {
     }
 }
 
-#[cfg(feature = "schema")]
+fn shipped_schema() -> serde_json::Value {
+    let text = shipped("envoy-configs/envoy/envoy-metrics.schema.json");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 #[test]
 fn the_shipped_schema_is_the_one_of_the_types() {
-    let schema = schemars::schema_for!(Config);
-    let made = serde_json::to_value(&schema).expect("a schema is JSON");
-    let shipped: serde_json::Value =
-        serde_json::from_str(&shipped("envoy-configs/envoy/envoy-metrics.schema.json"))
-            .expect("JSON");
-    assert_eq!(shipped, made, "make it anew: see examples/schema.rs");
+    let made = serde_json::to_value(schemars::schema_for!(Config)).expect("a schema is JSON");
+    assert_eq!(shipped_schema(), made, "make it anew: see examples/schema.rs");
+}
+
+#[test]
+fn the_schema_accepts_what_we_ship_and_refuses_what_the_module_refuses() {
+    let schema = jsonschema::validator_for(&shipped_schema()).expect("a schema");
+    let accepts = |text: &str| schema.is_valid(&serde_json::from_str(text).expect(text));
+    let bootstrap = shipped("envoy-configs/envoy/metrics.yaml");
+    let sample = bootstrap.split("value: |").nth(1).and_then(|rest| rest.split("- name:").next());
+    assert!(accepts(sample.expect("a configuration")));
+    assert!(accepts("{}"));
+    for refused in [
+        r#"{"labels": {"databse": true}}"#,
+        r#"{"max_label_sets": 0}"#,
+        r#"{"flush_interval_ms": 5}"#,
+        r#"{"histograms": "none"}"#,
+        r#"{"duration_buckets_microseconds": []}"#,
+    ] {
+        assert!(!accepts(refused), "{refused}");
+        assert!(Config::read(refused.as_bytes()).is_err(), "{refused}");
+    }
 }

@@ -14,9 +14,9 @@ use crate::Options;
 use crate::report::{done, figure, progress};
 
 const IDLE_CONNECTIONS: usize = 10_000;
-const TRANSACTIONS: usize = 2_000;
-/// Transactions between two ticks, as some thousand a second would have it.
-const PER_TICK: usize = 1_000;
+const TRANSACTIONS: usize = 20_000;
+/// Transactions between two ticks, as a busy worker has them in a second.
+const PER_TICK: usize = 10_000;
 
 /// Bytes of each built module.
 pub fn module_sizes(_options: &Options) {
@@ -66,6 +66,10 @@ pub fn label_sets(_options: &Options) {
         }
         let instructions = host.instructions() as f64 / TRANSACTIONS as f64;
         let host_calls: u64 = host.calls().values().sum();
+        host.forget_calls();
+        connections.iter().cycle().take(TRANSACTIONS).for_each(transaction);
+        let decoding = host.instructions() as f64 / TRANSACTIONS as f64;
+        figure(&format!("{sets} label sets: of these without the hand-over"), decoding, "");
         let base = *base.get_or_insert(instructions);
         figure(
             &format!("{sets} label sets: instructions per transaction"),
