@@ -109,7 +109,7 @@ impl Deframer {
     }
 
     /// The next message, cut from the front of `input`; `None` once `input` is used up.
-    #[inline]
+    #[inline(always)]
     pub fn next<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
@@ -121,7 +121,7 @@ impl Deframer {
     }
 
     /// A message that begins in `input`, with nothing held and nothing to skip.
-    #[inline]
+    #[inline(always)]
     fn next_whole<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
@@ -150,7 +150,7 @@ impl Deframer {
     }
 
     /// Name, body length and head length of a tagged message.
-    #[inline]
+    #[inline(always)]
     fn header(&self, tag: u8, length: u32) -> Result<(MessageName, usize, usize), FrameError> {
         let (name, layout) = by_tag(self.direction, tag).ok_or(FrameError::UnknownTag)?;
         if length < layout.min || length > layout.max {

@@ -44,7 +44,8 @@ pub enum Event<'a> {
     ConnectionFailed(Report<'a>),
     /// A CancelRequest: this connection carries nothing else.
     CancelRequest(CancelRequest<'a>),
-    /// From here on nothing can be decoded. Sent at most once per connection.
+    /// From here on nothing can be decoded, and nothing is told any more: how what is open ends is
+    /// not known. Sent at most once per connection.
     Opaque(OpaqueReason),
     /// A statement has ended.
     Statement(Statement),
@@ -94,8 +95,8 @@ pub enum Event<'a> {
     },
     /// A statement was parsed: ParseComplete.
     Parsed,
-    /// The number of named prepared statements of this session changed. The end of the connection
-    /// brings it to 0.
+    /// The number of named prepared statements of this session changed. The end of the connection,
+    /// or of decoding, brings it to 0.
     PreparedStatements {
         /// How many there are now, up to [`crate::Limits::prepared`].
         count: u32,

@@ -98,13 +98,13 @@ impl Layout {
 impl Head {
     /// Body bytes to keep, whatever the body's own length.
     pub(crate) const fn limit(self, limits: &Limits) -> usize {
-        (match self {
+        match self {
             Self::None => 0,
-            Self::Bytes(bytes) => bytes,
-            Self::Text => limits.statement_text,
-            Self::NameAndText => NAME.saturating_add(limits.statement_text),
-            Self::Report => limits.report,
-        }) as usize
+            Self::Bytes(bytes) => bytes as usize,
+            Self::Text => limits.statement_text as usize,
+            Self::NameAndText => (limits.statement_text as usize).saturating_add(NAME as usize),
+            Self::Report => limits.report as usize,
+        }
     }
 }
 
@@ -148,7 +148,7 @@ const fn tags(frontend: bool) -> Tags {
 }
 
 /// The message a tag stands for in one direction; they differ (trap 15).
-#[inline]
+#[inline(always)]
 pub(crate) fn by_tag(direction: Direction, tag: u8) -> Option<&'static (MessageName, Layout)> {
     let tags = match direction {
         Direction::Frontend => &FRONTEND,

@@ -6,10 +6,10 @@
 pub struct Limits {
     /// Bytes of a Query's or Parse's text that the session looks at, from its beginning. The first
     /// keyword is looked for here, past leading comments.
-    pub statement_text: u16,
+    pub statement_text: u32,
     /// Bytes of an ErrorResponse or NoticeResponse body, from its beginning; severity and SQLSTATE
     /// come first.
-    pub report: u16,
+    pub report: u32,
     /// Messages waiting for their answer. One entry takes [`crate::IN_FLIGHT_BYTES`].
     pub in_flight: u32,
     /// Named prepared statements that are told apart; more are not counted.
@@ -43,11 +43,7 @@ impl Limits {
         sum = add(sum, 1, crate::layout::longest_held(self));
         sum = add(sum, self.in_flight as usize, crate::IN_FLIGHT_BYTES);
         sum = add(sum, self.prepared as usize, crate::session::PREPARED_BYTES);
-        add(
-            sum,
-            (self.portals as usize).saturating_add(1),
-            crate::session::PORTAL_BYTES,
-        )
+        add(sum, self.portals as usize, crate::session::PORTAL_BYTES)
     }
 
     /// What a session holds that waits for nothing and has no prepared statements.

@@ -25,6 +25,8 @@ use crate::{
     Severity, SqlState,
 };
 
+const UNEXPECTED: OpaqueReason = OpaqueReason::Desync(Direction::Backend, DesyncReason::Unexpected);
+
 /// What one connection says, decoded from both directions.
 #[derive(Debug)]
 pub struct Session {
@@ -58,6 +60,9 @@ impl Session {
 
     /// The client sent these bytes, which follow the last ones given (or skipped).
     pub fn frontend(&mut self, bytes: &[u8], now: Nanos, observer: &mut impl Observer) {
+        if !self.is_decoding() {
+            return;
+        }
         let mut rest = bytes;
         while self.is_decoding() {
             let frame = match self.frontend.next(&mut rest) {
@@ -78,21 +83,19 @@ impl Session {
             }
         }
         self.state.flush_copied(Direction::Frontend, observer);
+        self.forget_if_over();
     }
 
     /// The server sent these bytes, which follow the last ones given (or skipped).
     pub fn backend(&mut self, bytes: &[u8], now: Nanos, observer: &mut impl Observer) {
+        if !self.is_decoding() {
+            return;
+        }
         let mut rest = bytes;
         while self.is_decoding() {
-            if self.state.mode == Mode::Starting && !rest.is_empty() {
-                let asked = self.state.queue.front().map(|entry| entry.request);
-                if !matches!(asked, Some(Request::Encryption { .. })) {
-                    let reason = DesyncReason::Unexpected;
-                    return self
-                        .turn_opaque(OpaqueReason::Desync(Direction::Backend, reason), observer);
-                }
+            if self.state.mode != Mode::Open && !rest.is_empty() && !self.expects_answer() {
+                return self.turn_opaque(UNEXPECTED, observer);
             }
-            self.backend.set_phase(self.backend_phase());
             let frame = match self.backend.next(&mut rest) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -107,6 +110,7 @@ impl Session {
             }
         }
         self.state.flush_copied(Direction::Backend, observer);
+        self.forget_if_over();
     }
 
     /// Bytes at the front of the next input that the session need not see, the rest of a body
@@ -164,15 +168,26 @@ impl Session {
 
     #[inline]
     fn is_decoding(&self) -> bool {
-        matches!(self.state.mode, Mode::Starting | Mode::Started)
+        !matches!(self.state.mode, Mode::Over | Mode::Opaque)
     }
 
-    #[inline]
-    fn backend_phase(&self) -> Phase {
-        if self.state.mode == Mode::Starting {
-            Phase::Answer
-        } else {
-            Phase::Tagged
+    /// Before the session is open: whether the server has been asked for anything, and in what form
+    /// it answers. A client may send its StartupMessage behind an SSLRequest without waiting.
+    fn expects_answer(&mut self) -> bool {
+        let Some(entry) = self.state.queue.front() else {
+            return false;
+        };
+        self.backend.set_phase(match entry.request {
+            Request::Encryption { .. } => Phase::Answer,
+            _ => Phase::Tagged,
+        });
+        true
+    }
+
+    /// After a CancelRequest or a refused start-up.
+    fn forget_if_over(&mut self) {
+        if self.state.mode == Mode::Over {
+            self.drop_state(Mode::Over);
         }
     }
 
@@ -216,8 +231,10 @@ impl Session {
         self.turn_opaque(OpaqueReason::Desync(Direction::Backend, reason), observer);
     }
 
+    /// What is open at this point is not told of: how it ends cannot be known.
     #[cold]
     fn turn_opaque(&mut self, reason: OpaqueReason, observer: &mut impl Observer) {
+        self.state.clear_prepared(observer);
         self.drop_state(Mode::Opaque);
         observer.event(Event::Opaque(reason));
     }

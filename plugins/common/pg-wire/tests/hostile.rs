@@ -85,6 +85,17 @@ fn trap_2_a_request_for_encryption_can_be_answered_by_an_error() {
 }
 
 #[test]
+fn trap_2_a_client_may_start_up_without_waiting_for_the_answer() {
+    let sent = [packet(SSL), packet(GSS), startup("u", "d")].concat();
+    let seen = told(&[
+        (Frontend, sent),
+        (Backend, [b"NN".to_vec(), welcome()].concat()),
+    ]);
+    assert_eq!(seen.brief.last().unwrap(), "ready");
+    assert!(seen.events_named("Notice").is_empty());
+}
+
+#[test]
 fn trap_2_an_answer_that_was_not_asked_for_is_unexpected() {
     let reason = desync(Backend, DesyncReason::Unexpected);
     for answer in [b"G", b"X", b"\0"] {
@@ -320,6 +331,15 @@ fn an_idle_session_shrinks_back() {
         session.state_bytes() < Limits::IDLE_STATE_BYTES,
         "{}",
         session.state_bytes()
+    );
+}
+
+#[test]
+fn a_new_session_is_small() {
+    assert!(
+        Session::new().state_bytes() <= 512,
+        "{}",
+        Session::new().state_bytes()
     );
 }
 

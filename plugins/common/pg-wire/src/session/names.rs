@@ -79,6 +79,7 @@ impl Prepared {
             self.unnamed = None;
         } else if let Ok(index) = self.named.binary_search_by_key(&statement, |(key, _)| *key) {
             self.named.remove(index);
+            shrink(&mut self.named);
         }
     }
 
@@ -115,7 +116,7 @@ pub(super) struct Suspended {
 /// The portals of the running transaction.
 #[derive(Debug, Default)]
 pub(super) struct Portals {
-    unnamed: Option<Box<Portal>>,
+    unnamed: Option<Portal>,
     /// At most [`Limits::portals`](crate::Limits::portals).
     named: Vec<Portal>,
 }
@@ -123,7 +124,7 @@ pub(super) struct Portals {
 impl Portals {
     pub(super) fn get_mut(&mut self, portal: Key) -> Option<&mut Portal> {
         if portal == UNNAMED {
-            return self.unnamed.as_deref_mut();
+            return self.unnamed.as_mut();
         }
         self.named
             .iter_mut()
@@ -136,7 +137,7 @@ impl Portals {
             return Some(std::mem::replace(place, portal));
         }
         if portal.key == UNNAMED {
-            self.unnamed = Some(Box::new(portal));
+            self.unnamed = Some(portal);
         } else if self.named.len() < usize::from(limit) {
             self.named.push(portal);
         }
@@ -145,28 +146,32 @@ impl Portals {
 
     pub(super) fn remove(&mut self, portal: Key) -> Option<Portal> {
         if portal == UNNAMED {
-            return self.unnamed.take().map(|portal| *portal);
+            return self.unnamed.take();
         }
         let index = self
             .named
             .iter()
             .position(|candidate| candidate.key == portal)?;
-        Some(self.named.swap_remove(index))
+        let portal = self.named.swap_remove(index);
+        shrink(&mut self.named);
+        Some(portal)
     }
 
     /// Any one of them, to empty the whole.
     pub(super) fn pop(&mut self) -> Option<Portal> {
-        self.unnamed
-            .take()
-            .map(|portal| *portal)
-            .or_else(|| self.named.pop())
+        let portal = self.unnamed.take().or_else(|| self.named.pop());
+        shrink(&mut self.named);
+        portal
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let unnamed = self.unnamed.as_ref().map_or(0, |_| PORTAL_BYTES);
-        self.named
-            .capacity()
-            .saturating_mul(PORTAL_BYTES)
-            .saturating_add(unnamed)
+        self.named.capacity().saturating_mul(PORTAL_BYTES)
+    }
+}
+
+/// Gives room back that names once took.
+fn shrink<T>(names: &mut Vec<T>) {
+    if names.capacity() > names.len().saturating_mul(4) {
+        names.shrink_to(names.len().saturating_mul(2));
     }
 }

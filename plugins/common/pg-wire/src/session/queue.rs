@@ -149,25 +149,22 @@ impl Queue {
         false
     }
 
-    /// The first entry began to copy in: the server ignores each Sync up to the end of the data.
-    /// Returns how many were there, and whether the end of the data was there too.
+    /// The first entry began to copy in: the server ignores each Sync up to the end of the data,
+    /// before which nothing else can come. Returns how many were there, and whether the end of the
+    /// data was there too.
     pub(super) fn enter_copy_in(&mut self) -> (u32, bool) {
         let mut syncs: u32 = 0;
-        let mut index: usize = 1;
-        while let Some(entry) = self.entries.get(index) {
-            match entry.request {
-                Request::CopyEnd => {
-                    self.entries.remove(index);
+        loop {
+            match self.entries.get(1).map(|entry| entry.request) {
+                Some(Request::Sync) => syncs = syncs.saturating_add(1),
+                Some(Request::CopyEnd) => {
+                    self.entries.remove(1);
                     return (syncs, true);
                 }
-                Request::Sync => {
-                    self.entries.remove(index);
-                    syncs = syncs.saturating_add(1);
-                }
-                _ => index = index.saturating_add(1),
+                _ => return (syncs, false),
             }
+            self.entries.remove(1);
         }
-        (syncs, false)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -70,7 +70,7 @@ impl State {
     ) -> Result<(), OpaqueReason> {
         let packet = startup::StartupMessage::read(packet);
         let startup = summary(packet.map_err(|_| OpaqueReason::NotPostgresql)?);
-        self.mode = Mode::Started;
+        self.mode = Mode::Authenticating;
         self.replication = startup.replication;
         observer.event(Event::Startup(startup));
         self.expect(Request::Startup, now)

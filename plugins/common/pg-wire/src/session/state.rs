@@ -16,8 +16,10 @@ use crate::{
 pub(super) enum Mode {
     /// Nothing but start-up packets so far.
     Starting,
-    /// A StartupMessage was seen.
-    Started,
+    /// A StartupMessage was seen, the first ReadyForQuery was not.
+    Authenticating,
+    /// The session is open.
+    Open,
     /// A CancelRequest, a refused start-up, or the end: nothing more is looked at.
     Over,
     /// As `Over`, because it cannot be.

@@ -100,8 +100,8 @@ pub fn fitting(tag: u8, frontend: bool, body: &[u8]) -> &[u8] {
 /// The messages of a recording up to the first byte that is none, with their bodies.
 pub fn messages(recording: &Recording) -> Vec<(MessageName, Vec<u8>)> {
     let limits = Limits {
-        statement_text: u16::MAX,
-        report: u16::MAX,
+        statement_text: u32::MAX,
+        report: u32::MAX,
         ..Limits::DEFAULT
     };
     let mut found = Vec::new();
