@@ -7,7 +7,7 @@
 
 use super::record::Recorder;
 use super::scan::{Scanner, Token};
-use super::tables::{ACTIONS, CODE, END, OTHER, SEMICOLON, SETS, STATEMENT, SWITCHES};
+use super::tables::{ACTIONS, CODE, END, SEMICOLON, SETS, STATEMENT, SWITCHES};
 
 /// Return addresses held at once: more than 1,000 nested parentheses, in 16 KiB.
 pub const MAX_DEPTH: usize = 8192;
@@ -27,44 +27,47 @@ pub(crate) enum Outcome {
 /// The recogniser of one text.
 pub(crate) struct Machine<'t> {
     scanner: Scanner<'t>,
-    ahead: [Token; LOOKAHEAD],
-    known: usize,
+    now: Token,
+    second: Option<Token>,
+    third: Option<Token>,
     stack: Vec<u16>,
     read_to: usize,
 }
 
 impl<'t> Machine<'t> {
-    pub(crate) fn new(scanner: Scanner<'t>) -> Self {
-        let none = Token {
-            terminal: END,
-            start: 0,
-            end: 0,
-            escape: 0,
-        };
+    pub(crate) fn new(mut scanner: Scanner<'t>) -> Self {
+        let now = scanner.next();
         Self {
             scanner,
-            ahead: [none; LOOKAHEAD],
-            known: 0,
+            now,
+            second: None,
+            third: None,
             stack: Vec::new(),
             read_to: 0,
         }
     }
 
-    /// The token `index` places ahead of what was read.
-    pub(crate) fn peek(&mut self, index: usize) -> Token {
-        while self.known <= index {
-            let token = self.scanner.next();
-            if let Some(slot) = self.ahead.get_mut(self.known) {
-                *slot = token;
+    /// The next token.
+    pub(crate) fn now(&self) -> Token {
+        self.now
+    }
+
+    /// The terminal `index` places behind the next token.
+    fn terminal(&mut self, index: usize) -> u16 {
+        match index {
+            0 => self.now.terminal,
+            1 => self.second().terminal,
+            _ => {
+                self.second();
+                let scanner = &mut self.scanner;
+                self.third.get_or_insert_with(|| scanner.next()).terminal
             }
-            self.known = self.known.saturating_add(1);
         }
-        self.ahead.get(index).copied().unwrap_or(Token {
-            terminal: OTHER,
-            start: 0,
-            end: 0,
-            escape: 0,
-        })
+    }
+
+    fn second(&mut self) -> Token {
+        let scanner = &mut self.scanner;
+        *self.second.get_or_insert_with(|| scanner.next())
     }
 
     /// The end of the last token taken.
@@ -74,11 +77,15 @@ impl<'t> Machine<'t> {
 
     /// Takes the next token.
     pub(crate) fn bump(&mut self) -> Token {
-        let token = self.peek(0);
+        let token = self.now;
         self.read_to = token.end;
-        let [_, second, third] = self.ahead;
-        self.ahead = [second, third, third];
-        self.known = self.known.saturating_sub(1);
+        self.now = match self.second.take() {
+            Some(second) => {
+                self.second = self.third.take();
+                second
+            }
+            None => self.scanner.next(),
+        };
         token
     }
 
@@ -86,7 +93,7 @@ impl<'t> Machine<'t> {
     pub(crate) fn statement(&mut self, recorder: &mut Recorder<'_>) -> Outcome {
         self.stack.clear();
         let outcome = self.run(recorder).unwrap_or(Outcome::NotRecognised);
-        if matches!(self.peek(0).terminal, SEMICOLON | END) {
+        if matches!(self.now.terminal, SEMICOLON | END) {
             outcome
         } else {
             Outcome::NotRecognised
@@ -97,7 +104,7 @@ impl<'t> Machine<'t> {
     pub(crate) fn skip_statement(&mut self) {
         let mut open = 0_usize;
         loop {
-            match self.peek(0).terminal {
+            match self.now.terminal {
                 END => return,
                 SEMICOLON if open == 0 => return,
                 super::tables::OPEN => open = open.saturating_add(1),
@@ -117,13 +124,13 @@ impl<'t> Machine<'t> {
             at = at.checked_add(1)?;
             match word >> 12 {
                 0 => {
-                    if usize::from(self.peek(0).terminal) != operand {
+                    if usize::from(self.now.terminal) != operand {
                         return None;
                     }
                     recorder.consumed(self.bump());
                 }
                 1 => {
-                    if !contains(operand, self.peek(0).terminal) {
+                    if !contains(operand, self.now.terminal) {
                         return None;
                     }
                     recorder.consumed(self.bump());
@@ -143,6 +150,9 @@ impl<'t> Machine<'t> {
                 5 => {
                     let (action, argument) = *ACTIONS.get(operand)?;
                     recorder.act(action, usize::from(argument), self.stack.len());
+                    if recorder.has_overflowed() {
+                        return None;
+                    }
                 }
                 code @ 6..=11 => {
                     let index = usize::from(code.checked_sub(6)?);
@@ -151,7 +161,7 @@ impl<'t> Machine<'t> {
                     } else {
                         (index.checked_sub(LOOKAHEAD)?, false)
                     };
-                    let fits = contains(operand, self.peek(index).terminal) == wanted;
+                    let fits = contains(operand, self.terminal(index)) == wanted;
                     at = if fits {
                         at.checked_add(1)?
                     } else {
@@ -159,7 +169,7 @@ impl<'t> Machine<'t> {
                     };
                 }
                 13 => {
-                    let terminal = usize::from(self.peek(0).terminal);
+                    let terminal = usize::from(self.now.terminal);
                     match *SWITCHES.get(operand)?.get(terminal)? {
                         0 => return None,
                         address => at = usize::from(address),

@@ -10,6 +10,7 @@
 mod functions;
 mod machine;
 mod name;
+mod names;
 mod record;
 mod scan;
 mod scope;
@@ -51,7 +52,7 @@ pub fn classify(text: &[u8], options: ClassifyOptions) -> Classification {
     let mut statements = Vec::new();
     let mut complete = !options.truncated;
     loop {
-        let first = machine.peek(0);
+        let first = machine.now();
         match first.terminal {
             END => break,
             SEMICOLON => {

@@ -28,6 +28,29 @@ impl Parts {
         self.count = self.count.saturating_sub(1);
     }
 
+    /// Whether there are more parts than any name has.
+    pub(crate) fn is_overlong(&self) -> bool {
+        self.count > self.tokens.len()
+    }
+
+    /// As typed, with a dot between the parts.
+    pub(crate) fn typed<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = u8> + 't {
+        let parts = self
+            .tokens
+            .into_iter()
+            .take(self.count)
+            .flatten()
+            .enumerate();
+        parts.flat_map(move |(index, token)| {
+            let dot = (index > 0).then_some(b'.');
+            let bytes = text.get(token.range()).unwrap_or_default();
+            // What U&"" says depends on its UESCAPE too: it never equals another by its text.
+            dot.into_iter()
+                .chain(bytes.iter().copied())
+                .chain((token.escape != 0).then_some(0))
+        })
+    }
+
     /// The name; `None` where the server has no reading for it, or what it says is not known: it
     /// is not UTF-8, or has more than ASCII in another encoding.
     pub(crate) fn resolve(&self, text: &[u8], encoding: Encoding) -> Option<QualifiedName> {

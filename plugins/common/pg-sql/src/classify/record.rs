@@ -2,18 +2,20 @@
 
 use super::functions::effects_of;
 use super::name::Parts;
+use super::names::{Found, Names};
 use super::scan::Token;
 use super::scope::Scopes;
 use super::summary::SummaryBuilder;
 use super::tables::{COMMANDS, ICONST};
-use super::types::{
-    Access, AuditClass, Command, Effects, QualifiedName, Relation, Statement, Traits,
-};
+use super::types::{Access, AuditClass, Command, Effects, Relation, Statement, Traits};
 use crate::encoding::Encoding;
 use std::ops::Range;
 
 /// Names of relations, and of functions, that are kept of one statement.
 pub const MAX_NAMES: usize = 512;
+
+/// Reads inside WITH RECURSIVE that wait for its end.
+const MAX_UNDECIDED: usize = 4096;
 
 /// Return addresses between a WHERE and its own ORs: that of `expression`.
 const OWN_OPERATION_DEPTH: usize = 1;
@@ -81,8 +83,11 @@ pub(crate) struct Recorder<'t> {
     encoding: Encoding,
     recent: [Option<Token>; 4],
     parts: Parts,
-    mentions: Vec<(Relation, bool)>,
-    functions: Vec<QualifiedName>,
+    relations: Names,
+    uses: Vec<Access>,
+    /// Relations read inside WITH RECURSIVE, until it is known that no expression has their name.
+    undecided: Vec<usize>,
+    functions: Names,
     scopes: Scopes,
     conditions: Vec<Condition>,
     nesting: usize,
@@ -100,6 +105,7 @@ pub(crate) struct Recorder<'t> {
     analyzed: bool,
     stored: bool,
     complete: bool,
+    overflowed: bool,
     summary: SummaryBuilder,
 }
 
@@ -110,8 +116,10 @@ impl<'t> Recorder<'t> {
             encoding,
             recent: [None; 4],
             parts: Parts::default(),
-            mentions: Vec::new(),
-            functions: Vec::new(),
+            relations: Names::default(),
+            uses: Vec::new(),
+            undecided: Vec::new(),
+            functions: Names::default(),
             scopes: Scopes::default(),
             conditions: Vec::new(),
             nesting: 0,
@@ -128,6 +136,7 @@ impl<'t> Recorder<'t> {
             analyzed: false,
             stored: false,
             complete: true,
+            overflowed: false,
             summary: SummaryBuilder::default(),
         }
     }
@@ -198,17 +207,21 @@ impl<'t> Recorder<'t> {
             Action::Setting => self.setting(),
             Action::Stored => self.stored = true,
             Action::Incomplete => self.complete = false,
-            Action::WithOpen => self.scopes.open(self.mentions.len()),
+            Action::WithOpen => self.scopes.open(self.undecided.len()),
             Action::WithRecursive => self.scopes.make_recursive(),
             Action::WithName => self.with_name(),
             Action::WithDone => self.scopes.done(),
-            Action::WithClose => self.scopes.close(),
+            Action::WithClose => self.with_close(),
         }
     }
 
     /// The facts, once the statement has been read or given up.
     pub(crate) fn finish(mut self, range: Range<usize>, recognised: bool) -> Statement {
-        let relations = self.relations();
+        let undecided = std::mem::take(&mut self.undecided);
+        undecided
+            .into_iter()
+            .for_each(|index| self.used(index, Access::READ, Effects::READS_ROWS));
+        let relations = Self::relations(self.relations, self.uses);
         let writes = relations
             .iter()
             .any(|relation| relation.access.has(Access::WRITE));
@@ -238,25 +251,18 @@ impl<'t> Recorder<'t> {
                 self.traits
             },
             relations,
-            functions: self.functions,
+            functions: self.functions.into_vec(),
             summary: self.summary.finish(),
-            complete: self.complete && recognised,
+            complete: self.complete && recognised && !self.overflowed,
         }
     }
 
-    fn relations(&mut self) -> Vec<Relation> {
-        let mut relations: Vec<Relation> = Vec::new();
-        let mentions = std::mem::take(&mut self.mentions);
-        for (mention, _) in mentions.into_iter().filter(|(_, real)| *real) {
-            match relations
-                .iter_mut()
-                .find(|known| known.name.same(&mention.name))
-            {
-                Some(known) => known.access = known.access.and(mention.access),
-                None => relations.push(mention),
-            }
-        }
+    fn relations(names: Names, uses: Vec<Access>) -> Vec<Relation> {
+        let relations = names.into_vec().into_iter().zip(uses);
         relations
+            .filter(|(_, access)| *access != Access::NONE)
+            .map(|(name, access)| Relation { name, access })
+            .collect()
     }
 
     fn last(&self) -> Option<Token> {
@@ -271,10 +277,30 @@ impl<'t> Recorder<'t> {
             .unwrap_or_default()
     }
 
-    fn resolve(&mut self) -> Option<QualifiedName> {
-        let name = self.parts.resolve(self.text, self.encoding);
-        self.complete &= name.is_some();
-        name
+    /// The index of the name just read among the relations.
+    fn relation(&mut self) -> Option<usize> {
+        let found = self
+            .relations
+            .intern(&self.parts, self.text, self.encoding, MAX_NAMES);
+        let index = self.settle(found)?;
+        if index >= self.uses.len() {
+            self.uses.push(Access::NONE);
+        }
+        Some(index)
+    }
+
+    fn settle(&mut self, found: Found) -> Option<usize> {
+        match found {
+            Found::At(index) => return Some(index),
+            Found::Full => self.overflowed = true,
+            Found::Unreadable => self.complete = false,
+        }
+        None
+    }
+
+    /// Whether the statement holds more than is kept of one: no use in reading on.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed
     }
 
     fn column(&mut self) {
@@ -284,58 +310,81 @@ impl<'t> Recorder<'t> {
     }
 
     fn call(&mut self, is_target: bool) {
-        let Some(name) = self.resolve() else { return };
+        let found = self
+            .functions
+            .intern(&self.parts, self.text, self.encoding, MAX_NAMES);
+        let Some(index) = self.settle(found) else {
+            return;
+        };
+        let Some(name) = self.functions.get(index) else {
+            return;
+        };
         self.effects = self.effects.and(effects_of(&name.name));
         if is_target {
             self.summary.target(&name.typed);
         }
-        if self.functions.iter().any(|known| known.same(&name)) {
-            return;
-        }
-        if self.functions.len() >= MAX_NAMES {
-            self.complete = false;
-            return;
-        }
-        self.functions.push(name);
     }
 
     fn read(&mut self) {
         self.column();
-        let Some(name) = self.resolve() else { return };
+        let Some(index) = self.relation() else { return };
+        let Some(name) = self.relations.get(index) else {
+            return;
+        };
         if name.schema.is_none() && self.scopes.names(&name.name) {
             return;
         }
-        self.add_mention(name, Access::READ, Effects::READS_ROWS);
+        if !self.scopes.any_recursive() {
+            self.used(index, Access::READ, Effects::READS_ROWS);
+            return;
+        }
+        self.summary.target(&name.typed);
+        self.undecided.push(index);
+        self.overflowed |= self.undecided.len() > MAX_UNDECIDED;
     }
 
     fn mention(&mut self, access: Access, effects: Effects) {
-        if let Some(name) = self.resolve() {
-            self.add_mention(name, access, effects);
+        if let Some(index) = self.relation() {
+            self.used(index, access, effects);
         }
     }
 
-    fn add_mention(&mut self, name: QualifiedName, access: Access, effects: Effects) {
+    fn used(&mut self, index: usize, access: Access, effects: Effects) {
         self.effects = self.effects.and(effects);
-        self.summary.target(&name.typed);
-        if self.mentions.len() >= MAX_NAMES {
-            self.complete = false;
-            return;
+        if let Some(uses) = self.uses.get_mut(index) {
+            *uses = uses.and(access);
         }
-        self.mentions.push((Relation { name, access }, true));
+        if let Some(name) = self.relations.get(index) {
+            self.summary.target(&name.typed);
+        }
     }
 
     /// The name of a common table expression. In WITH RECURSIVE it is visible in the expressions
     /// before it too: what they took for a relation of this name is none.
     fn with_name(&mut self) {
-        let Some(name) = self.resolve() else { return };
+        let Some(named) = self.relation() else { return };
+        let Some(name) = self.relations.get(named).map(|name| name.name.clone()) else {
+            return;
+        };
         if let Some(first) = self.scopes.recursive_from() {
-            for (mention, real) in self.mentions.iter_mut().skip(first) {
-                let read_only = mention.access == Access::READ;
-                let same = mention.name.schema.is_none() && mention.name.name == name.name;
-                *real &= !(read_only && same);
+            let earlier = self.undecided.split_off(first.min(self.undecided.len()));
+            self.undecided
+                .extend(earlier.into_iter().filter(|index| *index != named));
+        }
+        self.overflowed |= !self.scopes.name(name);
+    }
+
+    fn with_close(&mut self) {
+        self.scopes.close();
+        if self.scopes.any_recursive() {
+            return;
+        }
+        for index in std::mem::take(&mut self.undecided) {
+            self.effects = self.effects.and(Effects::READS_ROWS);
+            if let Some(uses) = self.uses.get_mut(index) {
+                *uses = uses.and(Access::READ);
             }
         }
-        self.complete &= self.scopes.name(name.name);
     }
 
     fn limit(&mut self, action: Action) {

@@ -17,7 +17,7 @@ pub(crate) struct Scopes {
 #[derive(Debug)]
 struct Scope {
     first_expression: usize,
-    first_mention: usize,
+    first_undecided: usize,
     recursive: bool,
 }
 
@@ -28,13 +28,18 @@ struct Expression {
 }
 
 impl Scopes {
-    /// A WITH begins, after so many relations have been mentioned.
-    pub(crate) fn open(&mut self, mentions: usize) {
+    /// A WITH begins, while so many relations are undecided.
+    pub(crate) fn open(&mut self, undecided: usize) {
         self.open.push(Scope {
             first_expression: self.expressions.len(),
-            first_mention: mentions,
+            first_undecided: undecided,
             recursive: false,
         });
+    }
+
+    /// Whether an expression that is still to come may give a name another meaning.
+    pub(crate) fn any_recursive(&self) -> bool {
+        self.open.iter().any(|scope| scope.recursive)
     }
 
     /// It is WITH RECURSIVE.
@@ -44,12 +49,12 @@ impl Scopes {
         }
     }
 
-    /// In WITH RECURSIVE, the number of relations that had been mentioned when it began.
+    /// In WITH RECURSIVE, the number of relations that were undecided when it began.
     pub(crate) fn recursive_from(&self) -> Option<usize> {
         self.open
             .last()
             .filter(|scope| scope.recursive)
-            .map(|scope| scope.first_mention)
+            .map(|scope| scope.first_undecided)
     }
 
     /// Another expression of the innermost list; false when there are too many.
