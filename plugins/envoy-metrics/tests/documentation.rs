@@ -98,7 +98,11 @@ fn shipped_schema() -> serde_json::Value {
 #[test]
 fn the_shipped_schema_is_the_one_of_the_types() {
     let made = serde_json::to_value(schemars::schema_for!(Config)).expect("a schema is JSON");
-    assert_eq!(shipped_schema(), made, "make it anew: see examples/schema.rs");
+    assert_eq!(
+        shipped_schema(),
+        made,
+        "make it anew: see examples/schema.rs"
+    );
 }
 
 #[test]
@@ -106,7 +110,10 @@ fn the_schema_accepts_what_we_ship_and_refuses_what_the_module_refuses() {
     let schema = jsonschema::validator_for(&shipped_schema()).expect("a schema");
     let accepts = |text: &str| schema.is_valid(&serde_json::from_str(text).expect(text));
     let bootstrap = shipped("envoy-configs/envoy/metrics.yaml");
-    let sample = bootstrap.split("value: |").nth(1).and_then(|rest| rest.split("- name:").next());
+    let sample = bootstrap
+        .split("value: |")
+        .nth(1)
+        .and_then(|rest| rest.split("- name:").next());
     assert!(accepts(sample.expect("a configuration")));
     assert!(accepts("{}"));
     for refused in [

@@ -59,7 +59,8 @@ impl Samples {
 
     /// The sum over all samples of this name that carry these labels, 0 if there are none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.select(name, labels).map(|sample| sample.value).sum()
+        self.select(name, labels)
+            .fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The value of the one sample of this name that carries these labels. Panics, listing what

@@ -20,6 +20,7 @@ const PARTS: &[Part] = &[
     ("cpu", load::cpu_per_transaction),
     ("copy", load::bulk_throughput),
     ("idle", memory::idle_connections),
+    ("idle-envoy", memory::idle_connections_in_envoy),
     ("labels", memory::label_sets),
 ];
 

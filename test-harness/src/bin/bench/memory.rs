@@ -2,18 +2,26 @@
 //! in the fake host, where memory and instructions are the module's alone.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
+use serde_json::json;
+use test_harness::fakes::postgres_server::SyntheticServer;
 use test_harness::fakes::proxy_wasm::{Connection, Host};
-use test_harness::hosts::places;
+use test_harness::hosts::{Envoy, places};
 use test_harness::net::messages::{
     PROTOCOL_3_0, authentication_ok, backend_key_data, bind, command_complete, data_row, execute,
     message, parameter_status, ready_for_query, startup, sync,
 };
+use test_harness::net::{Client, allow_open_files};
 
 use crate::Options;
 use crate::report::{done, figure, progress};
 
 const IDLE_CONNECTIONS: usize = 10_000;
+/// What a usual limit of 20,000 open files has room for: Envoy has two sockets to a connection.
+const IDLE_IN_ENVOY: usize = 9_000;
+const TWO_TICKS: Duration = Duration::from_millis(2500);
 const TRANSACTIONS: usize = 20_000;
 /// Transactions between two ticks, as a busy worker has them in a second.
 const PER_TICK: usize = 10_000;
@@ -46,6 +54,60 @@ pub fn idle_connections(_options: &Options) {
     );
 }
 
+/// The same in a real Envoy, in front of a server that is nothing but patience: what the filter says
+/// it holds, and by how much Envoy itself has grown beside one without it.
+pub fn idle_connections_in_envoy(_options: &Options) {
+    allow_open_files(2 * IDLE_IN_ENVOY as u64 + 500);
+    let server = SyntheticServer::start();
+    let plain = || {
+        Envoy::in_front_of(server.address()).edit(|bootstrap| {
+            let thresholds = json!([{ "max_connections": 2 * IDLE_IN_ENVOY }]);
+            let cluster = &mut bootstrap["static_resources"]["clusters"][0];
+            cluster["circuit_breakers"] = json!({ "thresholds": thresholds });
+        })
+    };
+    let mut grown = Vec::new();
+    for (name, envoy) in [
+        ("no filter", plain()),
+        ("metrics", plain().module("envoy-metrics", "")),
+    ] {
+        let envoy = envoy.start();
+        let warm = Client::session(([127, 0, 0, 1], envoy.port()).into(), "app");
+        let before = envoy.resident_bytes();
+        let clients: Vec<Client> = (0..IDLE_IN_ENVOY)
+            .map(|opened| {
+                if opened.is_multiple_of(1000) {
+                    progress(&format!("{name}: {opened} of {IDLE_IN_ENVOY} connections"));
+                }
+                Client::session(([127, 0, 0, 1], envoy.port()).into(), "app")
+            })
+            .collect();
+        done();
+        sleep(TWO_TICKS);
+        grown.push(envoy.resident_bytes().saturating_sub(before) as f64);
+        if name == "metrics" {
+            let state = envoy.stats("wasmcustom.pgmesh_state_bytes");
+            let bytes = state
+                .rsplit(": ")
+                .next()
+                .and_then(|bytes| bytes.trim().parse().ok());
+            let held: f64 = bytes.expect("the filter says what it holds");
+            figure(
+                "idle connection: KB the filter says it holds",
+                held / 1024.0 / IDLE_IN_ENVOY as f64,
+                "<= 2",
+            );
+        }
+        drop((warm, clients));
+    }
+    let per_connection = (grown[1] - grown[0]) / 1024.0 / IDLE_IN_ENVOY as f64;
+    figure(
+        "idle connection: KB that Envoy grows more with the filter",
+        per_connection,
+        "",
+    );
+}
+
 /// How the cost of a transaction grows with the number of label sets: wasm instructions, the
 /// hand-over to the host on the tick included.
 pub fn label_sets(_options: &Options) {
@@ -67,9 +129,17 @@ pub fn label_sets(_options: &Options) {
         let instructions = host.instructions() as f64 / TRANSACTIONS as f64;
         let host_calls: u64 = host.calls().values().sum();
         host.forget_calls();
-        connections.iter().cycle().take(TRANSACTIONS).for_each(transaction);
+        connections
+            .iter()
+            .cycle()
+            .take(TRANSACTIONS)
+            .for_each(transaction);
         let decoding = host.instructions() as f64 / TRANSACTIONS as f64;
-        figure(&format!("{sets} label sets: of these without the hand-over"), decoding, "");
+        figure(
+            &format!("{sets} label sets: of these without the hand-over"),
+            decoding,
+            "",
+        );
         let base = *base.get_or_insert(instructions);
         figure(
             &format!("{sets} label sets: instructions per transaction"),

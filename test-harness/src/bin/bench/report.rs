@@ -1,6 +1,6 @@
 //! Medians and how they are printed.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// The middle of the values; of an even number the upper one.
 pub fn median(values: &[f64]) -> f64 {
@@ -21,6 +21,9 @@ pub fn figure(name: &str, value: f64, bound: &str) {
 
 /// Says on the terminal how far a long part has come.
 pub fn progress(text: &str) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
     eprint!("\r\x1b[K{text}");
     // Progress that cannot be shown is no reason to stop.
     let _shown = std::io::stderr().flush();

@@ -17,30 +17,34 @@ const APPLICATIONS: &[(&str, &str, &[&str])] = &[
     ("bob", "billing", &["-M", "extended", "-c", "2", "-N"]),
 ];
 
-/// What goes wrong, as psql scripts: who runs it where.
-const TROUBLE: &[(&str, &str, &str)] = &[
-    ("alice", "shop", "insert into orders values (1, 'twice')"),
-    ("alice", "shop", "select * from order"),
+/// What goes wrong: who runs it where, and the Query messages of it.
+const TROUBLE: &[(&str, &str, &[&str])] = &[
+    ("alice", "shop", &["insert into orders values (1, 'twice')"]),
+    ("alice", "shop", &["select * from order"]),
     (
         "alice",
         "shop",
-        "begin; update orders set item = 'b' where id = 1; rollback",
+        &[
+            "begin",
+            "update orders set item = 'b' where id = 1",
+            "rollback",
+        ],
     ),
     (
         "bob",
         "billing",
-        "select 1 / (select count(*) from invoices where false)",
+        &["select 1 / (select count(*) from invoices where false)"],
     ),
     (
         "bob",
         "billing",
-        "set statement_timeout = '50ms'; select pg_sleep(1)",
+        &["set statement_timeout = '50ms'", "select pg_sleep(1)"],
     ),
-    ("bob", "shop", "delete from orders"),
+    ("bob", "shop", &["delete from orders"]),
     (
         "alice",
         "shop",
-        "copy (select g, md5(g::text) from generate_series(1, 20000) g) to stdout",
+        &["copy (select g, md5(g::text) from generate_series(1, 20000) g) to stdout"],
     ),
 ];
 
