@@ -3,12 +3,19 @@
 //! Knows no host and no protocol: bytes in, facts out. Every function is total.
 #![forbid(unsafe_code)]
 
-pub mod classify;
+mod canonical;
 mod encoding;
+mod fingerprint;
 mod lexer;
 mod operation;
+mod redact;
+mod scrub;
+mod settings;
+pub mod sqlcommenter;
+mod words;
 
-pub use classify::{ClassifyOptions, classify, summary};
 pub use encoding::Encoding;
+pub use fingerprint::{Fingerprint, canonical_text, fingerprint};
 pub use lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
 pub use operation::Operation;
+pub use redact::{Comments, RedactOptions, Redacted, redact, redact_and_fingerprint};

@@ -1,0 +1,32 @@
+//! What pg-sql makes of a statement: `cargo run -p pg-sql --example explain -- "SELECT 1"`.
+use pg_sql::{LexerOptions, Operation, RedactOptions, Token};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [sql] = arguments.as_slice() else {
+        eprintln!("usage: explain SQL");
+        std::process::exit(2);
+    };
+    let text = sql.as_bytes();
+    let options = LexerOptions::default();
+    let show = |name: &str, value: &dyn std::fmt::Display| println!("{name:<13} {value}");
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+
+    let (redacted, fingerprint) = pg_sql::redact_and_fingerprint(text, &RedactOptions::default());
+    show("operation", &Operation::from_text(text).as_str());
+    show("fingerprint", &fingerprint);
+    show("redacted", &lossy(&redacted.text));
+    show("canonical", &lossy(&pg_sql::canonical_text(text, &options)));
+    for pair in pg_sql::sqlcommenter::tags(text, &options).pairs {
+        show("comment", &format!("{} = {}", pair.key, pair.value));
+    }
+    for token in pg_sql::Lexer::new(text, options).filter(|token| !token.kind.is_blank()) {
+        show("token", &described(&token, text));
+    }
+}
+
+fn described(token: &Token, text: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(token.of(text));
+    let fault = token.fault.map(|fault| format!(" ({fault:?})"));
+    format!("{:?} {shown}{}", token.kind, fault.unwrap_or_default())
+}

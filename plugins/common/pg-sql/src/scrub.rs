@@ -1,0 +1,236 @@
+//! The one pass behind [`crate::redact`] and [`crate::fingerprint`]: what every token is to either.
+
+use crate::canonical::Canonical;
+use crate::encoding::Encoding;
+use crate::lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
+use crate::redact::Redactor;
+use crate::settings::{Role, Settings};
+
+/// Reads `text` into either or both of `redactor` and `canonical`, and returns how far it can be told
+/// what the bytes are.
+pub(crate) fn scrub(
+    text: &[u8],
+    options: LexerOptions,
+    redactor: Option<&mut Redactor>,
+    canonical: Option<&mut Canonical>,
+) -> usize {
+    let mut scrub = Scrub {
+        text,
+        settings: Settings::default(),
+        redactor,
+        canonical,
+    };
+    let readable = readable(text, options.encoding);
+    for token in Lexer::new(text, options) {
+        let lost = matches!(token.fault, Some(Fault::Unterminated | Fault::UnsafeString));
+        if lost || token.end > readable {
+            scrub.lost();
+            return token.start;
+        }
+        scrub.token(token);
+    }
+    text.len()
+}
+
+/// How many bytes of a text are characters of its encoding.
+fn readable(text: &[u8], encoding: Encoding) -> usize {
+    match encoding {
+        Encoding::Utf8 => match std::str::from_utf8(text) {
+            Ok(_) => text.len(),
+            Err(error) => error.valid_up_to(),
+        },
+        _ => text.len(),
+    }
+}
+
+/// The end of the word at the front of `text` that `$` and digits end, and of these: how a constant
+/// looks that [`crate::normalize`] replaced right behind a word (`date'2000-01-01'`).
+fn glued_parameter(text: &[u8]) -> Option<(usize, usize)> {
+    let mut from = 0;
+    loop {
+        let behind = text.get(from..)?;
+        let dollar = from.wrapping_add(behind.iter().position(|byte| *byte == b'$')?);
+        let digits = text.get(dollar.wrapping_add(1)..)?;
+        let count = digits
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(digits.len());
+        from = dollar.wrapping_add(1).wrapping_add(count);
+        if count > 0 {
+            return Some((dollar, from));
+        }
+    }
+}
+
+struct Scrub<'t, 'r> {
+    text: &'t [u8],
+    settings: Settings,
+    redactor: Option<&'r mut Redactor>,
+    canonical: Option<&'r mut Canonical>,
+}
+
+impl Scrub<'_, '_> {
+    fn lost(&mut self) {
+        if let Some(redactor) = &mut self.redactor {
+            redactor.constant(Role::Plain);
+        }
+        if let Some(canonical) = &mut self.canonical {
+            canonical.constant();
+        }
+    }
+
+    #[inline]
+    fn token(&mut self, token: Token) {
+        let text = token.of(self.text);
+        match token.kind {
+            TokenKind::Whitespace => {
+                if let Some(redactor) = &mut self.redactor {
+                    redactor.blank(text);
+                }
+            }
+            TokenKind::LineComment | TokenKind::BlockComment => {
+                if let Some(redactor) = &mut self.redactor {
+                    redactor.comment(text);
+                }
+            }
+            TokenKind::NationalPrefix => {}
+            TokenKind::Word => self.word(text),
+            TokenKind::QuotedIdentifier | TokenKind::UnicodeIdentifier => {
+                let role = self.settings.word(text);
+                self.keep(text, role);
+                match (&mut self.canonical, role) {
+                    (Some(canonical), Role::Plain) => canonical.quoted(text),
+                    (Some(canonical), _) => canonical.constant(),
+                    (None, _) => {}
+                }
+            }
+            TokenKind::Parameter => {
+                let role = self.settings.constant();
+                self.keep(text, role);
+                if let Some(canonical) = &mut self.canonical {
+                    canonical.constant();
+                }
+                if token.fault.is_some() {
+                    self.behind_parameter(text);
+                }
+            }
+            TokenKind::Punctuation => self.punctuation(text),
+            TokenKind::Operator | TokenKind::Other => self.operator(text),
+            _ => {
+                let role = self.settings.constant();
+                if let Some(redactor) = &mut self.redactor {
+                    redactor.constant(role);
+                }
+                if let Some(canonical) = &mut self.canonical {
+                    canonical.constant();
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, text: &[u8], role: Role) {
+        if let Some(redactor) = &mut self.redactor {
+            match role {
+                Role::Value => redactor.constant(role),
+                Role::Plain | Role::PassingName => redactor.keep(text),
+            }
+        }
+    }
+
+    #[inline]
+    fn word(&mut self, text: &[u8]) {
+        if text.contains(&b'$')
+            && let Some((word, behind)) = glued_parameter(text)
+        {
+            self.glued_word(text, word, behind);
+            return;
+        }
+        let role = self.settings.word(text);
+        self.keep(text, role);
+        self.canonical_word(text, role);
+    }
+
+    fn canonical_word(&mut self, text: &[u8], role: Role) {
+        match (&mut self.canonical, role) {
+            (Some(canonical), Role::Plain) => canonical.word(text),
+            (Some(canonical), _) => canonical.constant(),
+            (None, _) => {}
+        }
+    }
+
+    /// `word$1`, and what may follow without a blank.
+    #[cold]
+    fn glued_word(&mut self, text: &[u8], mut word: usize, mut behind: usize) {
+        let mut rest = text;
+        let mut value = false;
+        loop {
+            let (head, tail) = rest.split_at_checked(word).unwrap_or((rest, b""));
+            if !head.is_empty() {
+                let role = self.settings.word(head);
+                value |= role == Role::Value;
+                self.canonical_word(head, role);
+            }
+            if tail.is_empty() {
+                break;
+            }
+            value |= self.settings.constant() == Role::Value;
+            if let Some(canonical) = &mut self.canonical {
+                canonical.constant();
+            }
+            rest = rest.get(behind..).unwrap_or_default();
+            (word, behind) = glued_parameter(rest).unwrap_or((rest.len(), rest.len()));
+        }
+        self.keep(text, if value { Role::Value } else { Role::Plain });
+    }
+
+    /// The word that runs into a parameter: `$1from`.
+    #[cold]
+    fn behind_parameter(&mut self, text: &[u8]) {
+        let word = text
+            .iter()
+            .skip(1)
+            .position(|byte| !byte.is_ascii_digit())
+            .map(|digits| digits.wrapping_add(1));
+        let word = word.and_then(|start| text.get(start..)).unwrap_or_default();
+        let redactor = self.redactor.take();
+        self.word(word);
+        self.redactor = redactor;
+    }
+
+    #[inline]
+    fn punctuation(&mut self, text: &[u8]) {
+        let character = text.first().copied().unwrap_or(0);
+        let role = self.settings.character(character);
+        self.keep(text, role);
+        if let Some(canonical) = &mut self.canonical
+            && role == Role::Plain
+        {
+            match text {
+                [_] => canonical.character(character),
+                _ => canonical.pair(text),
+            }
+        }
+    }
+
+    fn operator(&mut self, text: &[u8]) {
+        let mut value = true;
+        let mut rest = text;
+        while let [character, tail @ ..] = rest {
+            let (spelled, tail) = match (character, tail) {
+                (b'!', [b'=', behind @ ..]) => (&b"<>"[..], behind),
+                _ => (std::slice::from_ref(character), tail),
+            };
+            for character in spelled {
+                let role = self.settings.character(*character);
+                value &= role == Role::Value;
+                if let Some(canonical) = &mut self.canonical
+                    && (role == Role::Plain || *character == b'?')
+                {
+                    canonical.character(*character);
+                }
+            }
+            rest = tail;
+        }
+        self.keep(text, if value { Role::Value } else { Role::Plain });
+    }
+}

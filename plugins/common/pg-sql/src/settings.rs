@@ -1,0 +1,180 @@
+//! Where utility statements keep data in the place of names: values of settings, names of
+//! savepoints and prepared statements.
+//!
+//! Values of settings may be secrets whatever their form (`SET app.token TO abc` has no literal), so
+//! redaction takes them as literals. The names below are what `pg_stat_statements` of PostgreSQL 18
+//! replaces by `$n` (`query_jumble_location` in `parsenodes.h`), so the fingerprint must not see them.
+
+/// What a token is besides what the lexer says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    /// Nothing else.
+    Plain,
+    /// A name that no fingerprint depends on.
+    PassingName,
+    /// A part of the value of a setting, the commas between such parts included.
+    Value,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    /// Before the first word of a statement.
+    #[default]
+    Start,
+    /// Nothing to be found in this statement any more.
+    Done,
+    /// In a CREATE: FUNCTION or PROCEDURE may come, which have SET clauses.
+    Create,
+    /// In a statement that may have SET clauses.
+    Clauses,
+    /// Behind SET of a statement (true) or of a clause (false).
+    Set(bool),
+    /// Behind the name of a setting, or its part; TO or `=` comes.
+    Setting(bool),
+    /// Behind `SET SESSION`.
+    SetSession,
+    /// Behind `SET [SESSION] AUTHORIZATION`, ROLE, NAMES or TO: a value comes.
+    ValueDue(bool),
+    /// Behind a part of a value.
+    ValueRead(bool),
+    /// Behind a comma in a value.
+    ValueGoesOn(bool),
+    /// Behind SAVEPOINT, RELEASE, DEALLOCATE and ROLLBACK TO: a name comes.
+    Name,
+    /// Behind ROLLBACK.
+    Rollback,
+}
+
+/// Follows one text, token by token.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    state: State,
+}
+
+fn is(word: &[u8], known: &str) -> bool {
+    word.eq_ignore_ascii_case(known.as_bytes())
+}
+
+fn is_any(word: &[u8], known: &[&str]) -> bool {
+    known.iter().any(|known| is(word, known))
+}
+
+impl Settings {
+    /// A word or a quoted identifier.
+    #[inline]
+    pub(crate) fn word(&mut self, word: &[u8]) -> Role {
+        let (state, role) = match self.state {
+            State::Done => return Role::Plain,
+            State::Clauses if !is(word, "set") => return Role::Plain,
+            state => Self::behind_word(state, word),
+        };
+        self.state = state;
+        role
+    }
+
+    fn behind_word(state: State, word: &[u8]) -> (State, Role) {
+        let plain = |state| (state, Role::Plain);
+        match state {
+            State::Done => plain(State::Done),
+            State::Start => plain(Self::verb(word)),
+            State::Create if is_any(word, &["function", "procedure"]) => plain(State::Clauses),
+            State::Create if is_any(word, &["or", "replace"]) => plain(State::Create),
+            State::Create => plain(State::Done),
+            State::Clauses => plain(State::Set(false)),
+            State::Set(true) if is(word, "session") => plain(State::SetSession),
+            State::Set(true) if is(word, "local") => plain(State::Set(true)),
+            State::Set(true) if is_any(word, &["role", "names"]) => plain(State::ValueDue(true)),
+            State::Set(true) if is_any(word, &["transaction", "constraints"]) => plain(State::Done),
+            State::Set(statement) => plain(State::Setting(statement)),
+            State::SetSession if is(word, "authorization") => plain(State::ValueDue(true)),
+            State::SetSession if is(word, "characteristics") => plain(State::Done),
+            State::SetSession => plain(State::Setting(true)),
+            State::Setting(statement) if is(word, "to") => plain(State::ValueDue(statement)),
+            State::Setting(true) if is(word, "zone") => plain(State::ValueDue(true)),
+            State::Setting(true) => plain(State::Done),
+            State::Setting(false) => plain(State::Clauses),
+            State::ValueDue(statement) if is(word, "default") => plain(Self::behind(statement)),
+            State::ValueDue(statement) | State::ValueGoesOn(statement) => {
+                (State::ValueRead(statement), Role::Value)
+            }
+            // `interval '1' hour to minute`.
+            State::ValueRead(true) => (state, Role::Value),
+            State::ValueRead(false) => Self::behind_word(State::Clauses, word),
+            State::Name if is(word, "all") => plain(State::Done),
+            State::Name if is_any(word, &["savepoint", "prepare"]) => plain(State::Name),
+            State::Name => (State::Done, Role::PassingName),
+            State::Rollback if is(word, "to") => plain(State::Name),
+            State::Rollback if is_any(word, &["work", "transaction"]) => plain(State::Rollback),
+            State::Rollback => plain(State::Done),
+        }
+    }
+
+    fn verb(word: &[u8]) -> State {
+        match word.len() {
+            3 if is(word, "set") => State::Set(true),
+            5 if is(word, "alter") => State::Clauses,
+            6 if is(word, "create") => State::Create,
+            7 if is(word, "release") => State::Name,
+            8 if is(word, "rollback") => State::Rollback,
+            9 if is(word, "savepoint") => State::Name,
+            10 if is(word, "deallocate") => State::Name,
+            _ => State::Done,
+        }
+    }
+
+    /// Behind the whole value of a statement or of a clause.
+    fn behind(statement: bool) -> State {
+        if statement {
+            State::Done
+        } else {
+            State::Clauses
+        }
+    }
+
+    /// A literal or parameter.
+    #[inline]
+    pub(crate) fn constant(&mut self) -> Role {
+        match self.state {
+            State::Clauses => {}
+            State::ValueDue(statement)
+            | State::ValueGoesOn(statement)
+            | State::ValueRead(statement) => {
+                self.state = State::ValueRead(statement);
+                return Role::Value;
+            }
+            State::Set(false) | State::Setting(false) => self.state = State::Clauses,
+            _ => self.state = State::Done,
+        }
+        Role::Plain
+    }
+
+    /// A character of punctuation or of an operator.
+    #[inline]
+    pub(crate) fn character(&mut self, character: u8) -> Role {
+        match (self.state, character) {
+            (_, b';') => self.state = State::Start,
+            (State::Done, _) => {}
+            (State::Setting(statement), b'=') => self.state = State::ValueDue(statement),
+            (State::Setting(statement), b'.') => self.state = State::Set(statement),
+            // A value that is redacted already.
+            (State::ValueDue(_) | State::ValueRead(_) | State::ValueGoesOn(_), b'?') => {
+                return self.constant();
+            }
+            (State::ValueDue(_) | State::ValueGoesOn(_), b'+' | b'-') => return Role::Value,
+            (State::ValueRead(statement), b',') => {
+                self.state = State::ValueGoesOn(statement);
+                return Role::Value;
+            }
+            // `interval(3) '1 second'`.
+            (State::ValueRead(true), b'(' | b')') => return Role::Value,
+            (State::Start, b'(') => {}
+            (State::Clauses, _) => {}
+            (State::Create, _) | (State::Start, _) => self.state = State::Done,
+            (State::Setting(false) | State::Set(false) | State::ValueRead(false), _) => {
+                self.state = State::Clauses;
+            }
+            _ => self.state = State::Done,
+        }
+        Role::Plain
+    }
+}
