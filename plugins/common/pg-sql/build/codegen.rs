@@ -26,6 +26,7 @@ pub(crate) fn generate(rules: &[Rule], terminals: &Terminals, commands: &str) ->
     for rule in rules {
         let address = generator.here();
         generator.addresses.insert(rule.name.clone(), address);
+        generator.rule.clone_from(&rule.name);
         generator.choice(&rule.body, true);
     }
     generator.link();
@@ -43,6 +44,7 @@ struct Generator<'a> {
     sets: Vec<Set>,
     actions: Vec<String>,
     switches: Vec<Vec<u16>>,
+    rule: String,
 }
 
 impl<'a> Generator<'a> {
@@ -61,6 +63,7 @@ impl<'a> Generator<'a> {
             sets: Vec::new(),
             actions: Vec::new(),
             switches: Vec::new(),
+            rule: String::new(),
         };
         for rule in rules {
             let twice = generator.rules.insert(&rule.name, &rule.body);
@@ -131,6 +134,59 @@ impl<'a> Generator<'a> {
         (first, nullable)
     }
 
+    /// Tokens a rule may start with only where more tokens ahead allow it.
+    fn unsure(&self, choice: &Choice) -> Set {
+        let mut sure = Set::new();
+        let mut unsure = Set::new();
+        for sequence in choice {
+            let first = self.sequence_first(sequence).0;
+            if sequence.guards.iter().any(|guard| guard.ahead > 1) {
+                unsure.extend(first);
+                continue;
+            }
+            let inner = self.unsure_of_sequence(sequence);
+            sure.extend(first.difference(&inner));
+            unsure.extend(inner);
+        }
+        unsure.difference(&sure).copied().collect()
+    }
+
+    fn unsure_of_sequence(&self, sequence: &Sequence) -> Set {
+        let first = sequence
+            .items
+            .iter()
+            .find(|item| !matches!(item, Item::Action { .. }));
+        match first {
+            Some(Item::Call(rule)) => self.unsure(self.rules[rule.as_str()]),
+            Some(Item::Group(choice)) => self.unsure(choice),
+            _ => Set::new(),
+        }
+    }
+
+    /// A rule that is entered and then finds that it does not fit cannot be left again: where there
+    /// is another way, its guards must stand at the choice itself.
+    fn check_entry(&self, choice: &Choice, other_way: bool) {
+        for (index, sequence) in choice.iter().enumerate() {
+            let unsure = self.unsure_of_sequence(sequence);
+            let guarded = sequence.guards.iter().any(|guard| guard.ahead > 1);
+            let later = choice[index + 1..]
+                .iter()
+                .map(|other| self.sequence_first(other));
+            let taken_later = later
+                .into_iter()
+                .any(|(set, nullable)| nullable || !set.is_disjoint(&unsure));
+            let names: Vec<String> = unsure
+                .iter()
+                .map(|token| self.terminals.name(*token))
+                .collect();
+            assert!(
+                guarded || names.is_empty() || !(other_way || taken_later),
+                "{}: entered without its guards at {names:?}",
+                self.rule
+            );
+        }
+    }
+
     fn here(&self) -> u16 {
         u16::try_from(self.code.len()).expect("the grammar fits 64 Ki words")
     }
@@ -158,6 +214,7 @@ impl<'a> Generator<'a> {
 
     /// Code that picks an alternative and runs it; in tail position it returns instead of falling through.
     fn choice(&mut self, choice: &Choice, tail: bool) {
+        self.check_entry(choice, false);
         let mut ends = Vec::new();
         let mut defaulted = false;
         let switch = self.switch(choice);
@@ -298,6 +355,7 @@ impl<'a> Generator<'a> {
 
     /// Alternatives none of which need fit; the last one's misses are left to the caller.
     fn alternatives(&mut self, choice: &Choice, misses: &mut Vec<usize>) -> Vec<usize> {
+        self.check_entry(choice, true);
         let mut ends = Vec::new();
         let mut pending: Vec<usize> = Vec::new();
         for sequence in choice {

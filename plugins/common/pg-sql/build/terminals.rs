@@ -109,4 +109,13 @@ impl Terminals {
             count,
         }
     }
+
+    /// A terminal as the grammar writes it.
+    pub(crate) fn name(&self, number: u16) -> String {
+        let index = usize::from(number);
+        TOKENS.get(index).map_or_else(
+            || self.keywords[index - TOKENS.len()].to_ascii_uppercase(),
+            |(name, _)| (*name).to_owned(),
+        )
+    }
 }

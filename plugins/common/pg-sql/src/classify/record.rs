@@ -501,8 +501,11 @@ impl<'t> Recorder<'t> {
 
     fn into(&mut self) {
         self.mention(Access::OBJECT, Effects::NONE);
-        if self.nesting == 0 {
+        // INTO belongs to the leftmost operand of a set operation; elsewhere it is refused.
+        if self.nesting == 0 && self.operands_inside.is_none() {
             self.rename_command("SELECT", "SELECT INTO");
+        } else {
+            self.complete = false;
         }
     }
 
