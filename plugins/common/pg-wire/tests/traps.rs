@@ -151,7 +151,8 @@ fn trap_7_a_pipeline_aborts_up_to_sync() {
 #[test]
 fn trap_8_a_query_in_the_place_of_sync_ends_with_one_ready_for_query() {
     // Up to 15 the Query ends the implicit transaction, as if a Sync came with it; in 18 it runs
-    // inside, shows as a block, and goes with the client.
+    // inside, shows as a block, and goes with the client. (A Sync behind it makes 18.6 say idle and
+    // stay in the transaction: its next message fails with XX000. No passive reader can know.)
     let [old, new] = Recording::load("a query in the place of sync")
         .try_into()
         .unwrap();

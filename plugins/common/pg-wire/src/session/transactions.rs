@@ -5,6 +5,9 @@
 //! transam/xact.c`), whoever began it. The first Parse, Bind, Describe, Execute, Query or
 //! FunctionCall begins one; it ends at the end of that Query or at Sync, unless a block keeps it
 //! open (`start_xact_command` and `finish_xact_command`, `src/backend/tcop/postgres.c`).
+//!
+//! Limits: a chained transaction shows by ReadyForQuery only. One that begins in the middle of a
+//! pipeline is taken for implicit; so is one in the middle of a Query, which counts the same.
 
 use crate::{Nanos, Transaction, TransactionOutcome};
 
