@@ -99,11 +99,12 @@ pub fn run(server: &Postgres, port: u16) {
     let begin = Instant::now();
     let mut trouble = TROUBLE.iter().cycle();
     while begin.elapsed() < Duration::from_secs(SECONDS) {
-        if let Some((user, database, sql)) = trouble.next() {
-            // These are meant to fail.
-            let _status = as_user("psql", user, database)
-                .args(["-X", "-c", sql])
-                .status();
+        if let Some((user, database, queries)) = trouble.next() {
+            let mut psql = as_user("psql", user, database);
+            psql.arg("-X")
+                .args(queries.iter().flat_map(|query| ["-c", query]));
+            // Some of these are meant to fail.
+            let _status = psql.status();
         }
         show_progress(begin.elapsed());
         std::thread::sleep(Duration::from_millis(100));
