@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+pub mod classify;
 mod encoding;
 mod fingerprint;
 mod lexer;
@@ -14,6 +15,7 @@ mod settings;
 pub mod sqlcommenter;
 mod words;
 
+pub use classify::{ClassifyOptions, classify, summary};
 pub use encoding::Encoding;
 pub use fingerprint::{Fingerprint, canonical_text, fingerprint};
 pub use lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
