@@ -21,6 +21,7 @@ enum Last {
     Constant,
     /// `IS` or `IS NOT`.
     Is,
+    Limit,
     In,
     Extract,
     /// `EXTRACT (`.
@@ -96,6 +97,10 @@ impl Canonical {
             Meaning::NormalForm => return self.constant(),
             Meaning::Constant if self.last != Last::Is => return self.constant(),
             _ if self.last == Last::ExtractArgument => return self.constant(),
+            _ if self.last == Last::Limit && word.eq_ignore_ascii_case(b"all") => {
+                return self.constant();
+            }
+            Meaning::Limit => Last::Limit,
             Meaning::None | Meaning::Constant | Meaning::Cast | Meaning::BehindConstant => {
                 Last::Operand
             }
@@ -227,7 +232,9 @@ impl Canonical {
             self.part(Part::Other);
         }
         let in_type = self.lists.last().is_some_and(|list| list.element.is_type());
-        let is_list = (bracket == b'[' && !in_type) || (bracket == b'(' && self.last == Last::In);
+        // `(a, b) IN ((1, 2), (3, 4))` has rows as VALUES has.
+        let has_rows = bracket == b'(' && self.last == Last::In;
+        let is_list = (bracket == b'[' && !in_type) || has_rows;
         self.last = match self.last {
             Last::Extract => Last::ExtractArgument,
             _ => Last::Opening,
@@ -236,6 +243,9 @@ impl Canonical {
         self.separate();
         self.out.push(bracket);
         self.depth = self.depth.saturating_add(1);
+        if has_rows {
+            self.rows.expect();
+        }
         if is_list && self.lists.len() < LIST_LEVELS {
             self.lists.push(List {
                 depth: self.depth,

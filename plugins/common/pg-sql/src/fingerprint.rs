@@ -11,7 +11,7 @@
 //!    that are not UTF-8) all is one constant.
 //! 2. A constant is the item `?`. Constants are: strings of every form, numbers, parameters (`$1`), the
 //!    words `true`, `false` and `null` except behind `IS` and `IS NOT`, the words `nfc`, `nfd`, `nfkc`
-//!    and `nfkd`, the first word behind `EXTRACT (`, and a `?` in an operator.
+//!    and `nfkd`, the first word behind `EXTRACT (`, ALL behind LIMIT, and a `?` in an operator.
 //! 3. An unquoted word is an item in ASCII lower case. Where `$` and digits stand in it, as in
 //!    `date$1`, these are a constant and split it. A quoted identifier is an item as it stands.
 //! 4. Of an operator, each character is an item of its own; `!=` reads `<>`. `::`, `..` and `:=` are one
@@ -24,10 +24,11 @@
 //!    in `[...]`, or in parentheses behind `IN`. Here, casts and a type before a string do not
 //!    matter: `1::int8`, `CAST('1' AS int)`, `date '...'`, `interval '1' hour to minute` and `(1)` are
 //!    constants too.
-//! 8. A row of VALUES that reads as the row before it is left out with its comma.
-//! 9. Names of savepoints and prepared statements behind SAVEPOINT, RELEASE, ROLLBACK TO and DEALLOCATE
-//!    are constants, and so is the whole value of a setting in SET and in the SET clauses of ALTER,
-//!    CREATE FUNCTION and CREATE PROCEDURE (DEFAULT is none).
+//! 8. A row behind VALUES or `IN (` that reads as the row before it is left out with its comma.
+//! 9. In CREATE and ALTER of a ROLE, USER or GROUP the word behind PASSWORD is a constant.
+//! 10. Names of savepoints and prepared statements behind SAVEPOINT, RELEASE, ROLLBACK TO and DEALLOCATE
+//!     are constants, and so is the whole value of a setting in SET and in the SET clauses of ALTER,
+//!     CREATE FUNCTION and CREATE PROCEDURE (DEFAULT is none).
 //!
 //! # What it does not do
 //! It reads tokens, not a grammar. `"a"` and `a` differ, `a AS b` and `a b` differ, and so do operands

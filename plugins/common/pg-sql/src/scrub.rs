@@ -32,8 +32,12 @@ pub(crate) fn scrub(
     text.len()
 }
 
-/// How many bytes of a text are characters of its encoding.
+/// How many bytes of a text are characters of its encoding, up to a NUL, where it ends for the server.
 fn readable(text: &[u8], encoding: Encoding) -> usize {
+    let nul = text
+        .contains(&0)
+        .then(|| text.split(|byte| *byte == 0).next());
+    let text = nul.flatten().unwrap_or(text);
     match encoding {
         Encoding::Utf8 => match std::str::from_utf8(text) {
             Ok(_) => text.len(),
@@ -165,7 +169,9 @@ impl Scrub<'_, '_> {
         let mut value = false;
         loop {
             let (head, tail) = rest.split_at_checked(word).unwrap_or((rest, b""));
-            if !head.is_empty() {
+            // The N of what was `N'...'` is dropped like the prefix it was.
+            let prefix = !tail.is_empty() && head.eq_ignore_ascii_case(b"n");
+            if !head.is_empty() && !prefix {
                 let role = self.settings.word(head);
                 value |= role == Role::Value;
                 self.canonical_word(head, role);

@@ -1,7 +1,8 @@
 //! Where utility statements keep data in the place of names: values of settings, names of
 //! savepoints and prepared statements.
 //!
-//! Values of settings may be secrets whatever their form (`SET app.token TO abc` has no literal), so
+//! A password that somebody forgot to quote is one too, although the server refuses it: the refusal is
+//! what gets logged. Values of settings may be secrets whatever their form (`SET app.token TO abc` has no literal), so
 //! redaction takes them as literals. The names below are what `pg_stat_statements` of PostgreSQL 18
 //! replaces by `$n` (`query_jumble_location` in `parsenodes.h`), so the fingerprint must not see them.
 
@@ -25,6 +26,12 @@ enum State {
     Done,
     /// In a CREATE: FUNCTION or PROCEDURE may come, which have SET clauses.
     Create,
+    /// Behind ALTER.
+    Alter,
+    /// In CREATE or ALTER of a ROLE, USER or GROUP: PASSWORD may come, and SET.
+    Role,
+    /// Behind PASSWORD there.
+    Password,
     /// In a statement that may have SET clauses.
     Clauses,
     /// Behind SET of a statement (true) or of a clause (false).
@@ -77,6 +84,15 @@ impl Settings {
         match state {
             State::Done => plain(State::Done),
             State::Start => plain(Self::verb(word)),
+            State::Create | State::Alter if is_any(word, &["role", "user", "group"]) => {
+                plain(State::Role)
+            }
+            State::Alter => plain(State::Clauses),
+            State::Role if is(word, "password") => plain(State::Password),
+            State::Role if is(word, "set") => plain(State::Set(false)),
+            State::Role => plain(State::Role),
+            State::Password if is(word, "null") => plain(State::Role),
+            State::Password => (State::Role, Role::Value),
             State::Create if is_any(word, &["function", "procedure"]) => plain(State::Clauses),
             State::Create if is_any(word, &["or", "replace"]) => plain(State::Create),
             State::Create => plain(State::Done),
@@ -112,7 +128,7 @@ impl Settings {
     fn verb(word: &[u8]) -> State {
         match word.len() {
             3 if is(word, "set") => State::Set(true),
-            5 if is(word, "alter") => State::Clauses,
+            5 if is(word, "alter") => State::Alter,
             6 if is(word, "create") => State::Create,
             7 if is(word, "release") => State::Name,
             8 if is(word, "rollback") => State::Rollback,
@@ -135,7 +151,8 @@ impl Settings {
     #[inline]
     pub(crate) fn constant(&mut self) -> Role {
         match self.state {
-            State::Clauses => {}
+            State::Clauses | State::Role => {}
+            State::Password => self.state = State::Role,
             State::ValueDue(statement)
             | State::ValueGoesOn(statement)
             | State::ValueRead(statement) => {
@@ -168,7 +185,8 @@ impl Settings {
             // `interval(3) '1 second'`.
             (State::ValueRead(true), b'(' | b')') => return Role::Value,
             (State::Start, b'(') => {}
-            (State::Clauses, _) => {}
+            (State::Clauses | State::Role, _) => {}
+            (State::Password, _) => self.state = State::Role,
             (State::Create, _) | (State::Start, _) => self.state = State::Done,
             (State::Setting(false) | State::Set(false) | State::ValueRead(false), _) => {
                 self.state = State::Clauses;

@@ -22,6 +22,8 @@ pub(crate) enum Meaning {
     Is,
     /// `NOT`: likewise behind IS; else it comes before an expression.
     Not,
+    /// `LIMIT`: ALL behind it is a null constant to the grammar.
+    Limit,
     /// `CAST`.
     Cast,
     /// `AS`.
@@ -36,7 +38,7 @@ const WORDS: &[(Meaning, &str)] = &[
     (
         Meaning::BeforeExpression,
         "select all distinct where and or like ilike similar to escape between symmetric asymmetric \
-         case when then else limit offset fetch first next returning by on using having any some \
+         case when then else offset fetch first next returning by on using having any some \
          from for set default check rows range groups backward forward absolute relative zone \
          restart start increment minvalue maxvalue cache return value passing variadic placing \
          overlaps with until do at",
@@ -46,6 +48,7 @@ const WORDS: &[(Meaning, &str)] = &[
     (Meaning::Extract, "extract"),
     (Meaning::Is, "is"),
     (Meaning::Not, "not"),
+    (Meaning::Limit, "limit"),
     (Meaning::Cast, "cast"),
     (Meaning::As, "as"),
     (

@@ -31,6 +31,19 @@ impl Part {
             Meaning::As => Self::As,
             Meaning::BehindConstant => Self::Field,
             _ if word.eq_ignore_ascii_case(b"to") => Self::Field,
+            // `timestamp with time zone '...'`.
+            _ if [&b"with"[..], b"zone"]
+                .iter()
+                .any(|known| word.eq_ignore_ascii_case(known)) =>
+            {
+                Self::Word
+            }
+            // No type: `IN (SELECT 1)` is no list of constants.
+            Meaning::BeforeExpression
+            | Meaning::Not
+            | Meaning::Is
+            | Meaning::In
+            | Meaning::Limit => Self::Other,
             _ => Self::Word,
         }
     }

@@ -1,4 +1,4 @@
-//! Rows of VALUES: a row that reads as the one before it is left out.
+//! Rows behind VALUES or `IN (`: a row that reads as the one before it is left out.
 
 /// VALUES nested deeper than this keep all of their rows.
 const LEVELS: usize = 64;
@@ -19,13 +19,13 @@ struct Values {
 /// Every VALUES that is open, outermost first.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// VALUES was the last item.
+    /// VALUES or `IN (` was the last item.
     expected: bool,
     open: Vec<Values>,
 }
 
 impl Rows {
-    /// Behind the word VALUES.
+    /// Behind the word VALUES, or behind `IN (`.
     pub(super) fn expect(&mut self) {
         self.expected = true;
     }

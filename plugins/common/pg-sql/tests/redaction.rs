@@ -1,0 +1,175 @@
+//! Nothing that was typed as data gets out.
+
+mod common;
+
+use common::{any_options, noisy_text};
+use pg_sql::{Comments, RedactOptions, redact};
+use proptest::prelude::*;
+
+fn redacted(text: &[u8]) -> Vec<u8> {
+    redact(text, &RedactOptions::default()).text
+}
+
+/// Texts and what is left of them.
+const TABLE: &[(&str, &str)] = &[
+    (
+        "select 'a', 1.5, -2, $1, b from t1 where x is true",
+        "select ?, ?, -?, $1, b from t1 where x is true",
+    ),
+    (r"select '\' , 'secret'", "select ? , ?"),
+    (
+        "select E'\\'secret', U&'s' uescape '!', N's', B'1', x'ff', $$s$$, $q$s$q$",
+        "select ?, ? uescape ?, ?, ?, ?, ?, ?",
+    ),
+    ("select 'a'\n'b' -- c\n, c", "select ? \n, c"),
+    ("/* a */ select/* b */1 -- c", " select ? "),
+    (
+        "select a->>'k' from t where b @> '{}' and c ?| array['x']",
+        "select a->>? from t where b @> ? and c ?| array[?]",
+    ),
+    (
+        "create role r login password 'secret' valid until '2030-01-01'",
+        "create role r login password ? valid until ?",
+    ),
+    (
+        "alter user u with encrypted password secret",
+        "alter user u with encrypted password ?",
+    ),
+    (
+        "alter user u with password \"secret\"",
+        "alter user u with password ?",
+    ),
+    ("alter role u password null", "alter role u password null"),
+    ("SET app.key = secret", "SET app.key = ?"),
+    ("set app.key to secret words here", "set app.key to ?"),
+    (
+        "set local role secret; select a",
+        "set local role ?; select a",
+    ),
+    ("set x to default", "set x to default"),
+    (
+        "alter system set primary_conninfo = 'password=secret'",
+        "alter system set primary_conninfo = ?",
+    ),
+    (
+        "alter database d set x to secret, \"secret\"",
+        "alter database d set x to ?",
+    ),
+    (
+        "alter role r in database d set x=secret",
+        "alter role r in database d set x=?",
+    ),
+    (
+        "update t set a = b where c = 1",
+        "update t set a = b where c = ?",
+    ),
+    (
+        "create subscription s connection 'password=secret' publication p",
+        "create subscription s connection ? publication p",
+    ),
+    (
+        "create server s foreign data wrapper w options (host 'h', password 's')",
+        "create server s foreign data wrapper w options (host ?, password ?)",
+    ),
+    (
+        "create user mapping for u server s options (user 'b', password 's')",
+        "create user mapping for u server s options (user ?, password ?)",
+    ),
+    ("notify ch, 'secret'", "notify ch, ?"),
+    ("do $$ begin secret(); end $$", "do ?"),
+    (
+        "create function f() returns int language sql as $b$ select 'secret' $b$",
+        "create function f() returns int language sql as ?",
+    ),
+    ("copy (select 'secret') to '/tmp/x'", "copy (select ?) to ?"),
+    (
+        "create table t (a numeric(10,2) default 5 check (a <> 7))",
+        "create table t (a numeric(?,?) default ? check (a <> ?))",
+    ),
+    ("select 'open", "select ?"),
+    ("select 1 /* open secret", "select ? ?"),
+    ("select a, 12secret, 'b', c", "select a, ?, ?, c"),
+    ("select \"open secret", "select ?"),
+    (
+        "select t1.\"Na'me\", a1b2 from _3",
+        "select t1.\"Na'me\", a1b2 from _3",
+    ),
+    ("  ", "  "),
+];
+
+#[test]
+fn every_place_where_a_value_can_stand_is_redacted() {
+    let found = TABLE.iter().map(|(text, _)| redacted(text.as_bytes()));
+    let found: Vec<_> = found
+        .map(|found| String::from_utf8(found).unwrap())
+        .collect();
+    let expected: Vec<_> = TABLE.iter().map(|(_, expected)| *expected).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_text_ends_at_its_first_nul_and_the_rest_is_not_shown() {
+    assert_eq!(redacted(b"select a\0 secret"), b"select a?");
+    assert_eq!(redact(b"select a\0", &RedactOptions::default()).lexed_to, 8);
+}
+
+#[test]
+fn comments_stay_when_they_are_asked_to() {
+    let options = RedactOptions {
+        comments: Comments::Keep,
+        ..RedactOptions::default()
+    };
+    assert_eq!(
+        redact(b"select 1 /* c */ -- d", &options).text,
+        b"select ? /* c */ -- d"
+    );
+}
+
+/// Statements with `%` where a secret goes, in a form that may hold it.
+const HOLES: &[&str] = &[
+    "select '%' from t where a = '%' and b in ('%', E'%', '%'::text)",
+    "insert into t values ('%', $$%$$), (N'%', $q$%$q$) -- %\n returning /* % */ a",
+    "create role r password '%'; alter role r set a.b = %, \"%\"",
+    "set a.b to %; set session authorization \"%\"; notify c, '%'",
+    "do $f$ begin perform '%'; end $f$; copy (select '%') to program '%'",
+    "create user mapping for u server s options (password '%', x U&'%')",
+    "alter user u password %; alter system set a = '%'; select '%'\n'%', \"n\", '%'",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// No four letters of a secret in a row, wherever the text is cut off.
+    #[test]
+    fn nothing_of_a_literal_is_left_wherever_the_text_is_cut(
+        hole in prop::sample::select(HOLES),
+        secret in "[qzjkQZ]{4,12}",
+    ) {
+        let text = hole.replace('%', &secret);
+        for cut in 0..=text.len() {
+            let found = redacted(&text.as_bytes()[..cut]);
+            for run in secret.as_bytes().windows(4) {
+                let leaked = found.windows(4).any(|window| window == run);
+                prop_assert!(!leaked, "{}\n{}", &text, String::from_utf8_lossy(&found));
+            }
+        }
+    }
+
+    #[test]
+    fn redaction_is_idempotent_and_never_longer(text in noisy_text(), lexer in any_options()) {
+        let options = RedactOptions { lexer, ..RedactOptions::default() };
+        let once = redact(text.as_bytes(), &options).text;
+        prop_assert!(once.len() <= text.len());
+        let twice = redact(&once, &options);
+        prop_assert_eq!(twice.lexed_to, once.len(), "it lexes: {:?}", String::from_utf8_lossy(&once));
+        prop_assert_eq!(String::from_utf8_lossy(&twice.text), String::from_utf8_lossy(&once));
+    }
+
+    #[test]
+    fn any_bytes_are_redacted(text: Vec<u8>, lexer in any_options()) {
+        let options = RedactOptions { lexer, ..RedactOptions::default() };
+        let once = redact(&text, &options).text;
+        prop_assert!(once.len() <= text.len());
+        prop_assert_eq!(&redact(&once, &options).text, &once);
+    }
+}
