@@ -45,8 +45,9 @@ lint: ## formatting, clippy, dependency policy
 	cargo test --quiet --locked -p module-report --test dependencies
 	@! cargo deny --version >/dev/null 2>&1 || cargo deny check bans licenses sources
 
-bench: setup plugins ## cost of the filter, as ratios from one run
-	@cargo run --quiet --release -p test-harness --bin bench
+bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,copy ROUNDS=9 for some parts)
+	@ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' cargo run --quiet --release -p test-harness --bin bench
+	@cargo run --quiet --release -p pg-wire --example throughput
 
 oracle: ## judge pg-sql by PostgreSQL's own parser over every .sql file of a folder, SQL=<folder>
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"
