@@ -58,6 +58,33 @@ fn every_series_has_plain_names_and_the_labels_it_was_given() {
 }
 
 #[test]
+fn names_of_any_form_stay_in_their_own_label() {
+    let server = Postgres::start(Version::V18);
+    server.sql("create database \"we;.;user=.=root.d\"");
+    server.sql("create role \"ünder \"\"quoted\"\" \\ role\" superuser login");
+    let envoy = shipped::metrics_bootstrap(&server).start();
+    let mut psql = server.client_through(envoy.port(), "psql");
+    psql.env("PGDATABASE", "we;.;user=.=root.d")
+        .env("PGUSER", "ünder \"quoted\" \\ role");
+    let output = psql
+        .args(["-XAtqc", "select 1"])
+        .output()
+        .expect("psql runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let labels = [
+        ("database", "we_._user_._root.d"),
+        ("user", "ünder _quoted_ _ role"),
+    ];
+    scrape_when(&envoy, |scrape| {
+        scrape.sum("pgmesh_statements_total", &labels) == 1.0
+    });
+}
+
+#[test]
 fn histograms_answer_like_prometheus_own() {
     let server = Postgres::start(Version::V18);
     let envoy = shipped::metrics_bootstrap(&server).start();
