@@ -1,7 +1,7 @@
 //! The canonical text of statements: what is left when nothing that may differ between two runs of the
 //! same statement is left. The fingerprint is its hash; [`crate::fingerprint`] holds the rules.
 
-mod element;
+pub(crate) mod element;
 mod rows;
 
 use crate::words::{Meaning, meaning};

@@ -12,6 +12,7 @@ mod operation;
 mod redact;
 mod scrub;
 mod settings;
+mod split;
 pub mod sqlcommenter;
 mod words;
 
@@ -21,3 +22,4 @@ pub use fingerprint::{Fingerprint, canonical_text, fingerprint};
 pub use lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
 pub use operation::Operation;
 pub use redact::{Comments, RedactOptions, Redacted, redact, redact_and_fingerprint};
+pub use split::split;

@@ -57,12 +57,19 @@ const WORDS: &[(Meaning, &str)] = &[
     ),
 ];
 
-/// More than twice the words, so that most others meet an empty slot.
-const SLOTS: usize = 256;
+static MEANINGS: Table<Meaning, 256> = Table::new(Meaning::None, WORDS);
 
-type Slot = (u128, Meaning);
+/// What a word means; letter case does not matter.
+#[inline]
+pub(crate) fn meaning(word: &[u8]) -> Meaning {
+    MEANINGS.get(word)
+}
 
-static TABLE: [Slot; SLOTS] = table();
+/// Words of at most 16 bytes and what they stand for. `SLOTS` is a power of two of more than twice the
+/// words, so that most other words meet an empty slot.
+pub(crate) struct Table<T: 'static, const SLOTS: usize> {
+    slots: [(u128, T); SLOTS],
+}
 
 /// A word of at most 16 bytes in lower case, as a number; 0 for longer ones.
 #[inline]
@@ -79,54 +86,57 @@ const fn pack(word: &[u8]) -> u128 {
     packed
 }
 
-#[inline]
-const fn slot(packed: u128) -> usize {
-    let folded = packed as u64 ^ (packed >> 64) as u64;
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
-}
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
-const fn table() -> [Slot; SLOTS] {
-    let mut table = [(0, Meaning::None); SLOTS];
-    let mut group = 0;
-    while group < WORDS.len() {
-        let (meaning, words) = WORDS[group];
-        let mut rest = words.as_bytes();
-        while !rest.is_empty() {
-            let mut end = 0;
-            while end < rest.len() && rest[end] != b' ' {
-                end += 1;
-            }
-            let (word, tail) = rest.split_at(end);
-            if !word.is_empty() {
-                let mut at = slot(pack(word));
-                while table[at].0 != 0 {
-                    at = (at + 1) % SLOTS;
+impl<T: Copy + 'static, const SLOTS: usize> Table<T, SLOTS> {
+    /// Of groups of words with blanks between them.
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+    pub(crate) const fn new(none: T, groups: &[(T, &str)]) -> Self {
+        let mut slots = [(0, none); SLOTS];
+        let mut group = 0;
+        while group < groups.len() {
+            let (value, words) = groups[group];
+            let mut rest = words.as_bytes();
+            while !rest.is_empty() {
+                let mut end = 0;
+                while end < rest.len() && rest[end] != b' ' {
+                    end += 1;
                 }
-                table[at] = (pack(word), meaning);
+                let (word, tail) = rest.split_at(end);
+                if !word.is_empty() {
+                    let mut at = Self::slot(pack(word));
+                    while slots[at].0 != 0 {
+                        at = (at + 1) % SLOTS;
+                    }
+                    slots[at] = (pack(word), value);
+                }
+                rest = match tail {
+                    [_, behind @ ..] => behind,
+                    [] => tail,
+                };
             }
-            rest = match tail {
-                [_, behind @ ..] => behind,
-                [] => tail,
-            };
+            group += 1;
         }
-        group += 1;
+        Self { slots }
     }
-    table
-}
 
-/// What a word means; letter case does not matter.
-#[inline]
-pub(crate) fn meaning(word: &[u8]) -> Meaning {
-    let packed = pack(word);
-    let mut at = slot(packed);
-    while let Some(&(known, meaning)) = TABLE.get(at) {
-        if known == packed || known == 0 {
-            return meaning;
-        }
-        at = at.wrapping_add(1) % SLOTS;
+    #[inline]
+    const fn slot(packed: u128) -> usize {
+        let folded = packed as u64 ^ (packed >> 64) as u64;
+        (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize & (SLOTS.wrapping_sub(1))
     }
-    Meaning::None
+
+    /// What a word stands for, whatever its letter case; the table's `none` for others.
+    #[inline]
+    pub(crate) fn get(&self, word: &[u8]) -> T {
+        let packed = pack(word);
+        let mut at = Self::slot(packed);
+        loop {
+            match self.slots.get(at) {
+                Some(&(known, value)) if known == packed || known == 0 => return value,
+                Some(_) => at = at.wrapping_add(1) & SLOTS.wrapping_sub(1),
+                None => at = 0,
+            }
+        }
+    }
 }
 
 #[cfg(test)]

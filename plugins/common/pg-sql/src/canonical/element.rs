@@ -8,7 +8,7 @@ use crate::words::Meaning;
 
 /// An item of an element.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Constant,
     /// A word that may be a part of a type's name.
     Word,
@@ -25,7 +25,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) fn of_word(meaning: Meaning, word: &[u8]) -> Self {
+    pub(crate) fn of_word(meaning: Meaning, word: &[u8]) -> Self {
         match meaning {
             Meaning::Cast => Self::Cast,
             Meaning::As => Self::As,
@@ -71,30 +71,30 @@ enum State {
 
 /// Where an element stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     state: State,
     /// Parentheses around the constant that are open, those of CAST included.
     parentheses: u8,
 }
 
 impl Element {
-    pub(super) const START: Self = Self {
+    pub(crate) const START: Self = Self {
         state: State::Start,
         parentheses: 0,
     };
 
     /// Whether a bracket that opens now belongs to a type.
-    pub(super) fn is_type(self) -> bool {
+    pub(crate) fn is_type(self) -> bool {
         matches!(self.state, State::Type | State::TypeBefore)
     }
 
     /// Whether the list may end here with all of its elements constants.
-    pub(super) fn ends_a_constant(self) -> bool {
+    pub(crate) fn ends_a_constant(self) -> bool {
         self.parentheses == 0 && matches!(self.state, State::Constant | State::Type)
     }
 
     #[must_use]
-    pub(super) fn behind(self, part: Part) -> Self {
+    pub(crate) fn behind(self, part: Part) -> Self {
         let to = |state| Self { state, ..self };
         match (self.state, part) {
             (State::Bad, _) => self,
