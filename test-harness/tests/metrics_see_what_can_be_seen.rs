@@ -132,6 +132,21 @@ fn gss_and_then_tls_may_both_be_refused_on_one_connection() {
 }
 
 #[test]
+fn gss_that_the_server_accepts_is_opaque() {
+    // Debian's build answers GSSENCRequest with G, whether it has a key table or not.
+    let server = Postgres::start(Version::V15);
+    let envoy = shipped::metrics_bootstrap(&server).start();
+    let mut stream = connect(&envoy);
+    stream
+        .write_all(&GSSENC_REQUEST)
+        .expect("the request goes out");
+    assert_eq!(read_byte(&mut stream), b'G');
+    let (metric, labels) = opaque("gss");
+    wait_for_sum(&envoy, metric, &labels, 1.0);
+    assert!(envoy.log().contains("gssencmode=disable"));
+}
+
+#[test]
 fn direct_tls_and_other_protocols_are_told_apart() {
     let server = Postgres::start(Version::V18);
     let envoy = shipped::metrics_bootstrap(&server).start();
