@@ -2,29 +2,20 @@
 
 mod common;
 
+use common::invariants::tokens_tile;
 use common::{adversarial_texts, any_options, noisy_text};
 use pg_sql::{Lexer, LexerOptions};
 use proptest::prelude::*;
 
-fn assert_tiles(text: &[u8], options: LexerOptions) {
-    let mut at = 0;
-    for token in Lexer::new(text, options) {
-        assert_eq!(token.start, at, "a gap or an overlap");
-        assert!(token.end > token.start, "an empty token");
-        at = token.end;
-    }
-    assert_eq!(at, text.len(), "the text ends elsewhere");
-}
-
 proptest! {
     #[test]
     fn tokens_tile_any_bytes(text: Vec<u8>, options in any_options()) {
-        assert_tiles(&text, options);
+        tokens_tile(&text, options);
     }
 
     #[test]
     fn tokens_tile_what_is_made_of_pieces_of_sql(text in noisy_text(), options in any_options()) {
-        assert_tiles(text.as_bytes(), options);
+        tokens_tile(text.as_bytes(), options);
     }
 
     /// What is appended to a text changes no token but the last ones: an embedder may cut a text
@@ -43,6 +34,6 @@ proptest! {
 #[test]
 fn adversarial_texts_tile_too() {
     for text in adversarial_texts(200_000) {
-        assert_tiles(&text, LexerOptions::default());
+        tokens_tile(&text, LexerOptions::default());
     }
 }

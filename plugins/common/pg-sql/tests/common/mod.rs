@@ -1,5 +1,11 @@
 //! Texts and settings that the property tests share.
-#![allow(dead_code, reason = "each test crate uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate uses its part, and the fuzz targets another"
+)]
+
+pub mod invariants;
 
 use pg_sql::{Encoding, LexerOptions};
 use proptest::prelude::*;

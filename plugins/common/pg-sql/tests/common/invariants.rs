@@ -1,0 +1,74 @@
+//! What holds for any bytes: the property tests and the fuzz targets call these.
+
+use pg_sql::{
+    ClassifyOptions, Comments, Lexer, LexerOptions, RedactOptions, canonical_text, classify,
+    fingerprint, redact, redact_and_fingerprint, split,
+};
+
+/// The tokens of a text tile it.
+pub fn tokens_tile(text: &[u8], options: LexerOptions) {
+    let mut at = 0;
+    for token in Lexer::new(text, options) {
+        assert_eq!(token.start, at, "a gap or an overlap");
+        assert!(token.end > token.start, "an empty token");
+        at = token.end;
+    }
+    assert_eq!(at, text.len(), "the text ends elsewhere");
+}
+
+/// Redacting twice is redacting once, adds no more than a byte, and leaves the fingerprint alone.
+pub fn redaction_settles(text: &[u8], lexer: LexerOptions) {
+    for comments in [Comments::Drop, Comments::Keep, Comments::Sqlcommenter] {
+        let options = RedactOptions { lexer, comments };
+        let (once, of_text) = redact_and_fingerprint(text, &options);
+        assert_eq!(once, redact(text, &options), "one pass for both differs");
+        assert_eq!(
+            of_text,
+            fingerprint(text, &lexer),
+            "one pass for both differs"
+        );
+        assert!(once.lexed_to <= text.len());
+        assert!(once.text.len() <= text.len().saturating_add(1), "longer");
+        let shown = || String::from_utf8_lossy(&once.text).into_owned();
+        let twice = redact(&once.text, &options);
+        assert_eq!(twice.text, once.text, "not settled: {}", shown());
+        assert_eq!(
+            String::from_utf8_lossy(&canonical_text(&once.text, &lexer)),
+            String::from_utf8_lossy(&canonical_text(text, &lexer)),
+            "another fingerprint: {}",
+            shown()
+        );
+    }
+}
+
+/// Statements lie in the text, in order, and none holds only blanks.
+pub fn statements_are_in_order(text: &[u8], options: LexerOptions) {
+    let mut at = 0;
+    for statement in split(text, &options) {
+        assert!(statement.start >= at && statement.end > statement.start);
+        assert!(statement.end <= text.len());
+        at = statement.end;
+    }
+}
+
+/// All of it.
+pub fn any_bytes(text: &[u8]) {
+    for standard_conforming_strings in [true, false] {
+        let options = LexerOptions {
+            standard_conforming_strings,
+            ..LexerOptions::default()
+        };
+        tokens_tile(text, options);
+        redaction_settles(text, options);
+        statements_are_in_order(text, options);
+    }
+}
+
+/// Whatever a text is, its classification ends, and its statements lie in it, in order.
+pub fn classification_stays_in_the_text(text: &[u8]) {
+    let mut at = 0;
+    for statement in classify(text, ClassifyOptions::default()).statements {
+        assert!(statement.range.start >= at && statement.range.end <= text.len());
+        at = statement.range.end;
+    }
+}

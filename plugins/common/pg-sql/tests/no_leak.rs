@@ -1,0 +1,184 @@
+//! No run of four characters of anything a user typed as data comes out of redaction or goes into a
+//! fingerprint, wherever the text is cut.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic"
+)]
+
+mod common;
+
+use common::invariants::{any_bytes, redaction_settles, statements_are_in_order};
+use common::{adversarial_texts, any_options, noisy_text};
+use pg_sql::{LexerOptions, RedactOptions, canonical_text, redact};
+use proptest::prelude::*;
+
+/// Statements with a literal wherever one may stand: `@` is where it goes.
+const STATEMENTS: &[&str] = &[
+    "SELECT @, a FROM t WHERE b = @ AND c IN (@, @) -- @\nORDER BY @",
+    "SELECT /* @ */ f(@) /* /* @ */ @ */ LIMIT @",
+    "SELECT jsonb ? @, a @> @, a->@, date @, @::text, CAST(@ AS varchar(9))",
+    "INSERT INTO t VALUES (@, @), (@, DEFAULT) ON CONFLICT DO UPDATE SET a = @",
+    "UPDATE t SET a=@, b=-@ WHERE c LIKE @ ESCAPE @",
+    "ALTER ROLE r PASSWORD @ VALID UNTIL @",
+    "CREATE USER u ENCRYPTED PASSWORD @",
+    "SET app.secret = @",
+    "SET LOCAL app.secret TO @, @",
+    "ALTER SYSTEM SET primary_conninfo = @",
+    "ALTER ROLE r IN DATABASE d SET app.secret TO @",
+    "ALTER DATABASE d SET a.b = @",
+    "CREATE SUBSCRIPTION s CONNECTION @ PUBLICATION p",
+    "CREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (host @, password @)",
+    "CREATE USER MAPPING FOR u SERVER s OPTIONS (ADD password @)",
+    "NOTIFY c, @",
+    "DO @",
+    "DO LANGUAGE plpgsql @",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET a.b = @ AS @",
+    "CREATE FUNCTION f() RETURNS text BEGIN ATOMIC SELECT @; RETURN @; END",
+    "COPY (SELECT * FROM t WHERE a = @) TO PROGRAM @ WITH (DELIMITER @)",
+    "COPY t FROM @ WITH (NULL @)",
+    "CREATE TABLE t (a text DEFAULT @ CHECK (a <> @)) PARTITION BY LIST (a)",
+    "CREATE VIEW v AS SELECT @ AS a",
+    "COMMENT ON TABLE t IS @",
+    "SECURITY LABEL ON TABLE t IS @",
+    "PREPARE p AS SELECT @; EXECUTE p(@, @)",
+    "CREATE RULE r AS ON INSERT TO t DO INSTEAD (SELECT @; NOTIFY x)",
+    "EXPLAIN SELECT U&@ UESCAPE @",
+    "PREPARE TRANSACTION @; COMMIT PREPARED @",
+];
+
+/// A secret of letters that no statement above has in a row.
+fn secret() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(b"QXZJqxzj0729".to_vec()), 8..16)
+        .prop_map(|letters| letters.into_iter().map(char::from).collect())
+}
+
+/// A literal that holds a secret.
+fn literal(form: usize, secret: &str) -> String {
+    let digits: String = secret
+        .bytes()
+        .map(|byte| char::from(b'0' + byte % 10))
+        .collect();
+    match form {
+        0 => format!("'{secret}'"),
+        1 => format!("'{secret}''{secret}'"),
+        2 => format!("'\\' || '{secret}'"),
+        3 => format!("E'\\'{secret}\\\\'"),
+        4 => format!("'{secret}'\n  '{secret}'"),
+        5 => format!("'{secret}' -- {secret}\n  '{secret}'"),
+        6 => format!("$${secret}$$"),
+        7 => format!("$q${secret}'$$\"$q$"),
+        8 => format!("N'{secret}'"),
+        9 => format!("X'{secret}'"),
+        10 => format!("B'{secret}'"),
+        11 => format!("U&'{secret}'"),
+        12 => format!("1{digits}"),
+        13 => format!("{digits}.{digits}e5"),
+        14 => format!("0x1{digits}"),
+        15 => format!("1_{digits}"),
+        _ => format!("'{secret}\u{fffd}\"--/*'"),
+    }
+}
+
+fn filled(statement: &str, forms: &[usize], secret: &str) -> String {
+    let mut forms = forms.iter().cycle();
+    let mut text = String::new();
+    for (index, piece) in statement.split('@').enumerate() {
+        if index > 0 {
+            text.push_str(&literal(*forms.next().unwrap(), secret));
+        }
+        text.push_str(piece);
+    }
+    text
+}
+
+fn assert_no_leak(text: &[u8], secret: &str) {
+    let digits: String = secret
+        .bytes()
+        .map(|byte| char::from(b'0' + byte % 10))
+        .collect();
+    let redacted = redact(text, &RedactOptions::default()).text;
+    let canonical = canonical_text(text, &LexerOptions::default());
+    for out in [redacted, canonical] {
+        for window in secret
+            .as_bytes()
+            .windows(4)
+            .chain(digits.as_bytes().windows(4))
+        {
+            assert!(
+                !out.windows(4).any(|run| run.eq_ignore_ascii_case(window)),
+                "{} leaks from {}",
+                String::from_utf8_lossy(&out),
+                String::from_utf8_lossy(text)
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_literal_comes_out_wherever_the_text_is_cut(
+        statement in prop::sample::select(STATEMENTS.to_vec()),
+        forms in prop::collection::vec(0_usize..17, 1..4),
+        secret in secret(),
+    ) {
+        let text = filled(statement, &forms, &secret);
+        for cut in 0..=text.len() {
+            assert_no_leak(&text.as_bytes()[..cut], &secret);
+        }
+        redaction_settles(text.as_bytes(), LexerOptions::default());
+    }
+
+    #[test]
+    fn redaction_settles_on_what_is_made_of_pieces_of_sql(
+        text in noisy_text(),
+        options in any_options(),
+    ) {
+        redaction_settles(text.as_bytes(), options);
+        statements_are_in_order(text.as_bytes(), options);
+    }
+
+    #[test]
+    fn redaction_settles_on_any_bytes(text: Vec<u8>) {
+        any_bytes(&text);
+    }
+}
+
+#[test]
+fn words_and_names_in_the_place_of_a_setting_are_values() {
+    for text in [
+        "SET app.secret TO hunter2",
+        "set session app.secret = \"hunter2\" , hunter2 ; select 1",
+        "ALTER ROLE r SET app.secret = hunter2",
+        "alter system set x to hunter2",
+    ] {
+        let redacted = redact(text.as_bytes(), &RedactOptions::default()).text;
+        assert!(
+            !String::from_utf8_lossy(&redacted).contains("hunter2"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_one_question_mark() {
+    for (text, redacted) in [
+        (&b"select 1, 'secret"[..], &b"select ?, ?"[..]),
+        (b"select a /* secret", b"select a ?"),
+        (b"select \"secret", b"select ?"),
+        (b"select a, \xff, secret", b"select a, ?"),
+        (b"select $q$ secret $q", b"select ?"),
+    ] {
+        let found = redact(text, &RedactOptions::default());
+        assert_eq!(found.text, redacted);
+        assert!(found.lexed_to < text.len());
+    }
+}
+
+#[test]
+fn adversarial_texts_settle_too() {
+    for text in adversarial_texts(20_000) {
+        any_bytes(&text);
+    }
+}
