@@ -101,9 +101,11 @@ impl Canonical {
                 return self.constant();
             }
             Meaning::Limit => Last::Limit,
-            Meaning::None | Meaning::Constant | Meaning::Cast | Meaning::BehindConstant => {
-                Last::Operand
-            }
+            Meaning::None
+            | Meaning::Constant
+            | Meaning::Array
+            | Meaning::Cast
+            | Meaning::BehindConstant => Last::Operand,
             Meaning::In => Last::In,
             Meaning::Extract => Last::Extract,
             Meaning::Is => Last::Is,

@@ -33,8 +33,8 @@
 //! # What it does not do
 //! It reads tokens, not a grammar. `"a"` and `a` differ, `a AS b` and `a b` differ, and so do operands
 //! in another order. Brackets that are nested more than 64 lists deep are left as they are. Two
-//! forms that `pg_stat_statements` prints are not SQL any more, and only they have another fingerprint
-//! than their origin: it prints `-(5)` as `$1)`.
+//! forms have another fingerprint than what `pg_stat_statements` makes of them: it prints `-(5)` as
+//! `$15)`, which is not SQL any more, and the sign of `DISTINCT ON (a) -1` reads as an operator here.
 
 use std::fmt;
 

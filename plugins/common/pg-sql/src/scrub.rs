@@ -75,8 +75,9 @@ struct Scrub<'t, 'r> {
 
 impl Scrub<'_, '_> {
     fn lost(&mut self) {
+        let role = self.settings.constant();
         if let Some(redactor) = &mut self.redactor {
-            redactor.constant(Role::Plain);
+            redactor.constant(role);
         }
         if let Some(canonical) = &mut self.canonical {
             canonical.constant();

@@ -32,6 +32,8 @@ enum State {
     Role,
     /// Behind PASSWORD there.
     Password,
+    /// In ALTER SYSTEM or DATABASE: SET may come.
+    Settings,
     /// In a statement that may have SET clauses.
     Clauses,
     /// Behind SET of a statement (true) or of a clause (false).
@@ -87,9 +89,12 @@ impl Settings {
             State::Create | State::Alter if is_any(word, &["role", "user", "group"]) => {
                 plain(State::Role)
             }
+            State::Alter if is_any(word, &["system", "database"]) => plain(State::Settings),
             State::Alter => plain(State::Clauses),
+            State::Settings if is(word, "set") => plain(State::Set(true)),
+            State::Settings => plain(State::Settings),
             State::Role if is(word, "password") => plain(State::Password),
-            State::Role if is(word, "set") => plain(State::Set(false)),
+            State::Role if is(word, "set") => plain(State::Set(true)),
             State::Role => plain(State::Role),
             State::Password if is(word, "null") => plain(State::Role),
             State::Password => (State::Role, Role::Value),
@@ -151,7 +156,7 @@ impl Settings {
     #[inline]
     pub(crate) fn constant(&mut self) -> Role {
         match self.state {
-            State::Clauses | State::Role => {}
+            State::Clauses | State::Role | State::Settings => {}
             State::Password => self.state = State::Role,
             State::ValueDue(statement)
             | State::ValueGoesOn(statement)
@@ -182,10 +187,14 @@ impl Settings {
                 self.state = State::ValueGoesOn(statement);
                 return Role::Value;
             }
-            // `interval(3) '1 second'`.
-            (State::ValueRead(true), b'(' | b')') => return Role::Value,
+            // To the end of the statement, whatever it is: `SET app.token = 1f-ab/(c)` is an error, but
+            // its text goes to the log.
+            (State::ValueDue(true) | State::ValueRead(true) | State::ValueGoesOn(true), _) => {
+                self.state = State::ValueRead(true);
+                return Role::Value;
+            }
             (State::Start, b'(') => {}
-            (State::Clauses | State::Role, _) => {}
+            (State::Clauses | State::Role | State::Settings, _) => {}
             (State::Password, _) => self.state = State::Role,
             (State::Create, _) | (State::Start, _) => self.state = State::Done,
             (State::Setting(false) | State::Set(false) | State::ValueRead(false), _) => {

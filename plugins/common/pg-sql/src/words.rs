@@ -24,6 +24,8 @@ pub(crate) enum Meaning {
     Not,
     /// `LIMIT`: ALL behind it is a null constant to the grammar.
     Limit,
+    /// `ARRAY`: a list may follow.
+    Array,
     /// `CAST`.
     Cast,
     /// `AS`.
@@ -49,6 +51,7 @@ const WORDS: &[(Meaning, &str)] = &[
     (Meaning::Is, "is"),
     (Meaning::Not, "not"),
     (Meaning::Limit, "limit"),
+    (Meaning::Array, "array"),
     (Meaning::Cast, "cast"),
     (Meaning::As, "as"),
     (

@@ -43,6 +43,22 @@ const TABLE: &[(&str, &str)] = &[
     ("SET app.key = secret", "SET app.key = ?"),
     ("set app.key to secret words here", "set app.key to ?"),
     (
+        "set app.token = 1f-secret/$(secret).\"secret\"; select a",
+        "set app.token = ?; select a",
+    ),
+    (
+        "alter role r in database d set app.token = 1f-secret (secret)",
+        "alter role r in database d set app.token = ?",
+    ),
+    (
+        "alter system set a.token to 1f-secret",
+        "alter system set a.token to ?",
+    ),
+    (
+        "alter database d rename to e; alter database d set tablespace f",
+        "alter database d rename to e; alter database d set tablespace f",
+    ),
+    (
         "set local role secret; select a",
         "set local role ?; select a",
     ),

@@ -43,6 +43,7 @@ impl Part {
             | Meaning::Not
             | Meaning::Is
             | Meaning::In
+            | Meaning::Array
             | Meaning::Limit => Self::Other,
             _ => Self::Word,
         }
@@ -108,7 +109,8 @@ impl Element {
             (State::TypeBefore, Part::Word | Part::Field | Part::Dot) => self,
             (State::TypeBefore, Part::Open) => to(State::ModifierBefore),
             (State::ModifierBefore, Part::Close) => to(State::TypeBefore),
-            (State::Constant, Part::Field) => self,
+            // `interval '1' day`, `U&'...' UESCAPE '!'`.
+            (State::Constant, Part::Field | Part::Constant) => self,
             (State::Constant, Part::Open) => to(State::Precision),
             (State::Precision, Part::Close) => to(State::Constant),
             (
