@@ -46,8 +46,14 @@ lint: ## formatting, clippy, dependency policy
 	@! cargo deny --version >/dev/null 2>&1 || cargo deny check bans licenses sources
 
 bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,copy ROUNDS=9 for some parts)
+	@for features in base redact classify,redact; do \
+		cargo build --quiet --profile plugin --target $(WASM_TARGET) -p sql-module \
+			$$([ $$features = base ] || echo "--features $$features") && \
+		cp $(WASM_BUILD)/sql_module.wasm dist/pgmesh-sql-$${features%,*}.wasm || exit 1; \
+	done
 	@ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' cargo run --quiet --release -p test-harness --bin bench
 	@cargo run --quiet --release -p pg-wire --example throughput
+	@cargo run --quiet --release -p pg-sql --example throughput
 
 oracle: ## judge pg-sql by PostgreSQL's own parser over every .sql file of a folder, SQL=<folder>
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"

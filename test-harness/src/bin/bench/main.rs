@@ -9,6 +9,7 @@
 mod load;
 mod memory;
 mod report;
+mod sql;
 
 use report::heading;
 
@@ -22,6 +23,7 @@ const PARTS: &[Part] = &[
     ("idle", memory::idle_connections),
     ("idle-envoy", memory::idle_connections_in_envoy),
     ("labels", memory::label_sets),
+    ("sql", sql::in_wasm),
 ];
 
 /// What the command line says.
