@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use pg_sql::{
-    ClassifyOptions, Lexer, LexerOptions, RedactOptions, classify, redact_and_fingerprint,
+    ClassifyOptions, Lexer, LexerOptions, RedactOptions, ServerVersion, classify, normalize,
+    redact_and_fingerprint,
 };
 
 /// What ordinary text is made of.
@@ -50,6 +51,9 @@ const PASSES: &[Pass] = &[
     }),
     ("redact+fingerprint", |text| {
         black_box(redact_and_fingerprint(text, &RedactOptions::default()));
+    }),
+    ("normalize", |text| {
+        black_box(normalize(text, ServerVersion::V18));
     }),
     ("classify", |text| {
         black_box(classify(text, ClassifyOptions::default()));

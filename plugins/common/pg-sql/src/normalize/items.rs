@@ -1,0 +1,113 @@
+//! Expressions that stand twice.
+//!
+//! An item of ORDER BY, GROUP BY, DISTINCT ON or a window that equals an item of the target list, or one
+//! of those before it, is taken for it (`findTargetlistEntrySQL99` in `parse_clause.c`): its own constants
+//! are dropped. A bare integer there is a position, but not in a window or an aggregate.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::tokens::{Mark, Statement};
+use crate::lexer::TokenKind;
+
+/// Items of more tokens are not looked for.
+const LONGEST: usize = 256;
+
+/// Where an item stands, in the order in which the analyser reads the clauses of a SELECT.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Clause {
+    Targets,
+    OrderBy,
+    GroupBy,
+    DistinctOn,
+    /// Of windows and aggregates; of each window, ORDER BY goes before PARTITION BY.
+    Inner(usize, u8),
+}
+
+/// One item of a clause.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// The SELECT or call it belongs to.
+    pub(super) block: usize,
+    pub(super) clause: Clause,
+    pub(super) tokens: Range<usize>,
+}
+
+/// Marks positions, and constants of items that stand there already.
+pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>) {
+    items.sort_by_key(|item| (item.block, item.clause));
+    let mut block = None;
+    let mut known: HashSet<Vec<u8>> = HashSet::new();
+    for item in items {
+        if block != Some(item.block) {
+            block = Some(item.block);
+            known.clear();
+        }
+        let tokens = bare(statement, item.tokens, item.clause == Clause::Targets);
+        let position = tokens.len() == 1 && statement.kind(tokens.start) == TokenKind::Integer;
+        let inner = matches!(item.clause, Clause::Targets | Clause::Inner(..));
+        if position && !inner {
+            statement.mark(tokens.start, Mark::Kept);
+            continue;
+        }
+        if tokens.is_empty() || tokens.len() > LONGEST {
+            continue;
+        }
+        let new = known.insert(spelled(statement, tokens.clone()));
+        if !new && item.clause != Clause::Targets {
+            for index in tokens {
+                if statement.is_constant(index) {
+                    statement.mark(index, Mark::Kept);
+                }
+            }
+        }
+    }
+}
+
+/// Without its alias and the parentheses around it.
+fn bare(statement: &Statement<'_>, mut tokens: Range<usize>, target: bool) -> Range<usize> {
+    if target {
+        tokens = without_alias(statement, tokens);
+    }
+    while tokens.len() > 2
+        && statement.is(tokens.start, b"(")
+        && statement.partner(tokens.start) == tokens.end.saturating_sub(1)
+    {
+        tokens = tokens.start.saturating_add(1)..tokens.end.saturating_sub(1);
+    }
+    tokens
+}
+
+fn without_alias(statement: &Statement<'_>, tokens: Range<usize>) -> Range<usize> {
+    let Some(last) = tokens.end.checked_sub(1) else {
+        return tokens;
+    };
+    let Some(before) = last.checked_sub(1).filter(|before| *before >= tokens.start) else {
+        return tokens;
+    };
+    let is_word = !matches!(
+        statement.kind(last),
+        TokenKind::Punctuation | TokenKind::Operator
+    );
+    if is_word && statement.is(before, b"as") {
+        return tokens.start..before;
+    }
+    if statement.is_name(last) && statement.ends_operand(before) {
+        return tokens.start..last;
+    }
+    tokens
+}
+
+/// The tokens, spelled as the analyser would see them.
+fn spelled(statement: &Statement<'_>, tokens: Range<usize>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for index in tokens {
+        let bytes = statement.bytes(index);
+        match statement.kind(index) {
+            TokenKind::Word => text.extend(bytes.iter().map(u8::to_ascii_lowercase)),
+            _ => text.extend_from_slice(bytes),
+        }
+        text.push(0);
+    }
+    text
+}

@@ -1,0 +1,220 @@
+//! Which part of a statement has constants at all.
+
+use super::ServerVersion;
+use super::tokens::{Keyword, Statement};
+
+/// Where to look for constants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scope {
+    /// Nowhere: a utility statement that is not analysed.
+    Nothing,
+    /// From this token on.
+    From(usize),
+    /// This token is the one constant.
+    Token(usize),
+}
+
+pub(super) fn of(statement: &Statement<'_>, version: ServerVersion) -> Scope {
+    at(statement, version, 0)
+}
+
+fn at(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+    let next = first.saturating_add(1);
+    match (statement.keyword(first), version) {
+        (
+            Keyword::Select | Keyword::With | Keyword::Values | Keyword::Insert | Keyword::Query,
+            _,
+        ) => query(statement, version, first),
+        (Keyword::None, _) if statement.is(first, b"(") => query(statement, version, first),
+        (Keyword::Prepare, ServerVersion::V15) => behind_as(statement, version, next),
+        (_, ServerVersion::V15) => Scope::Nothing,
+        (Keyword::Prepare, _) if statement.is(next, b"transaction") => string(statement, first, 2),
+        (Keyword::Prepare, _) => behind_as(statement, version, next),
+        (Keyword::Explain, _) => explained(statement, version, next),
+        (Keyword::Create, _) => created(statement, version, next),
+        (Keyword::Declare, _) => declared(statement, version, next),
+        (Keyword::Call, _) => Scope::From(next),
+        (Keyword::Set, _) => setting(statement, next),
+        (Keyword::Savepoint, _) => Scope::Token(next),
+        (Keyword::Release, _) => name(statement, next),
+        (Keyword::Rollback, _) => rollback(statement, next),
+        (Keyword::Deallocate, _) => deallocated(statement, next),
+        _ if statement.is(first, b"commit") && statement.is(next, b"prepared") => {
+            string(statement, first, 2)
+        }
+        _ => Scope::Nothing,
+    }
+}
+
+fn string(statement: &Statement<'_>, first: usize, words: usize) -> Scope {
+    let index = first.saturating_add(words);
+    if statement.kind(index).is_string() {
+        Scope::Token(index)
+    } else {
+        Scope::Nothing
+    }
+}
+
+/// SELECT INTO is a utility statement (`transformOptionalSelectInto`).
+fn query(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+    if version == ServerVersion::V15 && selects_into(statement, first) {
+        return Scope::Nothing;
+    }
+    Scope::From(first)
+}
+
+fn selects_into(statement: &Statement<'_>, first: usize) -> bool {
+    let mut depth = 0_usize;
+    let mut selects = false;
+    for index in first..statement.len() {
+        match statement.bytes(index) {
+            b"(" => depth = depth.saturating_add(1),
+            b")" => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            _ => match statement.keyword(index) {
+                Keyword::Select => selects = true,
+                Keyword::Insert | Keyword::Query => return false,
+                Keyword::Into => return selects,
+                _ => {}
+            },
+        }
+    }
+    false
+}
+
+/// Behind the first AS outside of parentheses.
+fn behind_as(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+    let mut depth = 0_usize;
+    for index in first..statement.len() {
+        match statement.bytes(index) {
+            b"(" => depth = depth.saturating_add(1),
+            b")" => depth = depth.saturating_sub(1),
+            _ if depth == 0 && statement.keyword(index) == Keyword::As => {
+                let body = index.saturating_add(1);
+                return match statement.keyword(body) {
+                    Keyword::Execute => Scope::Nothing,
+                    _ => at(statement, version, body),
+                };
+            }
+            _ => {}
+        }
+    }
+    Scope::Nothing
+}
+
+/// Past the options of EXPLAIN.
+fn explained(statement: &Statement<'_>, version: ServerVersion, mut at_token: usize) -> Scope {
+    if statement.is(at_token, b"(") && !statement.begins_query(at_token) {
+        at_token = statement.behind_bracket(at_token);
+    }
+    while ["analyze", "analyse", "verbose"]
+        .iter()
+        .any(|word| statement.is(at_token, word.as_bytes()))
+    {
+        at_token = at_token.saturating_add(1);
+    }
+    at(statement, version, at_token)
+}
+
+/// CREATE TABLE AS and CREATE MATERIALIZED VIEW.
+fn created(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+    let is_word = |index: usize, words: &[&str]| {
+        words
+            .iter()
+            .any(|word| statement.is(index, word.as_bytes()))
+    };
+    let mut kind = first;
+    while is_word(kind, &["global", "local", "temp", "temporary", "unlogged"]) {
+        kind = kind.saturating_add(1);
+    }
+    let next = kind.saturating_add(1);
+    if is_word(kind, &["table"]) || (is_word(kind, &["materialized"]) && is_word(next, &["view"])) {
+        let found = behind_as(statement, version, next);
+        return match found {
+            Scope::From(body) if !statement.is(kind, b"table") || as_query(statement, body) => {
+                found
+            }
+            _ => Scope::Nothing,
+        };
+    }
+    Scope::Nothing
+}
+
+/// `AS` of a generated column is inside parentheses, so any AS outside of them has a query behind it.
+fn as_query(statement: &Statement<'_>, body: usize) -> bool {
+    statement.begins_query(body)
+}
+
+fn declared(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+    (first..statement.len())
+        .find(|index| statement.keyword(*index) == Keyword::For)
+        .map_or(Scope::Nothing, |index| {
+            at(statement, version, index.saturating_add(1))
+        })
+}
+
+fn name(statement: &Statement<'_>, index: usize) -> Scope {
+    if statement.keyword(index) == Keyword::Savepoint && statement.len() > index.saturating_add(1) {
+        return Scope::Token(index.saturating_add(1));
+    }
+    Scope::Token(index)
+}
+
+fn rollback(statement: &Statement<'_>, mut index: usize) -> Scope {
+    if statement.is(index, b"prepared") {
+        return string(statement, index, 1);
+    }
+    if statement.is(index, b"work") || statement.is(index, b"transaction") {
+        index = index.saturating_add(1);
+    }
+    match statement.keyword(index) {
+        Keyword::To => name(statement, index.saturating_add(1)),
+        _ => Scope::Nothing,
+    }
+}
+
+fn deallocated(statement: &Statement<'_>, mut index: usize) -> Scope {
+    if statement.keyword(index) == Keyword::Prepare {
+        index = index.saturating_add(1);
+    }
+    match statement.keyword(index) {
+        Keyword::All => Scope::Nothing,
+        _ => Scope::Token(index),
+    }
+}
+
+/// Of `SET`, the first token of the value.
+fn setting(statement: &Statement<'_>, mut index: usize) -> Scope {
+    let is = |index: usize, word: &str| statement.is(index, word.as_bytes());
+    let next = |index: usize| index.saturating_add(1);
+    if (is(index, "session") || is(index, "local"))
+        && !is(next(index), "to")
+        && !is(next(index), "=")
+    {
+        index = next(index);
+    }
+    let value = if ["role", "authorization", "names", "schema", "catalog"]
+        .iter()
+        .any(|word| is(index, word))
+    {
+        next(index)
+    } else if ["transaction", "characteristics", "constraints"]
+        .iter()
+        .any(|word| is(index, word))
+    {
+        return Scope::Nothing;
+    } else {
+        while is(next(index), ".") {
+            index = next(next(index));
+        }
+        match (statement.keyword(next(index)), statement.bytes(next(index))) {
+            (Keyword::To, _) | (_, b"=") => next(next(index)),
+            _ => return Scope::Nothing,
+        }
+    };
+    match statement.keyword(value) {
+        Keyword::Default => Scope::Nothing,
+        _ if value >= statement.len() => Scope::Nothing,
+        _ => Scope::Token(value),
+    }
+}
