@@ -1,4 +1,10 @@
 //! `classify` on hostile texts: bounded stack, bounded memory, no leak, total on any bytes.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "tests say what they expect by panicking"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! What `classify` says of statements: commands, classes, effects, relations, functions, clauses.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "tests say what they expect by panicking"
+)]
 
 use pg_sql::classify::{Access, AuditClass, Effects, Statement, Traits};
 use pg_sql::{ClassifyOptions, LexerOptions, classify};
