@@ -33,7 +33,7 @@ pub fn in_wasm(_options: &Options) {
     ] {
         figure(
             &format!("{pass} in wasmtime: MB/s"),
-            megabytes_per_second(pass, text),
+            megabytes_per_second(pass),
             bound,
         );
     }
