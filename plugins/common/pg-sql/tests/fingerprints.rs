@@ -213,3 +213,20 @@ fn a_hostile_text_costs_no_stack_and_no_time() {
         );
     }
 }
+
+#[test]
+fn the_readme_shows_the_fingerprint_that_both_texts_have() {
+    let readme = include_str!("../../../../README.md");
+    for text in [
+        "SELECT * FROM t WHERE a IN (-1, 2) -- mine",
+        "SELECT * FROM t WHERE a IN ($1 /*, ... */) -- mine",
+    ] {
+        let shown = readme
+            .split(text)
+            .nth(1)
+            .and_then(|rest| rest.split("fingerprint   ").nth(1));
+        let shown = shown.and_then(|rest| rest.lines().next());
+        let computed = pg_sql::fingerprint(text.as_bytes(), &LexerOptions::default()).to_string();
+        assert_eq!(shown, Some(computed.as_str()), "{text}");
+    }
+}
