@@ -105,6 +105,7 @@ impl<T: Copy + 'static, const SLOTS: usize> Table<T, SLOTS> {
                 }
                 let (word, tail) = rest.split_at(end);
                 if !word.is_empty() {
+                    assert!(pack(word) != 0, "a word too long for the table");
                     let mut at = Self::slot(pack(word));
                     while slots[at].0 != 0 {
                         at = (at + 1) % SLOTS;

@@ -16,6 +16,10 @@ const LONGEST: usize = 256;
 /// Where an item stands, in the order in which the analyser reads the clauses of a SELECT.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Clause {
+    /// All of a window that WINDOW names, or that OVER defines: one that is defined already is not
+    /// defined anew.
+    NamedWindow,
+    Window,
     Targets,
     OrderBy,
     GroupBy,
@@ -37,23 +41,26 @@ pub(super) struct Item {
 pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>) {
     items.sort_by_key(|item| (item.block, item.clause));
     let mut block = None;
-    let mut known: HashSet<Vec<u8>> = HashSet::new();
+    let mut known = Known::default();
     for item in items {
         if block != Some(item.block) {
             block = Some(item.block);
-            known.clear();
+            known = Known::default();
         }
         let tokens = bare(statement, item.tokens, item.clause == Clause::Targets);
         let position = tokens.len() == 1 && statement.kind(tokens.start) == TokenKind::Integer;
-        let inner = matches!(item.clause, Clause::Targets | Clause::Inner(..));
-        if position && !inner {
+        let positions = matches!(
+            item.clause,
+            Clause::OrderBy | Clause::GroupBy | Clause::DistinctOn
+        );
+        if position && positions {
             statement.mark(tokens.start, Mark::Kept);
             continue;
         }
         if tokens.is_empty() || tokens.len() > LONGEST {
             continue;
         }
-        let new = known.insert(spelled(statement, tokens.clone()));
+        let new = known.insert(statement, tokens.clone());
         if !new && item.clause != Clause::Targets {
             for index in tokens {
                 if statement.is_constant(index) {
@@ -61,6 +68,28 @@ pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>) {
                 }
             }
         }
+    }
+}
+
+/// The items of a SELECT that were read.
+#[derive(Default)]
+struct Known {
+    spelled: HashSet<Vec<u8>>,
+    /// Without the names of relations before those of columns.
+    unqualified: HashSet<Vec<u8>>,
+}
+
+impl Known {
+    /// Whether it is new.
+    fn insert(&mut self, statement: &Statement<'_>, tokens: Range<usize>) -> bool {
+        let full = spelled(statement, tokens.clone(), false);
+        let short = spelled(statement, tokens, true);
+        let known = self.spelled.contains(&full)
+            || self.spelled.contains(&short)
+            || (full == short && self.unqualified.contains(&short));
+        self.spelled.insert(full);
+        self.unqualified.insert(short);
+        !known
     }
 }
 
@@ -99,15 +128,27 @@ fn without_alias(statement: &Statement<'_>, tokens: Range<usize>) -> Range<usize
 }
 
 /// The tokens, spelled as the analyser would see them.
-fn spelled(statement: &Statement<'_>, tokens: Range<usize>) -> Vec<u8> {
+fn spelled(statement: &Statement<'_>, tokens: Range<usize>, unqualified: bool) -> Vec<u8> {
     let mut text = Vec::new();
-    for index in tokens {
+    let mut index = tokens.start;
+    while index < tokens.end {
+        let next = index.saturating_add(1);
+        let column = next.saturating_add(1);
+        let qualifies = statement.is_name(index)
+            && statement.is(next, b".")
+            && statement.is_name(column)
+            && !statement.is(column.saturating_add(1), b"(");
+        if unqualified && qualifies {
+            index = column;
+            continue;
+        }
         let bytes = statement.bytes(index);
         match statement.kind(index) {
             TokenKind::Word => text.extend(bytes.iter().map(u8::to_ascii_lowercase)),
             _ => text.extend_from_slice(bytes),
         }
         text.push(0);
+        index = next;
     }
     text
 }

@@ -14,6 +14,7 @@ pub(super) fn mark(statement: &mut Statement<'_>, index: usize) {
         Keyword::All if statement.keyword_before(index, 1) == Keyword::Limit => {
             statement.mark(index, Mark::Constant);
         }
+        Keyword::Unjumbled if statement.is(next, b"(") => statement.keep_inside(next),
         Keyword::Extract if statement.is(next, b"(") => extract(statement, next),
         Keyword::Cycle if statement.is_before(index, b")") && statement.is_name(next) => {
             cycle(statement, index);
@@ -120,7 +121,9 @@ fn string(statement: &mut Statement<'_>, index: usize) {
         return;
     }
     // `numeric(10, 2) '1.5'`, `timestamp(3) with time zone '...'`.
-    let bracket = if statement.keyword(before) == Keyword::Zone {
+    let zoned = statement.keyword(before) == Keyword::Zone
+        && statement.keyword_before(index, 3) == Keyword::With;
+    let bracket = if zoned {
         index.checked_sub(4)
     } else {
         Some(before)

@@ -77,6 +77,8 @@ pub(super) enum Keyword {
     Truth,
     Uescape,
     Union,
+    /// A call whose arguments the jumble leaves out.
+    Unjumbled,
     Using,
     Values,
     Where,
@@ -104,7 +106,7 @@ const KEYWORDS: &[(Keyword, &str)] = &[
     (Keyword::Cube, "cube"),
     (
         Keyword::CurrentTime,
-        "current_time current_timestamp localtime localtimestamp",
+        "current_time localtime localtimestamp",
     ),
     (Keyword::Cycle, "cycle"),
     (Keyword::Deallocate, "deallocate"),
@@ -161,6 +163,7 @@ const KEYWORDS: &[(Keyword, &str)] = &[
     (Keyword::Truth, "true false"),
     (Keyword::Uescape, "uescape"),
     (Keyword::Union, "union"),
+    (Keyword::Unjumbled, "grouping xmlnamespaces"),
     (Keyword::Using, "using"),
     (Keyword::Values, "values"),
     (Keyword::Where, "where"),
@@ -171,6 +174,14 @@ const KEYWORDS: &[(Keyword, &str)] = &[
 ];
 
 static TABLE: Table<Keyword, 512> = Table::new(Keyword::None, KEYWORDS);
+
+fn keyword(word: &[u8]) -> Keyword {
+    // One byte longer than the table takes.
+    if word.eq_ignore_ascii_case(b"current_timestamp") {
+        return Keyword::CurrentTime;
+    }
+    TABLE.get(word)
+}
 
 /// What the walk found out about a token.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -206,7 +217,7 @@ impl<'t> Statement<'t> {
             .filter(|token| !token.kind.is_blank())
             .map(|token| Entry {
                 keyword: match token.kind {
-                    TokenKind::Word => TABLE.get(token.of(text)),
+                    TokenKind::Word => keyword(token.of(text)),
                     _ => Keyword::None,
                 },
                 token,
@@ -400,7 +411,9 @@ impl<'t> Statement<'t> {
     pub(super) fn looks_constant(&self, index: usize) -> bool {
         self.kind(index).is_literal()
             || (matches!(self.keyword(index), Keyword::Null | Keyword::Truth)
-                && !self.is_before(index, b"."))
+                // Behind these it is a name.
+                && !self.is_before(index, b".")
+                && self.keyword_before(index, 1) != Keyword::As)
     }
 
     /// Whether an operand ends with the token, so that a sign behind it is binary.

@@ -179,6 +179,16 @@ impl Walk<'_, '_> {
 
     fn close(&mut self, index: usize) {
         self.end_clause(index);
+        if self.level.inside == Inside::Window {
+            let start = self.statement.partner(index).saturating_add(1);
+            let named = self.levels.last().is_some_and(|outer| outer.window_clause);
+            let clause = if named {
+                Clause::NamedWindow
+            } else {
+                Clause::Window
+            };
+            self.item(clause, start, index);
+        }
         self.close_list(index);
         if let Some(outer) = self.levels.pop() {
             self.level = outer;
@@ -198,7 +208,11 @@ impl Walk<'_, '_> {
     }
 
     fn item(&mut self, clause: Clause, start: usize, end: usize) {
-        if start >= end {
+        // A row in GROUP BY is read column by column.
+        let row = clause == Clause::GroupBy
+            && self.statement.is(start, b"(")
+            && self.statement.partner(start) == end.saturating_sub(1);
+        if start >= end || row {
             return;
         }
         self.items.push(Item {
