@@ -7,6 +7,7 @@
 //! `src/backend/nodes/queryjumblefuncs.c`, `src/backend/parser/gram.y` and `parse_clause.c`. The judges
 //! are servers: `tests/golden` holds what they printed for the statements of `tests/corpus`.
 
+mod grouped;
 mod items;
 mod marks;
 mod scope;
@@ -58,9 +59,12 @@ fn statement(text: &[u8], version: ServerVersion, out: &mut Vec<u8>) {
     };
     let replaced = match scope::of(&statement, version) {
         scope::Scope::Nothing => Vec::new(),
-        scope::Scope::Token(index) => vec![Replaced::token(&statement, index)],
+        scope::Scope::Tokens(indexes) => indexes
+            .into_iter()
+            .map(|index| Replaced::token(&statement, index))
+            .collect(),
         scope::Scope::From(first) => {
-            let lists = walk::walk(&mut statement, first);
+            let lists = walk::walk(&mut statement, first, version);
             match version {
                 ServerVersion::V15 => constants(&statement, first, &[]),
                 ServerVersion::V18 => constants(&statement, first, &lists),

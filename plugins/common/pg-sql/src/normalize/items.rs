@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::tokens::{Mark, Statement};
+use super::{ServerVersion, grouped};
 use crate::lexer::TokenKind;
 
 /// Items of more tokens are not looked for.
@@ -24,6 +25,8 @@ pub(super) enum Clause {
     OrderBy,
     GroupBy,
     DistinctOn,
+    /// The whole of it; it is compared with no other item.
+    Having,
     /// Of windows and aggregates; of each window, ORDER BY goes before PARTITION BY.
     Inner(usize, u8),
 }
@@ -38,8 +41,13 @@ pub(super) struct Item {
 }
 
 /// Marks positions, and constants of items that stand there already.
-pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>) {
+pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>, version: ServerVersion) {
     items.sort_by_key(|item| (item.block, item.clause));
+    if version == ServerVersion::V18 {
+        for block in items.chunk_by(|one, other| one.block == other.block) {
+            grouped::resolve(statement, block);
+        }
+    }
     let mut block = None;
     let mut known = Known::default();
     for item in items {
@@ -57,7 +65,7 @@ pub(super) fn resolve(statement: &mut Statement<'_>, mut items: Vec<Item>) {
             statement.mark(tokens.start, Mark::Kept);
             continue;
         }
-        if tokens.is_empty() || tokens.len() > LONGEST {
+        if tokens.is_empty() || tokens.len() > LONGEST || item.clause == Clause::Having {
             continue;
         }
         let new = known.insert(statement, tokens.clone());
@@ -94,7 +102,11 @@ impl Known {
 }
 
 /// Without its alias and the parentheses around it.
-fn bare(statement: &Statement<'_>, mut tokens: Range<usize>, target: bool) -> Range<usize> {
+pub(super) fn bare(
+    statement: &Statement<'_>,
+    mut tokens: Range<usize>,
+    target: bool,
+) -> Range<usize> {
     if target {
         tokens = without_alias(statement, tokens);
     }
@@ -128,7 +140,11 @@ fn without_alias(statement: &Statement<'_>, tokens: Range<usize>) -> Range<usize
 }
 
 /// The tokens, spelled as the analyser would see them.
-fn spelled(statement: &Statement<'_>, tokens: Range<usize>, unqualified: bool) -> Vec<u8> {
+pub(super) fn spelled(
+    statement: &Statement<'_>,
+    tokens: Range<usize>,
+    unqualified: bool,
+) -> Vec<u8> {
     let mut text = Vec::new();
     let mut index = tokens.start;
     while index < tokens.end {

@@ -4,14 +4,14 @@ use super::ServerVersion;
 use super::tokens::{Keyword, Statement};
 
 /// Where to look for constants.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Scope {
     /// Nowhere: a utility statement that is not analysed.
     Nothing,
     /// From this token on.
     From(usize),
-    /// This token is the one constant.
-    Token(usize),
+    /// These tokens are the constants.
+    Tokens(Vec<usize>),
 }
 
 pub(super) fn of(statement: &Statement<'_>, version: ServerVersion) -> Scope {
@@ -32,10 +32,11 @@ fn at(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope 
         (Keyword::Prepare, _) => behind_as(statement, version, next),
         (Keyword::Explain, _) => explained(statement, version, next),
         (Keyword::Create, _) => created(statement, version, next),
+        _ if statement.is(first, b"alter") => clauses(statement, next),
         (Keyword::Declare, _) => declared(statement, version, next),
         (Keyword::Call, _) => Scope::From(next),
         (Keyword::Set, _) => setting(statement, next),
-        (Keyword::Savepoint, _) => Scope::Token(next),
+        (Keyword::Savepoint, _) => Scope::Tokens(vec![next]),
         (Keyword::Release, _) => name(statement, next),
         (Keyword::Rollback, _) => rollback(statement, next),
         (Keyword::Deallocate, _) => deallocated(statement, next),
@@ -49,7 +50,7 @@ fn at(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope 
 fn string(statement: &Statement<'_>, first: usize, words: usize) -> Scope {
     let index = first.saturating_add(words);
     if statement.kind(index).is_string() {
-        Scope::Token(index)
+        Scope::Tokens(vec![index])
     } else {
         Scope::Nothing
     }
@@ -129,20 +130,55 @@ fn created(statement: &Statement<'_>, version: ServerVersion, first: usize) -> S
     }
     let next = kind.saturating_add(1);
     if is_word(kind, &["table"]) || (is_word(kind, &["materialized"]) && is_word(next, &["view"])) {
-        let found = behind_as(statement, version, next);
-        return match found {
-            Scope::From(body) if !statement.is(kind, b"table") || as_query(statement, body) => {
-                found
-            }
+        return match behind_as(statement, version, next) {
+            found @ Scope::From(_) => found,
             _ => Scope::Nothing,
         };
     }
-    Scope::Nothing
+    while is_word(kind, &["or", "replace"]) {
+        kind = kind.saturating_add(1);
+    }
+    clauses(statement, kind)
 }
 
-/// `AS` of a generated column is inside parentheses, so any AS outside of them has a query behind it.
-fn as_query(statement: &Statement<'_>, body: usize) -> bool {
-    statement.begins_query(body)
+/// What may have SET clauses.
+const WITH_SETTINGS: &[&str] = &[
+    "database",
+    "function",
+    "procedure",
+    "role",
+    "routine",
+    "system",
+    "user",
+];
+
+/// The first token of the value in each SET clause.
+fn clauses(statement: &Statement<'_>, kind: usize) -> Scope {
+    if !WITH_SETTINGS
+        .iter()
+        .any(|word| statement.is(kind, word.as_bytes()))
+    {
+        return Scope::Nothing;
+    }
+    let mut values = Vec::new();
+    let mut index = kind.saturating_add(1);
+    while index < statement.len() && !statement.is(index, b"begin") {
+        if statement.is(index, b"(") {
+            index = statement.behind_bracket(index);
+            continue;
+        }
+        if statement.keyword(index) == Keyword::Set
+            && !statement.is(index.saturating_add(1), b"schema")
+            && let Scope::Tokens(value) = setting(statement, index.saturating_add(1))
+        {
+            values.extend(value);
+        }
+        index = index.saturating_add(1);
+    }
+    if values.is_empty() {
+        return Scope::Nothing;
+    }
+    Scope::Tokens(values)
 }
 
 fn declared(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
@@ -155,9 +191,9 @@ fn declared(statement: &Statement<'_>, version: ServerVersion, first: usize) -> 
 
 fn name(statement: &Statement<'_>, index: usize) -> Scope {
     if statement.keyword(index) == Keyword::Savepoint && statement.len() > index.saturating_add(1) {
-        return Scope::Token(index.saturating_add(1));
+        return Scope::Tokens(vec![index.saturating_add(1)]);
     }
-    Scope::Token(index)
+    Scope::Tokens(vec![index])
 }
 
 fn rollback(statement: &Statement<'_>, mut index: usize) -> Scope {
@@ -179,7 +215,7 @@ fn deallocated(statement: &Statement<'_>, mut index: usize) -> Scope {
     }
     match statement.keyword(index) {
         Keyword::All => Scope::Nothing,
-        _ => Scope::Token(index),
+        _ => Scope::Tokens(vec![index]),
     }
 }
 
@@ -193,14 +229,21 @@ fn setting(statement: &Statement<'_>, mut index: usize) -> Scope {
     {
         index = next(index);
     }
-    let value = if ["role", "authorization", "names", "schema", "catalog"]
+    // The line of SET ROLE and SET SESSION AUTHORIZATION is the new role's, who gets the text as typed.
+    let value = if ["names", "schema", "catalog"]
         .iter()
         .any(|word| is(index, word))
     {
         next(index)
-    } else if ["transaction", "characteristics", "constraints"]
-        .iter()
-        .any(|word| is(index, word))
+    } else if [
+        "transaction",
+        "characteristics",
+        "constraints",
+        "role",
+        "authorization",
+    ]
+    .iter()
+    .any(|word| is(index, word))
     {
         return Scope::Nothing;
     } else {
@@ -215,6 +258,6 @@ fn setting(statement: &Statement<'_>, mut index: usize) -> Scope {
     match statement.keyword(value) {
         Keyword::Default => Scope::Nothing,
         _ if value >= statement.len() => Scope::Nothing,
-        _ => Scope::Token(value),
+        _ => Scope::Tokens(vec![value]),
     }
 }

@@ -432,6 +432,15 @@ impl<'t> Statement<'t> {
         }
     }
 
+    /// Whether the token goes on with the expression that ends before it.
+    pub(super) fn goes_on(&self, index: usize) -> bool {
+        match self.kind(index) {
+            TokenKind::Operator => true,
+            TokenKind::Punctuation => matches!(self.bytes(index), b"::" | b"[" | b"."),
+            _ => false,
+        }
+    }
+
     pub(super) fn is_unary_minus(&self, index: usize) -> bool {
         self.is(index, b"-")
             && index

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::ServerVersion;
 use super::items::{Clause, Item, resolve};
 use super::marks;
 use super::tokens::{Keyword, Mark, Statement};
@@ -61,7 +62,11 @@ struct Walk<'s, 't> {
 
 /// Marks the tokens of a statement from `first` on, and returns its lists of two constants or more:
 /// the indexes of their brackets, in order.
-pub(super) fn walk(statement: &mut Statement<'_>, first: usize) -> Vec<Range<usize>> {
+pub(super) fn walk(
+    statement: &mut Statement<'_>,
+    first: usize,
+    version: ServerVersion,
+) -> Vec<Range<usize>> {
     let mut walk = Walk {
         levels: Vec::new(),
         level: Level {
@@ -83,7 +88,7 @@ pub(super) fn walk(statement: &mut Statement<'_>, first: usize) -> Vec<Range<usi
     }
     let end = walk.statement.len();
     walk.end_clause(end);
-    resolve(walk.statement, walk.items);
+    resolve(walk.statement, walk.items, version);
     walk.constant_lists.sort_by_key(|list| list.start);
     walk.constant_lists
 }
@@ -162,8 +167,16 @@ impl Walk<'_, '_> {
         if grouped
             && (starts_item || matches!(before(1), Keyword::Rollup | Keyword::Cube | Keyword::Sets))
             && !statement.begins_query(index)
+            && !statement.goes_on(statement.behind_bracket(index))
         {
             return Inside::Grouping;
+        }
+        // `f(SELECT ...)` is no call, but `LATERAL (SELECT ...)` is a query.
+        if matches!(
+            statement.keyword(index.saturating_add(1)),
+            Keyword::Select | Keyword::With
+        ) {
+            return Inside::Query;
         }
         let named = index
             .checked_sub(1)
@@ -240,6 +253,9 @@ impl Walk<'_, '_> {
             }
             (Inside::Call, Keyword::Returning) => {
                 marks::type_name(self.statement, next);
+            }
+            (Inside::Columns, Keyword::Default) if !self.in_json_table() => {
+                self.column_default(next)
             }
             (Inside::Call, Keyword::Columns) if !self.statement.is(next, b"(") => {
                 self.level.inside = Inside::Columns;
@@ -321,7 +337,6 @@ impl Walk<'_, '_> {
             Keyword::From
             | Keyword::Into
             | Keyword::Where
-            | Keyword::Having
             | Keyword::Union
             | Keyword::Intersect
             | Keyword::Except
@@ -336,6 +351,10 @@ impl Walk<'_, '_> {
                 }
                 self.level.window_clause = false;
             }
+            Keyword::Having => {
+                self.end_clause(index);
+                self.level.clause = Some((Clause::Having, next));
+            }
             Keyword::Window => {
                 self.end_clause(index);
                 self.level.window_clause = true;
@@ -349,6 +368,28 @@ impl Walk<'_, '_> {
         let next = index.saturating_add(1);
         if self.statement.keyword(next) != Keyword::For && !self.statement.is(index, b"nested") {
             marks::type_name(self.statement, next);
+        }
+    }
+
+    fn in_json_table(&self) -> bool {
+        self.levels
+            .iter()
+            .any(|level| level.inside == Inside::Columns)
+    }
+
+    /// The jumble leaves out what a column of XMLTABLE defaults to.
+    fn column_default(&mut self, start: usize) {
+        let mut index = start;
+        while index < self.statement.len() && !matches!(self.statement.bytes(index), b"," | b")") {
+            if self.statement.is(index, b"(") {
+                self.statement.keep_inside(index);
+                index = self.statement.behind_bracket(index);
+                continue;
+            }
+            if self.statement.looks_constant(index) {
+                self.statement.mark(index, Mark::Kept);
+            }
+            index = index.saturating_add(1);
         }
     }
 
