@@ -87,10 +87,6 @@ const OTHER_FINGERPRINT: Exceptions = &[
         "-(3)",
         "the server takes the parenthesis for the number: `$13)`",
     ),
-    (
-        "DISTINCT ON (a) -",
-        "without a grammar the sign is an operator behind an operand",
-    ),
     ("EXECUTE", "the server remembers what was prepared"),
 ];
 

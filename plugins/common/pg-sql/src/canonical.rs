@@ -22,6 +22,7 @@ enum Last {
     /// `IS` or `IS NOT`.
     Is,
     Limit,
+    On,
     In,
     Extract,
     /// `EXTRACT (`.
@@ -48,6 +49,8 @@ pub(crate) struct Canonical {
     /// A `;` was read and nothing since.
     semicolon: bool,
     depth: usize,
+    /// Depth outside of the parenthesis behind an ON that is open.
+    on: Option<usize>,
     lists: Vec<List>,
     rows: Rows,
 }
@@ -60,6 +63,7 @@ impl Canonical {
             signs: None,
             semicolon: false,
             depth: 0,
+            on: None,
             lists: Vec::new(),
             rows: Rows::default(),
         }
@@ -101,6 +105,7 @@ impl Canonical {
                 return self.constant();
             }
             Meaning::Limit => Last::Limit,
+            Meaning::On => Last::On,
             Meaning::None
             | Meaning::Constant
             | Meaning::Array
@@ -237,6 +242,9 @@ impl Canonical {
         // `(a, b) IN ((1, 2), (3, 4))` has rows as VALUES has.
         let has_rows = bracket == b'(' && self.last == Last::In;
         let is_list = (bracket == b'[' && !in_type) || has_rows;
+        if self.last == Last::On {
+            self.on = Some(self.depth);
+        }
         self.last = match self.last {
             Last::Extract => Last::ExtractArgument,
             _ => Last::Opening,
@@ -273,6 +281,10 @@ impl Canonical {
         self.out.push(bracket);
         self.depth = self.depth.saturating_sub(1);
         self.rows.close(self.depth, &mut self.out);
+        if self.on == Some(self.depth) {
+            self.on = None;
+            self.last = Last::Opening;
+        }
         while self
             .lists
             .last()

@@ -17,8 +17,8 @@
 //! 4. Of an operator, each character is an item of its own; `!=` reads `<>`. `::`, `..` and `:=` are one
 //!    item, all other punctuation is by the character. `;` is an item only between statements.
 //! 5. A run of `+` and `-` right before a constant is dropped unless an operand comes before it: a
-//!    name, a closing bracket or a constant. A word is a name unless it is one of the words behind
-//!    which an expression may begin (`src/words.rs`).
+//!    name, a constant, or a closing bracket but that of `ON (...)`. A word is a name unless it is one
+//!    of the words behind which an expression may begin (`src/words.rs`).
 //! 6. Constants in a row are one constant.
 //! 7. The elements of a list become one constant when all of them are constants. A list is what stands
 //!    in `[...]`, or in parentheses behind `IN`. Here, casts and a type before a string do not
@@ -32,9 +32,9 @@
 //!
 //! # What it does not do
 //! It reads tokens, not a grammar. `"a"` and `a` differ, `a AS b` and `a b` differ, and so do operands
-//! in another order. Brackets that are nested more than 64 lists deep are left as they are. Two
-//! forms have another fingerprint than what `pg_stat_statements` makes of them: it prints `-(5)` as
-//! `$15)`, which is not SQL any more, and the sign of `DISTINCT ON (a) -1` reads as an operator here.
+//! in another order. Brackets that are nested more than 64 lists deep are left as they are. One form
+//! has another fingerprint than what `pg_stat_statements` makes of it: it prints `-(5)` as `$15)`,
+//! which is not SQL any more.
 
 use std::fmt;
 

@@ -24,6 +24,8 @@ pub(crate) enum Meaning {
     Not,
     /// `LIMIT`: ALL behind it is a null constant to the grammar.
     Limit,
+    /// `ON`: an expression may begin behind it, and behind the parenthesis of DISTINCT ON.
+    On,
     /// `ARRAY`: a list may follow.
     Array,
     /// `CAST`.
@@ -40,7 +42,7 @@ const WORDS: &[(Meaning, &str)] = &[
     (
         Meaning::BeforeExpression,
         "select all distinct where and or like ilike similar to escape between symmetric asymmetric \
-         case when then else offset fetch first next returning by on using having any some \
+         case when then else offset fetch first next returning by using having any some \
          from for set default check rows range groups backward forward absolute relative zone \
          restart start increment minvalue maxvalue cache return value passing variadic placing \
          overlaps with until do at",
@@ -51,6 +53,7 @@ const WORDS: &[(Meaning, &str)] = &[
     (Meaning::Is, "is"),
     (Meaning::Not, "not"),
     (Meaning::Limit, "limit"),
+    (Meaning::On, "on"),
     (Meaning::Array, "array"),
     (Meaning::Cast, "cast"),
     (Meaning::As, "as"),

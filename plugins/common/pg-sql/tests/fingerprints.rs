@@ -93,6 +93,10 @@ const SAME: &[&[&str]] = &[
         "set time zone ?",
     ],
     &["alter role r set x to a", "alter role r set x to 'b'"],
+    &[
+        "select distinct on (a) -1 from t",
+        "select distinct on (a) $1 from t",
+    ],
     &["savepoint a", "SAVEPOINT $1", "savepoint \"B\""],
     &["rollback to a", "ROLLBACK TO $1"],
     &["rollback to savepoint a", "ROLLBACK TO SAVEPOINT $1"],

@@ -43,6 +43,7 @@ impl Part {
             | Meaning::Not
             | Meaning::Is
             | Meaning::In
+            | Meaning::On
             | Meaning::Array
             | Meaning::Limit => Self::Other,
             _ => Self::Word,
