@@ -10,7 +10,7 @@ fn pieces(text: &str) -> Vec<&str> {
     let ranges = split(text.as_bytes(), &LexerOptions::default());
     ranges
         .into_iter()
-        .map(|range| text.get(range).unwrap())
+        .filter_map(|range| text.get(range))
         .collect()
 }
 
