@@ -95,19 +95,6 @@ const OTHER_TEXT: Exceptions = &[
     ("EXECUTE", "the server remembers what was prepared"),
     ("SET ROLE 'alice'", ROLE_STAYS),
     ("SET SESSION AUTHORIZATION alice", ROLE_STAYS),
-    (
-        "DISTINCT ON (a) -",
-        "not done: a sign behind this parenthesis is unary",
-    ),
-    ("- - 7", "not done: 18 folds lists with repeated signs"),
-    (
-        "-(3)",
-        "not done: 18 folds lists with signs before parentheses",
-    ),
-    (
-        "-1::int",
-        "not done: 18 folds no list with a sign before a cast",
-    ),
 ];
 
 /// `normalize` expects a change of role, after which 18 has the text word for word under the new one.

@@ -4,6 +4,10 @@
 use crate::lexer::{Lexer, LexerOptions, Token, TokenKind};
 use crate::words::Table;
 
+/// Signs and parentheses before a number beyond this many are not read as part of it, so that a long
+/// run of them is not walked once for each.
+const MOST_SIGNS: usize = 64;
+
 /// Key words that decide where constants are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Keyword {
@@ -426,10 +430,40 @@ impl<'t> Statement<'t> {
                 Keyword::Row => !self.is_before(index, b"between"),
                 _ => self.is_name(index),
             },
-            TokenKind::Punctuation => matches!(self.bytes(index), b")" | b"]"),
+            TokenKind::Punctuation => match self.bytes(index) {
+                b")" => !self.closes_distinct_on(index),
+                bytes => bytes == b"]",
+            },
             TokenKind::Operator | TokenKind::Other | TokenKind::NationalPrefix => false,
             _ => true,
         }
+    }
+
+    fn closes_distinct_on(&self, index: usize) -> bool {
+        let open = self.partner(index);
+        self.keyword_before(open, 1) == Keyword::On
+            && self.keyword_before(open, 2) == Keyword::Distinct
+    }
+
+    /// Whether a unary minus is part of the number behind it (`doNegate`): more signs and parentheses
+    /// may be between them, but no cast behind, which binds tighter.
+    pub(super) fn folds_into_constant(&self, minus: usize) -> bool {
+        let mut index = minus.saturating_add(1);
+        let mut parentheses: usize = 0;
+        for _ in 0..MOST_SIGNS {
+            if self.is(index, b"(") {
+                parentheses = parentheses.saturating_add(1);
+            } else if !self.is_unary_minus(index) {
+                break;
+            }
+            index = index.saturating_add(1);
+        }
+        let mut behind = index.saturating_add(1);
+        while parentheses > 0 && self.is(behind, b")") {
+            parentheses = parentheses.saturating_sub(1);
+            behind = behind.saturating_add(1);
+        }
+        self.kind(index).is_literal() && parentheses == 0 && !self.is(behind, b"::")
     }
 
     /// Whether the token goes on with the expression that ends before it.

@@ -442,8 +442,7 @@ impl Walk<'_, '_> {
         let bytes = self.statement.bytes(index);
         let part = match self.statement.kind(index) {
             TokenKind::Operator if self.statement.is_unary_minus(index) => {
-                // Part of the constant behind it, if that is one and is not cast.
-                if self.statement.looks_constant(index.saturating_add(1)) {
+                if self.statement.folds_into_constant(index) {
                     return;
                 }
                 Part::Other
