@@ -46,6 +46,14 @@ impl Limits {
         add(sum, self.portals as usize, crate::session::PORTAL_BYTES)
     }
 
+    /// Messages that may wait for their answer before the server has let the client in, whatever
+    /// [`Limits::in_flight`] allows: until then the memory belongs to whoever can connect.
+    pub(crate) const STARTING_IN_FLIGHT: u32 = 64;
+
+    /// What a session never exceeds before the server has let the client in: the messages in flight
+    /// and a start-up packet.
+    pub const STARTING_STATE_BYTES: usize = 32 * 1024;
+
     /// What a session holds that waits for nothing and has no prepared statements.
     pub const IDLE_STATE_BYTES: usize = 1024;
 }

@@ -273,6 +273,23 @@ fn a_million_tiny_messages_end_in_a_bounded_queue() {
 }
 
 #[test]
+fn a_client_that_has_not_been_let_in_holds_little() {
+    let floods = [
+        packet(SSL).repeat(100_000),
+        [startup("u", "d"), empty(b'S').repeat(100_000)].concat(),
+    ];
+    for flood in floods {
+        let (mut session, mut seen, mut most) = (Session::new(), Seen::default(), 0);
+        for piece in flood.chunks(1000) {
+            feed(&mut session, Frontend, piece, 1, &mut seen);
+            most = most.max(session.state_bytes());
+        }
+        ends_opaque(&seen, desync(Frontend, DesyncReason::TooMuchState));
+        assert!(most <= Limits::STARTING_STATE_BYTES, "{most} bytes");
+    }
+}
+
+#[test]
 fn more_names_than_a_session_holds_are_not_told_apart_but_all_else_goes_on() {
     let limits = Limits {
         prepared: 10,

@@ -7,8 +7,8 @@ use super::text::Text;
 use crate::body::startup;
 use crate::deframer::Frame;
 use crate::{
-    CancelRequest, DesyncReason, Direction, Event, MessageName, Nanos, Observer, OpaqueReason,
-    StartupMessage,
+    CancelRequest, DesyncReason, Direction, Event, Limits, MessageName, Nanos, Observer,
+    OpaqueReason, StartupMessage,
 };
 
 impl State {
@@ -49,10 +49,11 @@ impl State {
 
     /// Queues a message for its answer.
     fn expect(&mut self, request: Request, received: Nanos) -> Result<(), OpaqueReason> {
-        if self
-            .queue
-            .push(Expected { request, received }, self.limits.in_flight)
-        {
+        let limit = match self.mode {
+            Mode::Open => self.limits.in_flight,
+            _ => self.limits.in_flight.min(Limits::STARTING_IN_FLIGHT),
+        };
+        if self.queue.push(Expected { request, received }, limit) {
             Ok(())
         } else {
             Err(OpaqueReason::Desync(
