@@ -5,6 +5,7 @@ use pg_wire::{
     Report, StartupMessage, Statement, SubProtocol, Transaction,
 };
 use proxy_host::Host;
+use proxy_host::metrics::clean;
 
 use crate::catalog::{self, Family};
 use crate::hints::Hints;
@@ -59,7 +60,11 @@ impl Ledger {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.prelude.as_ref().map_or(0, |_| size_of::<Prelude>())
+        let Some(prelude) = &self.prelude else {
+            return 0;
+        };
+        let labels = prelude.startup.as_ref().map(|startup| &startup.labels);
+        size_of::<Prelude>().saturating_add(labels.map_or(0, SessionLabels::heap_bytes))
     }
 
     /// The server closed its side first.
@@ -149,12 +154,11 @@ impl<H: Host> Recorder<'_, H> {
         let Some(prelude) = &mut self.ledger.prelude else {
             return;
         };
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         prelude.startup = Some(Startup {
             labels: SessionLabels {
-                database: text(message.database),
-                user: text(message.user),
-                application: text(message.application_name),
+                database: label_value(message.database),
+                user: label_value(message.user),
+                application: label_value(message.application_name),
             },
             version: message.version,
             replication: message.replication,
@@ -249,11 +253,10 @@ impl<H: Host> Recorder<'_, H> {
         let Some(labels) = self.series.labels(set) else {
             return;
         };
-        let application = String::from_utf8_lossy(application).into();
         let renamed = self.series.admit(
             self.host,
             SessionLabels {
-                application,
+                application: label_value(application),
                 ..labels
             },
         );
@@ -342,6 +345,11 @@ impl<H: Host> Observer for Recorder<'_, H> {
             }
         }
     }
+}
+
+/// What of a name a label shows: no more is kept, so that names that show alike are one label.
+fn label_value(name: &[u8]) -> Box<str> {
+    clean(&String::from_utf8_lossy(name)).into_boxed_str()
 }
 
 #[cfg(test)]
@@ -469,6 +477,36 @@ mod tests {
         let bob =
             "pgmesh_connections_total.database=.=shop;.;user=.=bob;.;protocol_version=.=3.0;.;";
         assert_eq!(bench.value(bob), Some(1));
+    }
+
+    #[test]
+    fn values_that_show_alike_are_one_label_set_and_hold_no_more_than_is_shown() {
+        let mut bench = Bench::new(r#"{"labels": {"application": true}, "max_label_sets": 1}"#);
+        let shown = "a".repeat(63);
+        for tail in 0..10 {
+            let mut ledger = bench.open("bob", &format!("{shown}{tail}"));
+            let renamed = format!("{shown}{tail}{}", "x".repeat(400));
+            bench.on(&mut ledger).event(Event::ParameterStatus {
+                name: b"application_name",
+                value: renamed.as_bytes(),
+            });
+        }
+        let own = format!("application=.={shown};.;protocol_version=.=3.0;.;");
+        let opened = format!("pgmesh_connections_total.database=.=shop;.;user=.=bob;.;{own}");
+        assert_eq!(bench.value(&opened), Some(10));
+        assert_eq!(bench.value("pgmesh_label_sets_dropped_total"), None);
+    }
+
+    #[test]
+    fn a_stranger_with_long_names_holds_no_more_of_them_than_a_label_can_show() {
+        let mut bench = Bench::new("");
+        let mut ledger = Ledger::new();
+        let before = ledger.heap_bytes();
+        bench
+            .on(&mut ledger)
+            .event(startup(&"u".repeat(9000), &"a".repeat(9000)));
+        let names = ledger.heap_bytes().saturating_sub(before);
+        assert_eq!(names, 2 * 63 + "shop".len());
     }
 
     #[test]

@@ -41,7 +41,7 @@ enum Slot {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetId(u32);
 
-/// The labels that a session has told, cleaned by nobody yet.
+/// The labels that a session has told, as they are shown.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct SessionLabels {
     pub database: Box<str>,
@@ -56,6 +56,14 @@ impl SessionLabels {
             user: value.into(),
             application: value.into(),
         }
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        [&self.database, &self.user, &self.application]
+            .into_iter()
+            .fold(0, |sum, value| sum.saturating_add(value.len()))
     }
 
     /// What of it the configuration wants, so that sets differ only in labels that are shown.
@@ -84,6 +92,20 @@ struct Set {
     labels: SessionLabels,
     slots: Box<[Slot]>,
     by_state: HashMap<ByState, Option<Counter>>,
+}
+
+impl Set {
+    /// Bytes held, about; the labels twice, since sets are found by them.
+    fn bytes(&self) -> usize {
+        let slots = self.slots.len().saturating_mul(size_of::<Slot>());
+        let by_state = self.by_state.capacity();
+        let by_state = by_state.saturating_mul(size_of::<(ByState, Option<Counter>)>());
+        let labels = size_of::<Self>().saturating_add(self.labels.heap_bytes());
+        labels
+            .saturating_mul(2)
+            .saturating_add(slots)
+            .saturating_add(by_state)
+    }
 }
 
 /// All time series of one root context.
@@ -354,11 +376,10 @@ impl Series {
     }
 
     fn bytes(&self) -> usize {
-        let per_set = SLOTS.saturating_mul(size_of::<Slot>());
         self.sets
-            .len()
-            .saturating_mul(per_set)
-            .saturating_add(self.metrics.bytes())
+            .iter()
+            .map(Set::bytes)
+            .fold(self.metrics.bytes(), usize::saturating_add)
     }
 }
 
