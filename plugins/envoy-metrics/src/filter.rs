@@ -154,6 +154,10 @@ impl Plugin for Metrics {
         }
     }
 
+    fn retire(&mut self, host: &impl Host) {
+        self.series.retire(host);
+    }
+
     fn tick<'a>(&mut self, host: &impl Host, connections: impl Iterator<Item = &'a Connection>) {
         let held = connections
             .map(Connection::bytes)

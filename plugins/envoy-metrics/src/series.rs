@@ -347,11 +347,20 @@ impl Series {
 
     /// Hands everything to the host. `connections` is what they hold, in bytes.
     pub fn flush(&mut self, host: &impl Host, connections: usize) {
-        self.publish_state(host, connections);
+        self.publish_refused(host);
+        self.publish_bytes(host, self.bytes().saturating_add(connections));
         self.metrics.flush(host);
     }
 
-    fn publish_state(&mut self, host: &impl Host, connections: usize) {
+    /// Hands everything to the host for the last time, and takes this root's part out of the gauge
+    /// of memory held, which all roots and workers share.
+    pub fn retire(&mut self, host: &impl Host) {
+        self.publish_refused(host);
+        self.publish_bytes(host, 0);
+        self.metrics.flush(host);
+    }
+
+    fn publish_refused(&mut self, host: &impl Host) {
         let refused = self.metrics.refused();
         if refused > self.published_refused {
             let counter = plain(
@@ -365,7 +374,10 @@ impl Series {
                 .add(counter, i64::try_from(since).unwrap_or(i64::MAX));
             self.published_refused = refused;
         }
-        let bytes = i64::try_from(self.bytes().saturating_add(connections)).unwrap_or(i64::MAX);
+    }
+
+    fn publish_bytes(&mut self, host: &impl Host, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let gauge = *self.state_bytes.get_or_insert_with(|| {
             self.metrics
                 .gauge(host, &format!("{PREFIX}{}", catalog::STATE_BYTES), &[])

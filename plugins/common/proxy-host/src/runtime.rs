@@ -53,6 +53,9 @@ pub trait Plugin: Sized {
     /// The connection is gone; `remaining` others of this root are left.
     fn disconnect(&mut self, host: &impl Host, connection: Self::Connection, remaining: usize);
 
+    /// The root is gone or configured anew: its connections have ended, and this value is dropped.
+    fn retire(&mut self, host: &impl Host);
+
     /// The timer asked for by `set_tick_period`.
     fn tick<'a>(
         &mut self,
@@ -156,7 +159,7 @@ impl<P: Plugin> Runtime<P> {
         };
         match plugin {
             Ok(plugin) => {
-                self.forget_connections(host, root);
+                self.retire(host, root);
                 self.roots.insert(
                     root,
                     Root {
@@ -173,9 +176,9 @@ impl<P: Plugin> Runtime<P> {
         }
     }
 
-    /// A root that is configured again starts anew: what its connections hold belongs to the old
-    /// plugin. Their bytes go on, unseen.
-    fn forget_connections(&mut self, host: &impl Host, root: ContextId) {
+    /// Ends a root. One that is configured again starts anew: what its connections hold belongs to
+    /// the old plugin. Their bytes go on, unseen.
+    fn retire(&mut self, host: &impl Host, root: ContextId) {
         let own = |entry: &Entry<P>| entry.root == root;
         let ids: Vec<_> = self
             .entries
@@ -185,6 +188,9 @@ impl<P: Plugin> Runtime<P> {
             .collect();
         for id in ids {
             self.delete(host, id);
+        }
+        if let Some(mut plugin) = self.roots.remove(&root).and_then(|root| root.plugin) {
+            plugin.retire(host);
         }
     }
 
@@ -235,9 +241,8 @@ impl<P: Plugin> Runtime<P> {
             if remaining == 0 {
                 self.entries.shrink_to_fit();
             }
-        } else if self.roots.contains_key(&id) {
-            self.forget_connections(host, id);
-            self.roots.remove(&id);
+        } else {
+            self.retire(host, id);
         }
     }
 
