@@ -190,6 +190,42 @@ fn memory_stays_bounded_under_a_flood_of_messages_and_of_bytes_that_are_none() {
     );
 }
 
+#[test]
+fn memory_that_is_asked_for_out_of_turn_is_refused_and_costs_nothing() {
+    let host = filter().start();
+    let connection = host.connect();
+    hold(&connection, usize::MAX);
+    let before = host.memory_bytes();
+    for _ in 0..1000 {
+        for size in [0, 8, 64 * 1024, 1 << 20, u32::MAX] {
+            assert_eq!(host.allocate(size), 0);
+        }
+    }
+    assert_eq!(host.memory_bytes(), before);
+    hold(&host.connect(), 3);
+    host.tick();
+    assert_eq!(
+        host.samples()
+            .sum("pgmesh_statements_total", &[("user", "alice")]),
+        4.0
+    );
+}
+
+#[test]
+fn clients_that_have_not_been_let_in_cannot_fill_the_vm() {
+    let host = filter().start();
+    hold(&host.connect(), usize::MAX);
+    let before = host.memory_bytes();
+    let start = startup(PROTOCOL_3_0, &[("user", &"u".repeat(9000))]);
+    let flood = [start, messages::message(b'S', b"").repeat(60_000)].concat();
+    let strangers: Vec<_> = (0..100).map(|_| host.connect()).collect();
+    for stranger in &strangers {
+        stranger.client_sends(&flood);
+    }
+    let grown = host.memory_bytes() - before;
+    assert!(grown <= 1024 * 1024, "{grown} bytes");
+}
+
 /// Bytes without a pattern, the same in every run (xorshift, Marsaglia 2003).
 fn noise(seed: u32) -> impl Iterator<Item = u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;

@@ -10,6 +10,9 @@ use std::cell::UnsafeCell;
 pub(crate) const CHUNK: usize = 64 * 1024;
 
 struct Arena {
+    /// Host calls under way that may allocate. Outside of them there is no room: nobody would take
+    /// it back.
+    lending: u32,
     chunk: Vec<u8>,
     used: usize,
     oversize: Vec<Vec<u8>>,
@@ -21,6 +24,7 @@ struct Cell(UnsafeCell<Arena>);
 unsafe impl Sync for Cell {}
 
 static ARENA: Cell = Cell(UnsafeCell::new(Arena {
+    lending: 0,
     chunk: Vec::new(),
     used: 0,
     oversize: Vec::new(),
@@ -35,6 +39,9 @@ fn with<R>(f: impl FnOnce(&mut Arena) -> R) -> R {
 /// Room for `size` bytes, 8-aligned where it is in the chunk; null if there is none.
 pub(crate) fn allocate(size: usize) -> *mut u8 {
     with(|arena| {
+        if arena.lending == 0 {
+            return std::ptr::null_mut();
+        }
         if arena.chunk.capacity() == 0 && arena.chunk.try_reserve_exact(CHUNK).is_err() {
             return std::ptr::null_mut();
         }
@@ -64,17 +71,21 @@ pub(crate) struct Mark {
     oversize: usize,
 }
 
-/// Remembers what is in use now.
+/// Remembers what is in use now, before a host call that allocates.
 pub(crate) fn mark() -> Mark {
-    with(|arena| Mark {
-        used: arena.used,
-        oversize: arena.oversize.len(),
+    with(|arena| {
+        arena.lending = arena.lending.saturating_add(1);
+        Mark {
+            used: arena.used,
+            oversize: arena.oversize.len(),
+        }
     })
 }
 
 /// Takes back what was allocated since `mark`; nothing of it may be referenced any more.
 pub(crate) fn release(mark: Mark) {
     with(|arena| {
+        arena.lending = arena.lending.saturating_sub(1);
         arena.used = mark.used;
         arena.oversize.truncate(mark.oversize);
     });

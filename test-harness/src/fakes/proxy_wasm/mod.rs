@@ -251,6 +251,12 @@ impl Host {
         self.0.borrow().instructions
     }
 
+    /// Asks the module for memory outside of any host call, where Envoy never does; what it
+    /// answers, 0 for none.
+    pub fn allocate(&self, size: u32) -> u32 {
+        self.0.borrow_mut().allocate(size)
+    }
+
     /// The size of the module's memory in bytes. It never shrinks.
     pub fn memory_bytes(&self) -> usize {
         self.0.borrow_mut().memory_bytes()

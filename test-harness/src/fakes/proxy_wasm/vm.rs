@@ -204,6 +204,10 @@ impl Vm {
         }
     }
 
+    pub(super) fn allocate(&mut self, size: u32) -> u32 {
+        self.call(ROOT, "proxy_on_memory_allocate", size)
+    }
+
     pub(super) fn memory_bytes(&mut self) -> usize {
         let memory = self.instance.get_memory(&mut self.store, "memory");
         memory
