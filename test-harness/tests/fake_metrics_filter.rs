@@ -147,6 +147,22 @@ fn whatever_a_host_call_answers_the_bytes_pass_and_nothing_traps() {
 }
 
 #[test]
+fn bytes_that_the_host_does_not_show_end_decoding_and_invent_nothing() {
+    let host = filter().start();
+    let connection = host.connect();
+    hold(&connection, usize::MAX);
+    host.fail("proxy_get_buffer_bytes", Status::InternalFailure, 1);
+    connection.client_sends(&query("select 1"));
+    connection.server_sends(&one_row());
+    connection.close(ClosedBy::Remote);
+    let samples = host.samples();
+    let missed = [("reason", "frontend_missed")];
+    assert_eq!(samples.sum("pgmesh_connections_opaque_total", &missed), 1.0);
+    assert_eq!(samples.sum("pgmesh_connections_opaque_total", &[]), 1.0);
+    assert_eq!(samples.sum("pgmesh_statements_total", &[]), 2.0);
+}
+
+#[test]
 fn a_clock_that_goes_backwards_does_no_harm() {
     let host = filter().start();
     let connection = host.connect();

@@ -60,11 +60,13 @@ const OPAQUE_REASONS: &[&str] = &[
     "frontend_bad_body",
     "frontend_unexpected",
     "frontend_too_much_state",
+    "frontend_missed",
     "backend_unknown_tag",
     "backend_bad_length",
     "backend_bad_body",
     "backend_unexpected",
     "backend_too_much_state",
+    "backend_missed",
 ];
 
 impl Dimension {
@@ -192,7 +194,7 @@ pub const fn opaque_reason(reason: OpaqueReason) -> usize {
         OpaqueReason::DirectTls => 2,
         OpaqueReason::NotPostgresql => 3,
         OpaqueReason::Desync(Direction::Frontend, reason) => desync_reason(4, reason),
-        OpaqueReason::Desync(Direction::Backend, reason) => desync_reason(9, reason),
+        OpaqueReason::Desync(Direction::Backend, reason) => desync_reason(10, reason),
     }
 }
 
@@ -203,6 +205,7 @@ const fn desync_reason(first: usize, reason: DesyncReason) -> usize {
         DesyncReason::BadBody => 2,
         DesyncReason::Unexpected => 3,
         DesyncReason::TooMuchState => 4,
+        DesyncReason::Missed => 5,
     })
 }
 

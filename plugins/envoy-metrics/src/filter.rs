@@ -90,7 +90,7 @@ fn decode<H: Host>(
         match read {
             Ok(read) if read > 0 => seen = seen.saturating_add(read),
             // The host holds less than it said: what is missing cannot be decoded around.
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => return session.missed(direction, recorder),
         }
     }
 }

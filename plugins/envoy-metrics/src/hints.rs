@@ -52,8 +52,8 @@ impl Hints {
         match ADVICE.iter().find(|(cause, _)| *cause == reason) {
             Some((_, advice)) => log::warn!("pgmesh: connection not decoded ({name}): {advice}"),
             None => log::warn!(
-                "pgmesh: connection no longer decoded ({name}): a message that protocol 3.0 and \
-                 3.2 do not have; its bytes pass on. If the client and server are PostgreSQL's, \
+                "pgmesh: connection no longer decoded ({name}): from here on it cannot be \
+                 followed; its bytes pass on. If the client and server are PostgreSQL's, \
                  please report it"
             ),
         }

@@ -307,4 +307,6 @@ pub enum DesyncReason {
     Unexpected,
     /// More statements in flight, or more state, than a session may hold.
     TooMuchState,
+    /// Bytes that the caller could not show ([`Session::missed`](crate::Session::missed)).
+    Missed,
 }

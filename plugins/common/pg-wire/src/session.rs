@@ -135,6 +135,14 @@ impl Session {
         }
     }
 
+    /// Bytes went by unseen that are none of [`Session::skip`]: what follows them cannot be decoded.
+    pub fn missed(&mut self, direction: Direction, observer: &mut impl Observer) {
+        if self.is_decoding() {
+            let reason = OpaqueReason::Desync(direction, DesyncReason::Missed);
+            self.turn_opaque(reason, observer);
+        }
+    }
+
     /// The connection has ended, from whichever side. What is open ends as disconnected. Further
     /// calls do nothing.
     pub fn close(&mut self, now: Nanos, observer: &mut impl Observer) {
