@@ -268,3 +268,43 @@ fn lengths_that_cannot_be_end_decoding_and_not_the_connection() {
         assert_eq!(opaque, 1.0, "a start of {length} bytes");
     }
 }
+
+#[test]
+fn no_password_bind_value_or_literal_reaches_a_metric_or_the_log() {
+    const SECRET: &str = "s3cr3t-that-nobody-may-see";
+    let host = filter().log_level(LogLevel::Trace).start();
+    let connection = host.connect();
+    connection.client_sends(&startup(
+        PROTOCOL_3_0,
+        &[("user", "alice"), ("database", "app"), ("options", SECRET)],
+    ));
+    connection.server_sends(&messages::message(b'R', &[0, 0, 0, 3]));
+    connection.client_sends(&messages::message(b'p', format!("{SECRET}\0").as_bytes()));
+    connection.server_sends(&[authentication_ok(), ready_for_query(b'I')].concat());
+    connection.client_sends(&query(&format!("select '{SECRET}'")));
+    let failed = error_response("ERROR", "22P02", &format!("invalid input: \"{SECRET}\""));
+    connection.server_sends(&[failed, ready_for_query(b'I')].concat());
+    let extended = [
+        messages::parse("named", &format!("select $1, '{SECRET}'")),
+        messages::bind("", "named", &[SECRET]),
+        messages::execute("", 0),
+        messages::sync(),
+    ];
+    connection.client_sends(&extended.concat());
+    // A bad tag, so that the log has something to say.
+    connection.server_sends(&messages::message(b'?', SECRET.as_bytes()));
+    connection.close(ClosedBy::Remote);
+    host.tick();
+    let log: Vec<String> = host.logs().into_iter().map(|line| line.message).collect();
+    assert!(
+        log.iter().any(|line| line.contains("backend_unknown_tag")),
+        "{log:?}"
+    );
+    assert!(log.iter().all(|line| !line.contains(SECRET)), "{log:?}");
+    let samples = host.samples();
+    assert_eq!(
+        samples.sum("pgmesh_errors_total", &[("sqlstate", "22P02")]),
+        1.0
+    );
+    assert!(!samples.to_string().contains(SECRET), "{samples}");
+}
