@@ -5,7 +5,7 @@
 //! constants the analyser drops because their expression stands in the target list already (`items`),
 //! and which statements are left as they are (`scope`). Sources: `contrib/pg_stat_statements`,
 //! `src/backend/nodes/queryjumblefuncs.c`, `src/backend/parser/gram.y` and `parse_clause.c`. The judges
-//! are servers: `tests/golden` holds what they printed for the statements of `tests/corpus`.
+//! are servers: `tests/normalized` holds statements and what they printed for each.
 
 mod grouped;
 mod items;

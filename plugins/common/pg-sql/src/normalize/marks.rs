@@ -31,17 +31,14 @@ pub(super) fn mark(statement: &mut Statement<'_>, index: usize) {
     }
 }
 
-/// `IS [NOT] NULL`, `IS [NOT] DISTINCT FROM NULL`, and `NULL ON EMPTY` are no constants.
+/// `IS [NOT] NULL`, `IS [NOT] DISTINCT FROM NULL` and `NULL ON NULL` are no constants.
 fn test(statement: &mut Statement<'_>, index: usize) {
     let before = |count| statement.keyword_before(index, count);
     let next = index.saturating_add(1);
     let is_test =
         before(1) == Keyword::Is || (before(1) == Keyword::Not && before(2) == Keyword::Is);
     let behaviour = statement.keyword(next) == Keyword::On
-        && matches!(
-            statement.keyword(next.saturating_add(1)),
-            Keyword::Null | Keyword::Empty | Keyword::Error
-        );
+        && statement.keyword(next.saturating_add(1)) == Keyword::Null;
     let input = before(1) == Keyword::On && matches!(before(2), Keyword::Null | Keyword::Absent);
     if is_test || behaviour || input || is_distinct_from(statement, index) {
         statement.mark(index, Mark::Kept);

@@ -32,9 +32,7 @@ pub(super) enum Keyword {
     Default,
     Desc,
     Distinct,
-    Empty,
     End,
-    Error,
     Except,
     Execute,
     Explain,
@@ -118,9 +116,7 @@ const KEYWORDS: &[(Keyword, &str)] = &[
     (Keyword::Default, "default"),
     (Keyword::Desc, "desc"),
     (Keyword::Distinct, "distinct"),
-    (Keyword::Empty, "empty"),
     (Keyword::End, "end"),
-    (Keyword::Error, "error"),
     (Keyword::Except, "except"),
     (Keyword::Execute, "execute"),
     (Keyword::Explain, "explain"),
@@ -368,8 +364,6 @@ impl<'t> Statement<'t> {
                     | Keyword::Cycle
                     | Keyword::Deallocate
                     | Keyword::Declare
-                    | Keyword::Empty
-                    | Keyword::Error
                     | Keyword::Execute
                     | Keyword::Explain
                     | Keyword::Field

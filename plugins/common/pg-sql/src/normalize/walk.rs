@@ -139,7 +139,8 @@ impl Walk<'_, '_> {
         let outer = std::mem::replace(&mut self.level, level);
         self.levels.push(outer);
         if inside == Inside::Columns {
-            self.column(next);
+            // Of the columns of JSON_TABLE, nothing is jumbled.
+            self.statement.keep_inside(index);
         }
     }
 
@@ -254,9 +255,7 @@ impl Walk<'_, '_> {
             (Inside::Call, Keyword::Returning) => {
                 marks::type_name(self.statement, next);
             }
-            (Inside::Columns, Keyword::Default) if !self.in_json_table() => {
-                self.column_default(next)
-            }
+            (Inside::Columns, Keyword::Default) => self.column_default(next),
             (Inside::Call, Keyword::Columns) if !self.statement.is(next, b"(") => {
                 self.level.inside = Inside::Columns;
                 self.level.clause = None;
@@ -369,12 +368,6 @@ impl Walk<'_, '_> {
         if self.statement.keyword(next) != Keyword::For && !self.statement.is(index, b"nested") {
             marks::type_name(self.statement, next);
         }
-    }
-
-    fn in_json_table(&self) -> bool {
-        self.levels
-            .iter()
-            .any(|level| level.inside == Inside::Columns)
     }
 
     /// The jumble leaves out what a column of XMLTABLE defaults to.

@@ -1,0 +1,58 @@
+//! `normalize` prints what real servers printed for the statements of the corpus, and the server's text
+//! has the fingerprint of the statement it came from. `test-harness` asks the servers themselves.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic"
+)]
+
+#[path = "normalized/mod.rs"]
+mod normalized;
+
+use normalized::{cases, escaped};
+use pg_sql::{LexerOptions, RedactOptions, ServerVersion, fingerprint, normalize, redact};
+
+const GOLDEN: &[(ServerVersion, &str)] = &[
+    (
+        ServerVersion::V15,
+        include_str!("normalized/printed-by-15.txt"),
+    ),
+    (
+        ServerVersion::V18,
+        include_str!("normalized/printed-by-18.txt"),
+    ),
+];
+
+#[test]
+fn the_text_is_what_the_servers_printed() {
+    for (version, golden) in GOLDEN {
+        let cases = cases();
+        assert_eq!(cases.len(), golden.lines().count(), "golden files are old");
+        for (case, seen) in cases.iter().zip(golden.lines()) {
+            if seen != "-" {
+                let made = normalize(case.text.as_bytes(), *version);
+                assert_eq!(escaped(&made), seen, "{version:?}: {}", case.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_statement_its_redaction_and_its_normal_forms_have_one_fingerprint() {
+    for case in cases() {
+        // The server prints `-(5)` as `$1)`, which is not SQL any more.
+        if case.text.contains("-(") || case.text.contains("- (") {
+            continue;
+        }
+        let text = case.text.as_bytes();
+        let of = |text: &[u8]| fingerprint(text, &LexerOptions::default());
+        for other in [
+            normalize(text, ServerVersion::V15),
+            normalize(text, ServerVersion::V18),
+            redact(text, &RedactOptions::default()).text,
+        ] {
+            assert_eq!(of(&other), of(text), "{}: {}", case.text, escaped(&other));
+        }
+    }
+}
