@@ -201,6 +201,7 @@ impl Canonical {
         self.last = last;
     }
 
+    #[inline]
     fn sign(&mut self, sign: u8) {
         self.rows.item(self.depth);
         if matches!(self.last, Last::Operand | Last::Constant) {
@@ -213,6 +214,7 @@ impl Canonical {
         self.out.push(sign);
     }
 
+    #[inline]
     fn comma(&mut self) {
         self.signs = None;
         self.last = Last::Opening;
@@ -229,6 +231,7 @@ impl Canonical {
         self.semicolon = !self.out.is_empty();
     }
 
+    #[inline]
     fn open(&mut self, bracket: u8) {
         if bracket == b'(' {
             self.rows.open(self.depth, self.out.len());
@@ -265,6 +268,7 @@ impl Canonical {
         }
     }
 
+    #[inline]
     fn close(&mut self, bracket: u8) {
         self.signs = None;
         self.last = Last::Operand;

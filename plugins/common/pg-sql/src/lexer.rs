@@ -281,6 +281,7 @@ impl<'t> Lexer<'t> {
                 _ => (TokenKind::Punctuation, None, next),
             },
             b'$' => self.dollar(next),
+            b'+' | b'-' if start < self.signs_until => (TokenKind::Operator, None, next),
             b'-' if second == Some(b'-') => {
                 let end = self.past(next, |byte| !matches!(byte, b'\n' | b'\r'));
                 (TokenKind::LineComment, None, end)
@@ -505,9 +506,6 @@ impl<'t> Lexer<'t> {
     fn operator(&mut self) -> Shape {
         const KIND: TokenKind = TokenKind::Operator;
         let start = self.at;
-        if start < self.signs_until {
-            return (KIND, None, start.wrapping_add(1));
-        }
         let mut end = start;
         let mut seen = 0;
         while let Some(byte) = self.byte(end) {

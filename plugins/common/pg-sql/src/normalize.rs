@@ -15,8 +15,12 @@ mod tokens;
 mod walk;
 
 use crate::lexer::{LexerOptions, TokenKind};
+use crate::redact::{RedactOptions, redact};
 use crate::split::split;
 use tokens::Statement;
+
+/// Tokens of one statement that are read, in some 60 bytes each.
+pub const MAX_TOKENS: usize = 1 << 20;
 
 /// Whose rules to follow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,7 +33,8 @@ pub enum ServerVersion {
 }
 
 /// What `pg_stat_statements` of that version prints for a statement. Of a text of several statements,
-/// each is treated by itself, with `;` in between.
+/// each is treated by itself, with `;` in between. A statement of more than [`MAX_TOKENS`] is redacted
+/// instead.
 ///
 /// ```
 /// use pg_sql::{ServerVersion, normalize};
@@ -51,14 +56,17 @@ pub fn normalize(text: &[u8], version: ServerVersion) -> Vec<u8> {
 }
 
 fn statement(text: &[u8], version: ServerVersion, out: &mut Vec<u8>) {
-    let mut statement = Statement::read(text);
+    let Some(mut statement) = Statement::read(text, MAX_TOKENS) else {
+        out.extend(redact(text, &RedactOptions::default()).text);
+        return;
+    };
     // 18 counts a statement from its first token on, 15 from behind the `;` before it.
     let start = match version {
         ServerVersion::V15 => 0,
         ServerVersion::V18 => statement.start(0),
     };
     let replaced = match scope::of(&statement, version) {
-        scope::Scope::Nothing => Vec::new(),
+        scope::Scope::Nothing | scope::Scope::Inner(_) => Vec::new(),
         scope::Scope::Tokens(indexes) => indexes
             .into_iter()
             .map(|index| Replaced::token(&statement, index))

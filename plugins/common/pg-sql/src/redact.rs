@@ -124,8 +124,13 @@ impl Redactor {
 
     #[inline]
     pub(crate) fn keep(&mut self, text: &[u8]) {
-        self.end_value();
-        self.out.extend_from_slice(text);
+        if self.in_value {
+            self.end_value();
+        }
+        match text {
+            [byte] => self.out.push(*byte),
+            _ => self.out.extend_from_slice(text),
+        }
     }
 
     #[inline]

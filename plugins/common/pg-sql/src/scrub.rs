@@ -133,6 +133,7 @@ impl Scrub<'_, '_> {
         }
     }
 
+    #[inline]
     fn keep(&mut self, text: &[u8], role: Role) {
         if let Some(redactor) = &mut self.redactor {
             match role {
@@ -219,7 +220,22 @@ impl Scrub<'_, '_> {
         }
     }
 
+    #[inline]
     fn operator(&mut self, text: &[u8]) {
+        if let [character] = text {
+            let role = self.settings.character(*character);
+            self.keep(text, role);
+            if let Some(canonical) = &mut self.canonical
+                && (role == Role::Plain || *character == b'?')
+            {
+                canonical.character(*character);
+            }
+            return;
+        }
+        self.long_operator(text);
+    }
+
+    fn long_operator(&mut self, text: &[u8]) {
         let mut value = true;
         let mut rest = text;
         while let [character, tail @ ..] = rest {

@@ -173,6 +173,13 @@ impl Settings {
     /// A character of punctuation or of an operator.
     #[inline]
     pub(crate) fn character(&mut self, character: u8) -> Role {
+        if self.state == State::Done && character != b';' {
+            return Role::Plain;
+        }
+        self.character_that_matters(character)
+    }
+
+    fn character_that_matters(&mut self, character: u8) -> Role {
         match (self.state, character) {
             (_, b';') => self.state = State::Start,
             (State::Done, _) => {}

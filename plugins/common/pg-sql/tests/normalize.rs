@@ -7,6 +7,11 @@
     reason = "helpers of tests may panic"
 )]
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the test that has servers uses the rest"
+)]
 #[path = "normalized/mod.rs"]
 mod normalized;
 

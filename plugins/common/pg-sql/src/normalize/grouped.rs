@@ -9,9 +9,11 @@ use super::tokens::{Mark, Statement};
 use crate::lexer::TokenKind;
 
 /// Expressions of one GROUP BY that are looked for.
-const MOST: usize = 16;
+const MOST: usize = 8;
 /// Tokens of such an expression.
 const LONGEST: usize = 64;
+/// Tokens of an item in which they are looked for.
+const LARGEST: usize = 1024;
 
 /// Functions whose arguments are computed before grouping.
 const AGGREGATES: &[&str] = &[
@@ -69,6 +71,9 @@ fn keep_others(statement: &mut Statement<'_>, items: &[Item], expression: Range<
             }
             _ => continue,
         };
+        if whole.len() > LARGEST {
+            continue;
+        }
         let is_expression = whole.len() == expression.len()
             && item.clause != Clause::Having
             && spelled(statement, whole.clone(), false) == wanted;

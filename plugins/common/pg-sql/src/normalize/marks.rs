@@ -4,6 +4,9 @@
 use super::tokens::{Keyword, Mark, Statement};
 use crate::lexer::TokenKind;
 
+/// Tokens of a CYCLE clause that are read.
+const LONGEST_CYCLE: usize = 256;
+
 /// Applies every rule to the token at `index`.
 pub(super) fn mark(statement: &mut Statement<'_>, index: usize) {
     let next = index.saturating_add(1);
@@ -98,7 +101,7 @@ fn extract(statement: &mut Statement<'_>, open: usize) {
 
 /// `CYCLE ... SET mark TO 'Y' DEFAULT 'N'`: the jumble leaves the clause out.
 fn cycle(statement: &mut Statement<'_>, index: usize) {
-    for inside in index..statement.len() {
+    for inside in index..index.saturating_add(LONGEST_CYCLE) {
         if statement.keyword(inside) == Keyword::Using {
             return;
         }

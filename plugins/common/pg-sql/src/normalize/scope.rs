@@ -12,10 +12,23 @@ pub(super) enum Scope {
     From(usize),
     /// These tokens are the constants.
     Tokens(Vec<usize>),
+    /// Where the statement inside that begins with this token says.
+    Inner(usize),
 }
 
+/// EXPLAIN DECLARE c CURSOR FOR SELECT, and one to spare.
+const DEEPEST: usize = 4;
+
+/// Never [`Scope::Inner`].
 pub(super) fn of(statement: &Statement<'_>, version: ServerVersion) -> Scope {
-    at(statement, version, 0)
+    let mut first = 0;
+    for _ in 0..DEEPEST {
+        match at(statement, version, first) {
+            Scope::Inner(inner) => first = inner,
+            scope => return scope,
+        }
+    }
+    Scope::Nothing
 }
 
 fn at(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
@@ -26,14 +39,14 @@ fn at(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope 
             _,
         ) => query(statement, version, first),
         (Keyword::None, _) if statement.is(first, b"(") => query(statement, version, first),
-        (Keyword::Prepare, ServerVersion::V15) => behind_as(statement, version, next),
+        (Keyword::Prepare, ServerVersion::V15) => prepared(statement, next),
         (_, ServerVersion::V15) => Scope::Nothing,
         (Keyword::Prepare, _) if statement.is(next, b"transaction") => string(statement, first, 2),
-        (Keyword::Prepare, _) => behind_as(statement, version, next),
-        (Keyword::Explain, _) => explained(statement, version, next),
-        (Keyword::Create, _) => created(statement, version, next),
+        (Keyword::Prepare, _) => prepared(statement, next),
+        (Keyword::Explain, _) => explained(statement, next),
+        (Keyword::Create, _) => created(statement, next),
         _ if statement.is(first, b"alter") => clauses(statement, next),
-        (Keyword::Declare, _) => declared(statement, version, next),
+        (Keyword::Declare, _) => declared(statement, next),
         (Keyword::Call, _) => Scope::From(next),
         (Keyword::Set, _) => setting(statement, next),
         (Keyword::Savepoint, _) => Scope::Tokens(vec![next]),
@@ -84,27 +97,28 @@ fn selects_into(statement: &Statement<'_>, first: usize) -> bool {
 }
 
 /// Behind the first AS outside of parentheses.
-fn behind_as(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
-    let mut depth = 0_usize;
-    for index in first..statement.len() {
-        match statement.bytes(index) {
-            b"(" => depth = depth.saturating_add(1),
-            b")" => depth = depth.saturating_sub(1),
-            _ if depth == 0 && statement.keyword(index) == Keyword::As => {
-                let body = index.saturating_add(1);
-                return match statement.keyword(body) {
-                    Keyword::Execute => Scope::Nothing,
-                    _ => at(statement, version, body),
-                };
-            }
-            _ => {}
+fn behind_as(statement: &Statement<'_>, first: usize) -> Option<usize> {
+    let mut index = first;
+    while index < statement.len() {
+        if statement.is(index, b"(") {
+            index = statement.behind_bracket(index);
+            continue;
         }
+        let next = index.saturating_add(1);
+        if statement.keyword(index) == Keyword::As {
+            return Some(next);
+        }
+        index = next;
     }
-    Scope::Nothing
+    None
+}
+
+fn prepared(statement: &Statement<'_>, first: usize) -> Scope {
+    behind_as(statement, first).map_or(Scope::Nothing, Scope::Inner)
 }
 
 /// Past the options of EXPLAIN.
-fn explained(statement: &Statement<'_>, version: ServerVersion, mut at_token: usize) -> Scope {
+fn explained(statement: &Statement<'_>, mut at_token: usize) -> Scope {
     if statement.is(at_token, b"(") && !statement.begins_query(at_token) {
         at_token = statement.behind_bracket(at_token);
     }
@@ -114,11 +128,11 @@ fn explained(statement: &Statement<'_>, version: ServerVersion, mut at_token: us
     {
         at_token = at_token.saturating_add(1);
     }
-    at(statement, version, at_token)
+    Scope::Inner(at_token)
 }
 
 /// CREATE TABLE AS and CREATE MATERIALIZED VIEW.
-fn created(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+fn created(statement: &Statement<'_>, first: usize) -> Scope {
     let is_word = |index: usize, words: &[&str]| {
         words
             .iter()
@@ -130,10 +144,9 @@ fn created(statement: &Statement<'_>, version: ServerVersion, first: usize) -> S
     }
     let next = kind.saturating_add(1);
     if is_word(kind, &["table"]) || (is_word(kind, &["materialized"]) && is_word(next, &["view"])) {
-        return match behind_as(statement, version, next) {
-            found @ Scope::From(_) => found,
-            _ => Scope::Nothing,
-        };
+        return behind_as(statement, next)
+            .filter(|body| statement.begins_query(*body))
+            .map_or(Scope::Nothing, Scope::Inner);
     }
     while is_word(kind, &["or", "replace"]) {
         kind = kind.saturating_add(1);
@@ -181,11 +194,11 @@ fn clauses(statement: &Statement<'_>, kind: usize) -> Scope {
     Scope::Tokens(values)
 }
 
-fn declared(statement: &Statement<'_>, version: ServerVersion, first: usize) -> Scope {
+fn declared(statement: &Statement<'_>, first: usize) -> Scope {
     (first..statement.len())
         .find(|index| statement.keyword(*index) == Keyword::For)
         .map_or(Scope::Nothing, |index| {
-            at(statement, version, index.saturating_add(1))
+            Scope::Inner(index.saturating_add(1))
         })
 }
 

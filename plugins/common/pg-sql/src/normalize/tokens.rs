@@ -1,6 +1,8 @@
 //! One statement as a list of its tokens without blanks, each with its key word and what is known of
 //! it.
 
+use std::ops::Range;
+
 use crate::lexer::{Lexer, LexerOptions, Token, TokenKind};
 use crate::words::Table;
 
@@ -209,11 +211,15 @@ struct Entry {
 pub(super) struct Statement<'t> {
     text: &'t [u8],
     entries: Vec<Entry>,
+    /// What [`Statement::keep_inside`] has marked last: brackets nest, so marking each token once is
+    /// what keeps it linear.
+    kept: Range<usize>,
 }
 
 impl<'t> Statement<'t> {
-    pub(super) fn read(text: &'t [u8]) -> Self {
-        let entries = Lexer::new(text, LexerOptions::default())
+    /// None for one of more than `most` tokens.
+    pub(super) fn read(text: &'t [u8], most: usize) -> Option<Self> {
+        let entries: Vec<Entry> = Lexer::new(text, LexerOptions::default())
             .filter(|token| !token.kind.is_blank())
             .map(|token| Entry {
                 keyword: match token.kind {
@@ -225,11 +231,19 @@ impl<'t> Statement<'t> {
                 partner: usize::MAX,
                 query: false,
             })
+            .take(most.saturating_add(1))
             .collect();
-        let mut statement = Self { text, entries };
+        if entries.len() > most {
+            return None;
+        }
+        let mut statement = Self {
+            text,
+            entries,
+            kept: 0..0,
+        };
         statement.pair_brackets();
         statement.find_queries();
-        statement
+        Some(statement)
     }
 
     fn pair_brackets(&mut self) {
@@ -284,11 +298,17 @@ impl<'t> Statement<'t> {
     /// Marks what looks like a constant between two brackets as none.
     pub(super) fn keep_inside(&mut self, open: usize) {
         let close = self.partner(open).min(self.len());
-        for index in open..close {
+        let known = if self.kept.start < close && open < self.kept.end {
+            self.kept.clone()
+        } else {
+            open..open
+        };
+        for index in (open..known.start.min(close)).chain(known.end.max(open)..close) {
             if self.looks_constant(index) {
                 self.mark(index, Mark::Kept);
             }
         }
+        self.kept = open.min(known.start)..close.max(known.end);
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,6 +11,9 @@ use crate::canonical::element::{Element, Part};
 use crate::lexer::TokenKind;
 use crate::words::meaning;
 
+/// Tokens of a column's default that are read.
+const LONGEST_DEFAULT: usize = 256;
+
 /// What stands between two brackets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Inside {
@@ -373,7 +376,10 @@ impl Walk<'_, '_> {
     /// The jumble leaves out what a column of XMLTABLE defaults to.
     fn column_default(&mut self, start: usize) {
         let mut index = start;
-        while index < self.statement.len() && !matches!(self.statement.bytes(index), b"," | b")") {
+        let end = start
+            .saturating_add(LONGEST_DEFAULT)
+            .min(self.statement.len());
+        while index < end && !matches!(self.statement.bytes(index), b"," | b")") {
             if self.statement.is(index, b"(") {
                 self.statement.keep_inside(index);
                 index = self.statement.behind_bracket(index);

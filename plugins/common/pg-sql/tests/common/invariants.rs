@@ -1,8 +1,8 @@
 //! What holds for any bytes: the property tests and the fuzz targets call these.
 
 use pg_sql::{
-    ClassifyOptions, Comments, Lexer, LexerOptions, RedactOptions, canonical_text, classify,
-    fingerprint, redact, redact_and_fingerprint, split,
+    ClassifyOptions, Comments, Lexer, LexerOptions, RedactOptions, ServerVersion, canonical_text,
+    classify, fingerprint, normalize, redact, redact_and_fingerprint, split,
 };
 
 /// The tokens of a text tile it.
@@ -61,6 +61,15 @@ pub fn any_bytes(text: &[u8]) {
         tokens_tile(text, options);
         redaction_settles(text, options);
         statements_are_in_order(text, options);
+    }
+    normalizing_ends(text);
+}
+
+/// Any text has a normal form, of a bounded size.
+pub fn normalizing_ends(text: &[u8]) {
+    for version in [ServerVersion::V15, ServerVersion::V18] {
+        let once = normalize(text, version);
+        assert!(once.len() <= text.len().saturating_mul(16), "much longer");
     }
 }
 
