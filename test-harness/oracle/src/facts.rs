@@ -77,6 +77,8 @@ pub struct Facts {
     pub relations: BTreeMap<Name, [bool; 3]>,
     /// Functions called.
     pub functions: BTreeSet<Name>,
+    /// Names behind a dot; what pg-sql says may hold more, since `s.t.*` has one that is none.
+    pub attributes: BTreeSet<String>,
     /// The outermost query is limited.
     pub limit: bool,
     /// RETURNING anywhere.
@@ -109,6 +111,11 @@ impl Facts {
                 .functions
                 .iter()
                 .map(|name| Name::of(name).without_pg_catalog())
+                .collect(),
+            attributes: statement
+                .attributes
+                .iter()
+                .map(|name| name.name.clone())
                 .collect(),
             limit: has(Traits::LIMIT),
             returning: has(Traits::RETURNING),
@@ -151,6 +158,10 @@ impl Facts {
             format!("{:?}", flags(self)),
             format!("{:?}", flags(said)),
         );
+        let missed: Vec<&String> = self.attributes.difference(&said.attributes).collect();
+        if !missed.is_empty() {
+            found.push(format!("names behind a dot were missed: {missed:?}"));
+        }
         if self.without_where && !said.without_where {
             found.push("an UPDATE or DELETE without WHERE was missed".to_owned());
         }

@@ -162,15 +162,27 @@ impl Walk {
                 self.facts.returning = true;
                 self.fields(node, usage, &[]);
             }
+            "ColumnRef" => {
+                let fields = node["fields"].as_array().map_or(&[][..], Vec::as_slice);
+                if fields.len() > 1 {
+                    self.attribute(fields.last());
+                }
+            }
+            "AIndirection" => {
+                node["indirection"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|field| self.attribute(Some(field)));
+                self.fields(node, usage, &[]);
+            }
             "ParamRef" => self.facts.parameter = true,
             "FuncCall" => {
                 self.function(node);
                 self.fields(node, usage, &["funcname"]);
             }
-            "ConstraintsSetStmt"
-            | "CompositeTypeStmt"
-            | "ImportForeignSchemaStmt"
-            | "AlterExtensionContentsStmt" => {}
+            "ConstraintsSetStmt" | "CompositeTypeStmt" | "ImportForeignSchemaStmt" => {}
+            "AlterExtensionContentsStmt" => self.described(node),
             "RenameStmt"
             | "AlterTableStmt"
             | "AlterObjectSchemaStmt"
@@ -259,6 +271,12 @@ impl Walk {
             Use::Read => access[0] = true,
             Use::Write => access[1] = true,
             Use::Object => access[2] = true,
+        }
+    }
+
+    fn attribute(&mut self, field: Option<&Value>) {
+        if let Some(("String", name)) = field.and_then(unwrap) {
+            self.facts.attributes.insert(text(&name["sval"]));
         }
     }
 

@@ -11,16 +11,20 @@ use pg_sql::{ClassifyOptions, LexerOptions, classify};
 
 /// The one statement of a text, which must be complete.
 fn one(text: &str) -> Statement {
-    let said = classify(text.as_bytes(), ClassifyOptions::default());
+    let mut said = classify(text.as_bytes(), ClassifyOptions::default());
     assert!(said.complete, "incomplete: {text}");
-    let [statement] = <[Statement; 1]>::try_from(said.statements).expect("one statement");
-    statement
+    assert_eq!(said.statements.len(), 1, "{text}");
+    said.statements.remove(0)
 }
 
 /// Relations as `schema.name:uses`, the first letters of the uses.
 fn relations(text: &str) -> String {
     let shown = one(text).relations.into_iter().map(|relation| {
-        let uses: String = relation.access.names().map(|word| &word[..1]).collect();
+        let uses: String = relation
+            .access
+            .names()
+            .filter_map(|word| word.chars().next())
+            .collect();
         format!("{}:{uses}", relation.name)
     });
     shown.collect::<Vec<_>>().join(" ")
@@ -190,6 +194,20 @@ fn functions_are_reported_as_called_and_types_are_not() {
     ] {
         assert_eq!(functions(text), expected, "{text}");
     }
+}
+
+/// `x.f` is `f(x)` where x has no column f: `select ('/etc/passwd').pg_read_file` reads the file.
+#[test]
+fn names_behind_a_dot_are_told_since_the_server_may_call_them() {
+    let said = one("select ('/etc/passwd').Pg_Read_File, q.count, s.t.\"F\" from q where q.* = a");
+    let names: Vec<&str> = said
+        .attributes
+        .iter()
+        .map(|name| name.name.as_str())
+        .collect();
+    assert_eq!(names, ["pg_read_file", "count", "F"]);
+    assert!(said.effects.has(Effects::TOUCHES_SERVER_FILES));
+    assert!(said.functions.is_empty());
 }
 
 #[test]

@@ -28,6 +28,11 @@ impl Parts {
         self.count = self.count.saturating_sub(1);
     }
 
+    /// Whether there is more than one part.
+    pub(crate) fn has_dot(&self) -> bool {
+        self.count > 1
+    }
+
     /// Whether there are more parts than any name has.
     pub(crate) fn is_overlong(&self) -> bool {
         self.count > self.tokens.len()

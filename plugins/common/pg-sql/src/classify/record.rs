@@ -36,6 +36,7 @@ pub(crate) enum Action {
     Disjunct,
     Enter,
     Explain,
+    Field,
     FilterClose,
     Incomplete,
     Into,
@@ -88,6 +89,7 @@ pub(crate) struct Recorder<'t> {
     /// Relations read inside WITH RECURSIVE, until it is known that no expression has their name.
     undecided: Vec<usize>,
     functions: Names,
+    attributes: Names,
     scopes: Scopes,
     conditions: Vec<Condition>,
     nesting: usize,
@@ -120,6 +122,7 @@ impl<'t> Recorder<'t> {
             uses: Vec::new(),
             undecided: Vec::new(),
             functions: Names::default(),
+            attributes: Names::default(),
             scopes: Scopes::default(),
             conditions: Vec::new(),
             nesting: 0,
@@ -155,7 +158,13 @@ impl<'t> Recorder<'t> {
                 .last()
                 .into_iter()
                 .for_each(|token| self.parts.push(token)),
-            Action::Column => self.column(),
+            Action::Column => {
+                self.column();
+                if self.parts.has_dot() {
+                    self.field();
+                }
+            }
+            Action::Field => self.field(),
             Action::Call => self.call(false),
             Action::CallTable => self.call(true),
             Action::Read => self.read(),
@@ -252,6 +261,7 @@ impl<'t> Recorder<'t> {
             },
             relations,
             functions: self.functions.into_vec(),
+            attributes: self.attributes.into_vec(),
             summary: self.summary.finish(),
             complete: self.complete && recognised && !self.overflowed,
         }
@@ -306,6 +316,21 @@ impl<'t> Recorder<'t> {
     fn column(&mut self) {
         if let Some(condition) = self.conditions.last_mut() {
             condition.names_column = true;
+        }
+    }
+
+    /// The name behind a dot was just read.
+    fn field(&mut self) {
+        let mut parts = Parts::default();
+        self.last().into_iter().for_each(|token| parts.push(token));
+        let found = self
+            .attributes
+            .intern(&parts, self.text, self.encoding, MAX_NAMES);
+        let Some(index) = self.settle(found) else {
+            return;
+        };
+        if let Some(name) = self.attributes.get(index) {
+            self.effects = self.effects.and(effects_of(&name.name));
         }
     }
 

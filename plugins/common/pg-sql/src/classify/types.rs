@@ -13,8 +13,8 @@ pub struct Classification {
     pub complete: bool,
 }
 
-/// What one statement says. It is about the text: what a view, a rule, a trigger or a function
-/// hides cannot be seen in it.
+/// What one statement says. It is about the text: what a view, a rule, a trigger, a function, an
+/// operator or a cast hides cannot be seen in it, nor a relation named in a literal (`'t'::regclass`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Statement {
     /// Where it stands in the text, from its first token to the end of its last.
@@ -31,6 +31,11 @@ pub struct Statement {
     pub relations: Vec<Relation>,
     /// Every function it calls, once, in the order first called.
     pub functions: Vec<QualifiedName>,
+    /// Every name that stands behind a dot in an expression, once: columns, or functions, since the
+    /// server reads `x.f` as `f(x)` where x has no column f (documentation 8.16.5 "Using Composite
+    /// Types in Queries"; it does so for any type: `('/etc/passwd').pg_read_file` is a call). Who
+    /// forbids a function must look here too.
+    pub attributes: Vec<QualifiedName>,
     /// OpenTelemetry's `{operation} {target} ...` of it, see [`crate::summary`].
     pub summary: String,
     /// All of the above is right.
