@@ -52,6 +52,9 @@ fn describe(statement: &Statement, text: &[u8], show: Show<'_>) {
     for function in &statement.functions {
         show("  function", &function.typed);
     }
+    for attribute in &statement.attributes {
+        show("  attribute", &attribute.typed);
+    }
 }
 
 fn described(token: &Token, text: &[u8]) -> String {
