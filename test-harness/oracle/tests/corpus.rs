@@ -1,0 +1,61 @@
+//! pg-sql's own corpus, judged by the server's parser: classification of every statement, and the
+//! cutting of texts that hold several.
+
+use oracle::{Verdict, judge};
+use std::path::Path;
+
+fn corpus(name: &str) -> String {
+    let folder = Path::new("../../plugins/common/pg-sql/tests/corpus");
+    std::fs::read_to_string(folder.join(name)).expect("the corpus")
+}
+
+/// Statements of `statements.sql`, and every template with every literal.
+fn statements() -> Vec<String> {
+    let literals = corpus("literals.txt").replace("\\n", "\n ");
+    let templates = corpus("templates.txt");
+    let filled = templates.lines().flat_map(|template| {
+        literals
+            .lines()
+            .map(|literal| template.replace('%', literal))
+    });
+    let listed = corpus("statements.sql");
+    filled
+        .chain(listed.split(";\n").map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_statement_of_the_corpus_is_classified_rightly() {
+    let mut right = 0;
+    for text in statements() {
+        match judge(&text) {
+            Verdict::Right => right += 1,
+            Verdict::Refused => {}
+            Verdict::Incomplete => panic!("incomplete: {text}"),
+            Verdict::Wrong(why) => panic!("{text}\n{}", why.join("\n")),
+        }
+    }
+    assert!(right > 1000, "only {right} statements judged");
+}
+
+#[test]
+fn texts_of_several_statements_are_cut_where_the_parser_cuts_them() {
+    let mut judged = 0;
+    for several in statements().chunks(7) {
+        let text = several.join(";\n");
+        let Ok(parts) = pg_query::split_with_parser(&text) else {
+            continue;
+        };
+        let options = pg_sql::LexerOptions::default();
+        let said = pg_sql::split(text.as_bytes(), &options);
+        let said: Vec<&str> = said.into_iter().map(|range| text[range].trim()).collect();
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
+        assert_eq!(said, parts, "{text}");
+        judged += 1;
+    }
+    assert!(judged > 100, "only {judged} texts judged");
+}
