@@ -6,6 +6,11 @@
 //! and which statements are left as they are (`scope`). Sources: `contrib/pg_stat_statements`,
 //! `src/backend/nodes/queryjumblefuncs.c`, `src/backend/parser/gram.y` and `parse_clause.c`. The judges
 //! are servers: `tests/normalized` holds statements and what they printed for each.
+//!
+//! What only a running server knows, it cannot tell: whether a role is the session's already (18 prints
+//! `SET ROLE $1` then, and the text as typed otherwise), whether a list has elements of a type without
+//! an array type or with a cast of the user's own (18 leaves such lists alone), that EXECUTE is counted
+//! as what was prepared, and what a rule makes of a statement.
 
 mod grouped;
 mod items;
