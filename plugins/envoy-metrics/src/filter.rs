@@ -2,7 +2,7 @@
 //! decode, and answers Continue. It writes nothing and never pauses.
 
 use pg_wire::{Direction, Session};
-use proxy_host::{Action, Buffer, Host, Plugin};
+use proxy_host::{Action, Buffer, ContextId, Host, Plugin};
 
 use crate::catalog;
 use crate::config::Config;
@@ -158,9 +158,13 @@ impl Plugin for Metrics {
         self.series.retire(host);
     }
 
-    fn tick<'a>(&mut self, host: &impl Host, connections: impl Iterator<Item = &'a Connection>) {
+    fn tick<'a>(
+        &mut self,
+        host: &impl Host,
+        connections: impl Iterator<Item = (ContextId, &'a mut Connection)>,
+    ) {
         let held = connections
-            .map(Connection::bytes)
+            .map(|(_, connection)| connection.bytes())
             .fold(0, usize::saturating_add);
         self.series.flush(host, held);
     }

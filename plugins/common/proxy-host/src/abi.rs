@@ -5,7 +5,10 @@
 
 use std::cell::UnsafeCell;
 
-use crate::{Buffer, Host, HostError, MetricId, MetricKind, Plugin, Runtime, arena};
+use crate::{
+    Buffer, ContextId, Host, HostError, HttpCallId, HttpRequest, MetricId, MetricKind, Plugin,
+    Runtime, Side, Version, arena,
+};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -23,7 +26,73 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: i32, name: *const u8, size: usize, id: *mut u32) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
     fn proxy_record_metric(id: u32, value: u64) -> i32;
+    fn proxy_set_buffer_bytes(
+        buffer: i32,
+        start: usize,
+        len: usize,
+        data: *const u8,
+        size: usize,
+    ) -> i32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> i32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
+    fn proxy_close_stream(side: i32) -> i32;
+    fn proxy_continue_stream(side: i32) -> i32;
+    fn proxy_set_effective_context(id: u32) -> i32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> i32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> i32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_ms: u32,
+        call: *mut u32,
+    ) -> i32;
+    fn proxy_get_header_map_value(
+        map: i32,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
 }
+
+/// `WasmHeaderMapType` of the ABI: the headers of the answer to an HTTP call.
+const HTTP_CALL_RESPONSE_HEADERS: i32 = 6;
 
 /// The host that loaded this module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +104,44 @@ fn check(status: i32) -> Result<(), HostError> {
     } else {
         Err(HostError(status))
     }
+}
+
+/// Makes a host call that hands over bytes in memory that it asks [`allocate`] for, and lends them
+/// to `read`; `call` gets the places for their pointer and their size.
+fn lend<R>(
+    call: impl FnOnce(*mut *mut u8, *mut usize) -> i32,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Result<R, HostError> {
+    let mark = arena::mark();
+    let mut data = std::ptr::null_mut();
+    let mut size = 0;
+    let result = check(call(&raw mut data, &raw mut size)).map(|()| {
+        if data.is_null() {
+            return read(&[]);
+        }
+        // SAFETY: `size` bytes were allocated in this call and filled by the host; they stay until
+        // `release` below, and `read` cannot keep the reference.
+        read(unsafe { std::slice::from_raw_parts(data, size) })
+    });
+    arena::release(mark);
+    result
+}
+
+/// Headers as the ABI hands them over: how many, then the sizes of each name and value, then the
+/// names and values themselves, each with a NUL behind it; numbers are 32 bits, little endian.
+fn header_map(headers: &[(&str, &str)]) -> Vec<u8> {
+    let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
+    let mut map = count.to_le_bytes().to_vec();
+    for (name, value) in headers {
+        map.extend_from_slice(&size(name));
+        map.extend_from_slice(&size(value));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        map.extend_from_slice(text.as_bytes());
+        map.push(0);
+    }
+    map
 }
 
 impl Host for ProxyWasm {
@@ -52,24 +159,11 @@ impl Host for ProxyWasm {
         len: usize,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, HostError> {
-        let mark = arena::mark();
-        let mut data = std::ptr::null_mut();
-        let mut size = 0;
-        // SAFETY: the host writes a pointer and a size to places that are ours, the pointer being
-        // one that `allocate` gave it during this call.
-        let status = unsafe {
-            proxy_get_buffer_bytes(buffer as i32, start, len, &raw mut data, &raw mut size)
-        };
-        let result = check(status).map(|()| {
-            if data.is_null() {
-                return read(&[]);
-            }
-            // SAFETY: `size` bytes were allocated in this call and filled by the host; they stay
-            // until `release` below, and `read` cannot keep the reference.
-            read(unsafe { std::slice::from_raw_parts(data, size) })
-        });
-        arena::release(mark);
-        result
+        // SAFETY: the host writes a pointer and a size to places that are ours.
+        lend(
+            |data, size| unsafe { proxy_get_buffer_bytes(buffer as i32, start, len, data, size) },
+            read,
+        )
     }
 
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, HostError> {
@@ -92,6 +186,134 @@ impl Host for ProxyWasm {
     fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError> {
         // SAFETY: no memory is shared.
         check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+    }
+
+    fn set_buffer(
+        &self,
+        buffer: Buffer,
+        start: usize,
+        len: usize,
+        bytes: &[u8],
+    ) -> Result<(), HostError> {
+        let (data, size) = (bytes.as_ptr(), bytes.len());
+        // SAFETY: the host reads the bytes before it returns.
+        check(unsafe { proxy_set_buffer_bytes(buffer as i32, start, len, data, size) })
+    }
+
+    fn with_property<R>(
+        &self,
+        path: &[&str],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, HostError> {
+        let path = path.join("\0");
+        // SAFETY: the host reads the path before it returns, and writes a pointer and a size to
+        // places that are ours.
+        lend(
+            |data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) },
+            read,
+        )
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        let (data, size) = (value.as_ptr(), value.len());
+        // SAFETY: the host reads both before it returns.
+        check(unsafe { proxy_set_property(name.as_ptr(), name.len(), data, size) })
+    }
+
+    fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<(), HostError> {
+        // SAFETY: the host reads name and argument before it returns, and writes a pointer and a
+        // size to places that are ours.
+        lend(
+            |data, size| unsafe {
+                proxy_call_foreign_function(
+                    name.as_ptr(),
+                    name.len(),
+                    argument.as_ptr(),
+                    argument.len(),
+                    data,
+                    size,
+                )
+            },
+            |_answer| (),
+        )
+    }
+
+    fn close(&self, side: Side) -> Result<(), HostError> {
+        // SAFETY: no memory is shared.
+        check(unsafe { proxy_close_stream(side as i32) })
+    }
+
+    fn resume(&self, side: Side) -> Result<(), HostError> {
+        // SAFETY: no memory is shared.
+        check(unsafe { proxy_continue_stream(side as i32) })
+    }
+
+    fn set_effective_context(&self, context: ContextId) -> Result<(), HostError> {
+        // SAFETY: no memory is shared.
+        check(unsafe { proxy_set_effective_context(context.into()) })
+    }
+
+    fn with_shared_data<R>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<R, HostError> {
+        let mut version = 0;
+        let at = &raw mut version;
+        // SAFETY: the host reads the key before it returns, and writes a pointer, a size and a
+        // version to places that are ours.
+        lend(
+            |data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, at) },
+            |value| {
+                // SAFETY: `version` is alive, and the host no longer writes to it.
+                read(value, Version(unsafe { at.read() }))
+            },
+        )
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Version) -> Result<(), HostError> {
+        let (data, size) = (value.as_ptr(), value.len());
+        // SAFETY: the host reads both before it returns.
+        check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), data, size, version.0) })
+    }
+
+    fn http_call(&self, request: HttpRequest<'_>) -> Result<HttpCallId, HostError> {
+        let headers = header_map(request.headers);
+        let trailers = header_map(&[]);
+        let mut call = 0;
+        // SAFETY: the host reads what it is given before it returns, and writes four bytes to a
+        // place that is ours.
+        check(unsafe {
+            proxy_http_call(
+                request.cluster.as_ptr(),
+                request.cluster.len(),
+                headers.as_ptr(),
+                headers.len(),
+                request.body.as_ptr(),
+                request.body.len(),
+                trailers.as_ptr(),
+                trailers.len(),
+                request.timeout_ms,
+                &raw mut call,
+            )
+        })
+        .map(|()| HttpCallId(call))
+    }
+
+    fn with_response_header<R>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, HostError> {
+        let map = HTTP_CALL_RESPONSE_HEADERS;
+        // SAFETY: the host reads the name before it returns, and writes a pointer and a size to
+        // places that are ours.
+        lend(
+            |data, size| unsafe {
+                proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
+            },
+            read,
+        )
     }
 }
 
@@ -148,7 +370,15 @@ pub fn allocate(size: usize) -> *mut u8 {
 }
 
 /// The one runtime of a module's VM.
-pub struct VmCell<P: Plugin>(UnsafeCell<Option<Box<Runtime<P>>>>);
+pub struct VmCell<P: Plugin>(UnsafeCell<Vm<P>>);
+
+struct Vm<P: Plugin> {
+    /// `None` before the start, and while a callback runs.
+    runtime: Option<Box<Runtime<P>>>,
+    /// Contexts that ended while a callback ran: a host that closes a connection when it is told
+    /// to says so before it returns.
+    ended: Vec<u32>,
+}
 
 // SAFETY: a wasm module without the threads feature has one thread.
 unsafe impl<P: Plugin> Sync for VmCell<P> {}
@@ -157,30 +387,46 @@ impl<P: Plugin> VmCell<P> {
     /// Empty until the first [`VmCell::start`].
     #[must_use]
     pub const fn new() -> Self {
-        Self(UnsafeCell::new(None))
+        Self(UnsafeCell::new(Vm {
+            runtime: None,
+            ended: Vec::new(),
+        }))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Vm<P>) -> R) -> R {
+        // SAFETY: one thread, and no closure given here calls the host or `with` again, so that
+        // this is the only reference.
+        f(unsafe { &mut *self.0.get() })
     }
 
     /// Makes the runtime, if this VM has none yet.
     pub fn start(&self) {
         start_log();
-        // SAFETY: one thread, and no reference outlives the expression.
-        let slot = unsafe { &mut *self.0.get() };
-        if slot.is_none() {
-            *slot = Some(Box::default());
-        }
+        self.with(|vm| {
+            if vm.runtime.is_none() {
+                vm.runtime = Some(Box::default());
+            }
+        });
     }
 
     /// Runs one callback. The runtime is out of its cell meanwhile, so that a callback inside a
     /// callback finds none and gets `otherwise`.
     pub fn enter<R>(&self, otherwise: R, callback: impl FnOnce(&mut Runtime<P>) -> R) -> R {
-        // SAFETY: one thread, and the reference ends before `callback` runs.
-        let Some(mut runtime) = (unsafe { &mut *self.0.get() }).take() else {
+        let Some(mut runtime) = self.with(|vm| vm.runtime.take()) else {
             return otherwise;
         };
         let result = callback(&mut runtime);
-        // SAFETY: as above.
-        unsafe { *self.0.get() = Some(runtime) };
+        while let Some(id) = self.with(|vm| vm.ended.pop()) {
+            runtime.delete(&ProxyWasm, id.into());
+        }
+        self.with(|vm| vm.runtime = Some(runtime));
         result
+    }
+
+    /// A context has ended: now, or as soon as the callback that runs is over.
+    pub fn delete(&self, id: u32) {
+        self.with(|vm| vm.ended.push(id));
+        self.enter((), |_| ());
     }
 }
 
@@ -225,8 +471,10 @@ macro_rules! plugin {
         }
 
         #[unsafe(no_mangle)]
-        extern "C" fn proxy_on_new_connection(_id: u32) -> i32 {
-            $crate::Action::Continue as i32
+        extern "C" fn proxy_on_new_connection(id: u32) -> i32 {
+            VM.enter($crate::Action::Continue, |vm| {
+                vm.accept(&$crate::ProxyWasm, id.into())
+            }) as i32
         }
 
         #[unsafe(no_mangle)]
@@ -250,12 +498,30 @@ macro_rules! plugin {
 
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_delete(id: u32) {
-            VM.enter((), |vm| vm.delete(&$crate::ProxyWasm, id.into()))
+            VM.delete(id)
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_tick(root: u32) {
             VM.enter((), |vm| vm.tick(&$crate::ProxyWasm, root.into()))
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_http_call_response(
+            root: u32,
+            call: u32,
+            headers: i32,
+            body_size: usize,
+            _trailers: i32,
+        ) {
+            VM.enter((), |vm| {
+                let response = $crate::HttpResponse {
+                    call: $crate::HttpCallId(call),
+                    headers: usize::try_from(headers).unwrap_or(0),
+                    body_size,
+                };
+                vm.http_response(&$crate::ProxyWasm, root.into(), response)
+            })
         }
     };
 }

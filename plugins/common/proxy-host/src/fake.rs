@@ -3,7 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use crate::{Buffer, Host, HostError, MetricId, MetricKind};
+use crate::{
+    Buffer, ContextId, Host, HostError, HttpCallId, HttpRequest, MetricId, MetricKind, Side,
+    Version,
+};
 
 /// `WasmResult::BadArgument` of the ABI.
 const BAD_ARGUMENT: HostError = HostError(2);
@@ -17,6 +20,19 @@ pub struct FakeMetric {
     pub value: i64,
 }
 
+/// An HTTP request as the fake keeps it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FakeRequest {
+    /// Where to.
+    pub cluster: String,
+    /// As given.
+    pub headers: Vec<(String, String)>,
+    /// As given.
+    pub body: Vec<u8>,
+    /// As given.
+    pub timeout_ms: u32,
+}
+
 /// Answers every call from what a test has put in.
 #[derive(Debug, Default)]
 pub struct FakeHost {
@@ -28,6 +44,23 @@ pub struct FakeHost {
     pub refuse_metrics: Cell<bool>,
     /// Host calls made, of any kind.
     pub calls: Cell<u64>,
+    /// Properties, their paths joined by dots: given by the test or set by the module.
+    pub properties: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// What the VMs of the process share.
+    pub shared_data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    /// Requests made; a call's id is its place from 1 on.
+    pub requests: RefCell<Vec<FakeRequest>>,
+    /// Whether HTTP calls are refused, as for a cluster that is not known.
+    pub refuse_requests: Cell<bool>,
+    /// Headers of the answer that is handed over.
+    pub response_headers: RefCell<Vec<(String, String)>>,
+    /// Foreign functions called, with their arguments.
+    pub foreign_calls: RefCell<Vec<(String, Vec<u8>)>>,
+    /// Sides closed, with the context in effect.
+    pub closed: RefCell<Vec<(Option<ContextId>, Side)>>,
+    /// Sides resumed.
+    pub resumed: RefCell<Vec<Side>>,
+    effective: Cell<Option<ContextId>>,
     names: RefCell<Vec<String>>,
     metrics: RefCell<BTreeMap<String, FakeMetric>>,
 }
@@ -109,5 +142,121 @@ impl Host for FakeHost {
     fn set_tick_period(&self, _milliseconds: u32) -> Result<(), HostError> {
         self.called();
         Ok(())
+    }
+
+    fn set_buffer(
+        &self,
+        _buffer: Buffer,
+        start: usize,
+        len: usize,
+        bytes: &[u8],
+    ) -> Result<(), HostError> {
+        self.called();
+        let mut buffer = self.buffer.borrow_mut();
+        let size = buffer.len();
+        if start >= size {
+            buffer.extend_from_slice(bytes);
+        } else if start == 0 {
+            buffer.splice(..len.min(size), bytes.iter().copied());
+        } else {
+            return Err(BAD_ARGUMENT);
+        }
+        Ok(())
+    }
+
+    fn with_property<R>(
+        &self,
+        path: &[&str],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, HostError> {
+        self.called();
+        let properties = self.properties.borrow();
+        let value = properties.get(&path.join("."));
+        value.map(|value| read(value)).ok_or(HostError::NOT_FOUND)
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.called();
+        let mut properties = self.properties.borrow_mut();
+        properties.insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn call_foreign_function(&self, name: &str, argument: &[u8]) -> Result<(), HostError> {
+        self.called();
+        let mut calls = self.foreign_calls.borrow_mut();
+        calls.push((name.to_owned(), argument.to_vec()));
+        Ok(())
+    }
+
+    fn close(&self, side: Side) -> Result<(), HostError> {
+        self.called();
+        self.closed.borrow_mut().push((self.effective.get(), side));
+        Ok(())
+    }
+
+    fn resume(&self, side: Side) -> Result<(), HostError> {
+        self.called();
+        self.resumed.borrow_mut().push(side);
+        Ok(())
+    }
+
+    fn set_effective_context(&self, context: ContextId) -> Result<(), HostError> {
+        self.called();
+        self.effective.set(Some(context));
+        Ok(())
+    }
+
+    fn with_shared_data<R>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&[u8], Version) -> R,
+    ) -> Result<R, HostError> {
+        self.called();
+        let data = self.shared_data.borrow();
+        let (value, version) = data.get(key).ok_or(HostError::NOT_FOUND)?;
+        Ok(read(value, Version(*version)))
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Version) -> Result<(), HostError> {
+        self.called();
+        let mut data = self.shared_data.borrow_mut();
+        let entry = data.entry(key.to_owned()).or_default();
+        if version != Version::default() && version.0 != entry.1 {
+            return Err(HostError::CAS_MISMATCH);
+        }
+        *entry = (value.to_vec(), entry.1.saturating_add(1));
+        Ok(())
+    }
+
+    fn http_call(&self, request: HttpRequest<'_>) -> Result<HttpCallId, HostError> {
+        self.called();
+        if self.refuse_requests.get() {
+            return Err(BAD_ARGUMENT);
+        }
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut requests = self.requests.borrow_mut();
+        requests.push(FakeRequest {
+            cluster: request.cluster.to_owned(),
+            headers: request.headers.iter().map(own).collect(),
+            body: request.body.to_vec(),
+            timeout_ms: request.timeout_ms,
+        });
+        u32::try_from(requests.len())
+            .map(HttpCallId)
+            .map_err(|_| BAD_ARGUMENT)
+    }
+
+    fn with_response_header<R>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, HostError> {
+        self.called();
+        let headers = self.response_headers.borrow();
+        let found = headers.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| read(value.as_bytes()))
+            .ok_or(HostError::NOT_FOUND)
     }
 }

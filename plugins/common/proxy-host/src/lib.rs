@@ -28,7 +28,8 @@
 //!
 //! - A callback for a context that is not known does nothing and lets the bytes pass.
 //! - A callback that comes while another one runs (the host calling back from inside a host call)
-//!   does nothing: the runtime is taken out of its cell for the time of a callback.
+//!   does nothing: the runtime is taken out of its cell for the time of a callback. Only the end of
+//!   a context is remembered, and done when the outer callback is over.
 //! - What the host hands over lives in an arena, and is lent to a closure, never beyond it.
 
 mod host;
@@ -44,5 +45,8 @@ mod arena;
 
 #[cfg(target_arch = "wasm32")]
 pub use abi::{ProxyWasm, VmCell, allocate};
-pub use host::{Action, Buffer, Host, HostError, MetricId, MetricKind};
+pub use host::{
+    Action, Buffer, Host, HostError, HttpCallId, HttpRequest, HttpResponse, MetricId, MetricKind,
+    Side, Version,
+};
 pub use runtime::{ContextId, Plugin, Runtime};

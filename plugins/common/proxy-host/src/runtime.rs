@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::{Action, Buffer, Host};
+use crate::{Action, Buffer, Host, HttpResponse};
 
 /// A context as the host numbers it. Roots and connections share the numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -12,6 +12,12 @@ pub struct ContextId(u32);
 impl From<u32> for ContextId {
     fn from(id: u32) -> Self {
         Self(id)
+    }
+}
+
+impl From<ContextId> for u32 {
+    fn from(id: ContextId) -> Self {
+        id.0
     }
 }
 
@@ -26,8 +32,14 @@ pub trait Plugin: Sized {
     /// One line for the user: what is wrong, and where. The host then refuses to start.
     fn configure(host: &impl Host, configuration: &[u8]) -> Result<Self, String>;
 
-    /// A connection was accepted.
+    /// The host made a context for a connection.
     fn connect(&mut self) -> Self::Connection;
+
+    /// The connection was accepted, and no server has been chosen for it. `Pause` keeps the host
+    /// from choosing one until [`Host::resume`].
+    fn accept(&mut self, _host: &impl Host, _connection: &mut Self::Connection) -> Action {
+        Action::Continue
+    }
 
     /// `size` bytes from the client are in the host's buffer.
     fn downstream_data(
@@ -60,9 +72,12 @@ pub trait Plugin: Sized {
     fn tick<'a>(
         &mut self,
         host: &impl Host,
-        connections: impl Iterator<Item = &'a Self::Connection>,
+        connections: impl Iterator<Item = (ContextId, &'a mut Self::Connection)>,
     ) where
         Self::Connection: 'a;
+
+    /// The answer to an HTTP call of this plugin, or word that there will be none.
+    fn http_response(&mut self, _host: &impl Host, _response: HttpResponse) {}
 }
 
 /// The host numbers contexts upwards from 1: the number is its own hash, spread by a multiplication.
@@ -194,6 +209,13 @@ impl<P: Plugin> Runtime<P> {
         }
     }
 
+    /// A connection was accepted.
+    pub fn accept(&mut self, host: &impl Host, id: ContextId) -> Action {
+        self.with(id, Action::Continue, |plugin, connection| {
+            plugin.accept(host, connection)
+        })
+    }
+
     /// Bytes from the client.
     pub fn downstream_data(
         &mut self,
@@ -253,8 +275,19 @@ impl<P: Plugin> Runtime<P> {
             .get_mut(&id)
             .and_then(|root| root.plugin.as_mut())
         {
-            let own = self.entries.values().filter(|entry| entry.root == id);
-            plugin.tick(host, own.map(|entry| &*entry.connection));
+            let own = self
+                .entries
+                .iter_mut()
+                .filter(|(_, entry)| entry.root == id);
+            plugin.tick(host, own.map(|(id, entry)| (*id, &mut *entry.connection)));
+        }
+    }
+
+    /// The answer to an HTTP call of a root.
+    pub fn http_response(&mut self, host: &impl Host, root: ContextId, response: HttpResponse) {
+        let root = self.roots.get_mut(&root);
+        if let Some(plugin) = root.and_then(|root| root.plugin.as_mut()) {
+            plugin.http_response(host, response);
         }
     }
 
