@@ -4,7 +4,7 @@
 //! piece at hand is handed out as a slice of it; only the beginning of a message that is split is
 //! copied, and of that only what its head needs. The rest of a body is skipped by its length.
 
-use crate::layout::{Layout, MAX_STARTUP_PACKET, by_tag};
+use crate::layout::{Head, Layout, MAX_STARTUP_PACKET, by_tag};
 use crate::{Direction, Limits, MessageName};
 
 /// Tag and length word.
@@ -152,12 +152,8 @@ impl Deframer {
     /// Name, body length and head length of a tagged message.
     #[inline(always)]
     fn header(&self, tag: u8, length: u32) -> Result<(MessageName, usize, usize), FrameError> {
-        let (name, layout) = by_tag(self.direction, tag).ok_or(FrameError::UnknownTag)?;
-        if length < layout.min || length > layout.max {
-            return Err(FrameError::BadLength(*name));
-        }
-        let body = length.saturating_sub(4) as usize;
-        Ok((*name, body, body.min(layout.head.limit(&self.limits))))
+        let (name, body, head) = checked(self.direction, tag, length)?;
+        Ok((name, body, body.min(head.limit(&self.limits))))
     }
 
     /// Keeps the beginning of a split message.
@@ -262,22 +258,17 @@ impl Deframer {
                 _ => Ok(None),
             };
         }
-        let &[l0, l1, l2, l3, c0, c1, c2, c3, ..] = self.held.as_slice() else {
+        let Some(header) = self.held.first_chunk() else {
             return Ok(None);
         };
-        let length = startup_length(u32::from_be_bytes([l0, l1, l2, l3]))?;
-        let name = startup_name(u32::from_be_bytes([c0, c1, c2, c3]))?;
-        let layout = Layout::of(name);
-        if length < layout.min || length > layout.max {
-            return Err(FrameError::NotStartup);
-        }
-        if !self.fill(length as usize, input) {
+        let (name, length) = startup_header(*header)?;
+        if !self.fill(length, input) {
             return Ok(None);
         }
         self.spent = true;
         Ok(Some(Frame {
             name,
-            length: u64::from(length),
+            length: length as u64,
             head: self.held.get(4..).unwrap_or_default(),
             truncated: false,
         }))
@@ -292,6 +283,44 @@ impl Deframer {
         }
         self.held.len() >= target
     }
+}
+
+/// Name and body length of a tagged message, for those who cut a stream themselves because they
+/// change it. Unknown tags and lengths that the receiver would refuse are errors.
+#[inline(always)]
+pub fn tagged_header(
+    direction: Direction,
+    header: [u8; HEADER],
+) -> Result<(MessageName, usize), FrameError> {
+    let [tag, l0, l1, l2, l3] = header;
+    let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    checked(direction, tag, length).map(|(name, body, _)| (name, body))
+}
+
+/// Name and whole length of a packet of the start-up phase, from its length word and its code.
+/// Anything but protocol 3 and the three requests is [`FrameError::NotStartup`].
+pub fn startup_header(header: [u8; STARTUP_HEADER]) -> Result<(MessageName, usize), FrameError> {
+    let [l0, l1, l2, l3, c0, c1, c2, c3] = header;
+    let length = startup_length(u32::from_be_bytes([l0, l1, l2, l3]))?;
+    let name = startup_name(u32::from_be_bytes([c0, c1, c2, c3]))?;
+    let layout = Layout::of(name);
+    if length < layout.min || length > layout.max {
+        return Err(FrameError::NotStartup);
+    }
+    Ok((name, length as usize))
+}
+
+#[inline(always)]
+fn checked(
+    direction: Direction,
+    tag: u8,
+    length: u32,
+) -> Result<(MessageName, usize, Head), FrameError> {
+    let (name, layout) = by_tag(direction, tag).ok_or(FrameError::UnknownTag)?;
+    if length < layout.min || length > layout.max {
+        return Err(FrameError::BadLength(*name));
+    }
+    Ok((*name, length.saturating_sub(4) as usize, layout.head))
 }
 
 fn startup_length(length: u32) -> Result<u32, FrameError> {

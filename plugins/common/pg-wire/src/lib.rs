@@ -47,7 +47,7 @@ mod limits;
 mod message_name;
 mod session;
 
-pub use deframer::{Deframer, Frame, FrameError, Phase};
+pub use deframer::{Deframer, Frame, FrameError, Phase, startup_header, tagged_header};
 pub use event::*;
 pub use limits::Limits;
 pub use message_name::MessageName;
