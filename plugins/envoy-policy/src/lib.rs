@@ -6,7 +6,11 @@
 //!                      <- edits <----------------'  denials go through the server
 //! ```
 //!
+//! - [`config`]: the policy as a user writes it.
+//! - [`policy`]: its rules, and what they decide.
 //! - [`gate`]: cuts the stream, holds what must be judged, replaces what is denied.
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod gate;
+pub mod policy;

@@ -1,5 +1,9 @@
 //! The gate's promises, with a judge who denies every text that holds the word `denied`, and a
 //! model of the two peers: what leaves the gate is cut into messages again and looked at.
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics says what is wrong"
+)]
 
 use envoy_policy::gate::denial::{Denial, Refusal};
 use envoy_policy::gate::edits::Edits;

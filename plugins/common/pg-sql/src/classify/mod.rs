@@ -80,6 +80,13 @@ pub fn classify(text: &[u8], options: ClassifyOptions) -> Classification {
     }
 }
 
+/// Every command that a statement can be recognised as, in no order.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    tables::COMMANDS
+        .iter()
+        .map(|(command, _, _)| command.as_str())
+}
+
 /// OpenTelemetry's `db.query.summary` of a text; see [`Classification::summary`].
 #[must_use]
 pub fn summary(text: &[u8], options: ClassifyOptions) -> String {

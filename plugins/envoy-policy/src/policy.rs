@@ -1,0 +1,274 @@
+//! The rules and what they decide: host-free, and without a wire.
+//!
+//! A [`Policy`] is compiled from the document once. For a client it gives a [`Profile`]: the rules
+//! that can ever match this client, the settings its session starts with, and whether it is let in.
+//! A request is then judged against the profile ([`Profile::judge`]). The first rule that applies
+//! decides, as in pg_hba.conf.
+//!
+//! - `glob`: patterns of names and networks.
+//! - `compile`: from the document to rules.
+//! - [`rule`]: one rule, and whether it matches.
+//! - [`unit`]: what rules are held against.
+//! - `settings`: what a session must not change.
+
+mod compile;
+mod glob;
+mod judge;
+pub mod rule;
+mod settings;
+pub mod unit;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+pub use judge::{Aftermath, Ask, Decision, SessionState};
+pub use rule::{Client, Rule};
+pub use settings::Protected;
+
+use crate::config::{Action, Cancel, Document, Mode, Verdict};
+
+/// Commands of the replication protocol (PostgreSQL docs: "Streaming Replication Protocol"); on a
+/// connection for logical replication, a text that begins with none of them is SQL
+/// (`replication_scanner_is_replication_command`, `src/backend/replication/repl_scanner.l`).
+pub(crate) const REPLICATION_COMMANDS: &[&str] = &[
+    "ALTER_REPLICATION_SLOT",
+    "BASE_BACKUP",
+    "CREATE_REPLICATION_SLOT",
+    "DROP_REPLICATION_SLOT",
+    "IDENTIFY_SYSTEM",
+    "READ_REPLICATION_SLOT",
+    "SHOW",
+    "START_REPLICATION",
+    "TIMELINE_HISTORY",
+    "UPLOAD_MANIFEST",
+];
+
+/// Why something is denied.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Reason {
+    /// By the rule of this number.
+    Rule(u16),
+    /// No rule allows it, and the default is `deny`.
+    Default,
+    /// Longer than `max_statement_bytes`, or more than the worker may hold.
+    TooLong,
+    /// It changes a setting that the policy imposes.
+    Protected,
+}
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    /// For the whole policy.
+    pub mode: Mode,
+    /// Where no rule decides.
+    pub default: Verdict,
+    /// For sessions that cannot be read.
+    pub uninspectable: Verdict,
+    /// Major and minor; all if empty.
+    pub protocol_versions: Vec<(u16, u16)>,
+    /// Which CancelRequests pass.
+    pub cancel: Cancel,
+    /// Bytes of a text that are held.
+    pub max_statement_bytes: usize,
+    /// Bytes held by all connections of a worker.
+    pub max_held_bytes: usize,
+}
+
+impl Policy {
+    /// Compiles a document.
+    ///
+    /// # Errors
+    /// One line that names the path of what is wrong, and what was expected.
+    pub fn compile(document: &Document) -> Result<Self, String> {
+        let within = |path: &str, value: u32, min: u32, max: u32| {
+            if (min..=max).contains(&value) {
+                return Ok(value as usize);
+            }
+            Err(format!("{path}: expected {min} to {max}, found {value}"))
+        };
+        Ok(Self {
+            rules: compile::rules(&document.rules)?,
+            mode: document.mode,
+            default: document.default,
+            uninspectable: document.uninspectable,
+            protocol_versions: document
+                .protocol_versions
+                .iter()
+                .enumerate()
+                .map(|(index, version)| {
+                    protocol_version(version)
+                        .ok_or_else(|| format!("protocol_versions[{index}]: expected `3.0` or so"))
+                })
+                .collect::<Result<_, _>>()?,
+            cancel: document.cancel,
+            max_statement_bytes: within(
+                "max_statement_bytes",
+                document.max_statement_bytes,
+                1024,
+                1 << 30,
+            )?,
+            max_held_bytes: within("max_held_bytes", document.max_held_bytes, 65_536, 1 << 29)?,
+        })
+    }
+
+    /// Reads and compiles a document.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn read(json: &[u8]) -> Result<Self, String> {
+        Self::compile(&crate::config::read(json)?)
+    }
+
+    /// What is in order, but worth a second look.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        compile::warnings(&self.rules)
+    }
+
+    /// The rules in order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// A rule by its number.
+    #[must_use]
+    pub fn rule(&self, number: u16) -> Option<&Rule> {
+        self.rules.get(usize::from(number))
+    }
+
+    /// What the policy means for one client.
+    #[must_use]
+    pub fn profile(&self, client: &Client) -> Profile {
+        let mut numbers = Vec::new();
+        for (number, rule) in (0_u16..).zip(&self.rules) {
+            if rule.who.matches(client) {
+                numbers.push(number);
+                if rule.ends_all() {
+                    break;
+                }
+            }
+        }
+        Profile::new(self, numbers, client)
+    }
+}
+
+fn protocol_version(text: &str) -> Option<(u16, u16)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// What a policy means for clients that the same rules are about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Profile {
+    /// Rules that can match, in order.
+    numbers: Rc<[u16]>,
+    /// Those that any statement has to be held against.
+    general: Rc<[u16]>,
+    /// Those that are about relations of one name only, by that name.
+    by_relation: Rc<HashMap<String, Vec<u16>>>,
+    /// Settings that the session starts with: name and value.
+    pub settings: Vec<(String, String)>,
+    /// `application_name`, if the policy stamps it.
+    pub application_name: Option<String>,
+    /// What the client must not change.
+    pub protected: Rc<Protected>,
+    /// Whether the client is let in.
+    pub admission: Decision,
+}
+
+impl Profile {
+    fn new(policy: &Policy, numbers: Vec<u16>, client: &Client) -> Self {
+        let mut settings: Vec<(String, String)> = Vec::new();
+        let mut application_name = None;
+        let (mut general, mut by_relation) = (Vec::new(), HashMap::<String, Vec<u16>>::new());
+        for number in &numbers {
+            let Some(rule) = policy.rule(*number) else {
+                continue;
+            };
+            for (name, value) in &rule.set {
+                if settings.iter().all(|(known, _)| known != name) {
+                    settings.push((name.clone(), value.clone()));
+                }
+            }
+            if application_name.is_none()
+                && let Some(template) = &rule.application_name
+            {
+                application_name = Some(stamp(template, client));
+            }
+            match rule.one_relation_each() {
+                Some(names) => {
+                    for name in names {
+                        by_relation
+                            .entry(name.to_owned())
+                            .or_default()
+                            .push(*number);
+                    }
+                }
+                None => general.push(*number),
+            }
+        }
+        let protected = Protected::new(settings.iter().map(|(name, _)| name.as_str()));
+        Self {
+            admission: admission(policy, &numbers),
+            numbers: numbers.into(),
+            general: general.into(),
+            by_relation: Rc::new(by_relation),
+            protected: Rc::new(protected),
+            settings,
+            application_name,
+        }
+    }
+}
+
+/// Whether a client is let in: the first rule about connections decides, but a client that some
+/// rule allows a statement is let in to send it.
+fn admission(policy: &Policy, numbers: &[u16]) -> Decision {
+    let mut decision = Decision::default();
+    for number in numbers {
+        let Some(rule) = policy.rule(*number) else {
+            continue;
+        };
+        let about_connections = rule.is_about_connections();
+        match (rule.action, rule.mode) {
+            (Action::Log, _) if about_connections => decision.logged.push(*number),
+            (Action::Deny, Mode::DryRun) if about_connections => {
+                decision.would_deny.push(Reason::Rule(*number));
+            }
+            (Action::Deny, Mode::Enforce) if about_connections => {
+                return decision.deny(Reason::Rule(*number), policy.mode);
+            }
+            (Action::Allow, Mode::Enforce) => {
+                decision.allowed_by = Some(*number);
+                return decision;
+            }
+            _ => {}
+        }
+    }
+    match policy.default {
+        Verdict::Allow => decision,
+        Verdict::Deny => decision.deny(Reason::Default, policy.mode),
+    }
+}
+
+fn stamp(template: &str, client: &Client) -> String {
+    let source = client.source.map(|source| source.to_string());
+    let value = |name: &str| match name {
+        "application" => client.application.as_str(),
+        "principal" => client.principal.as_deref().unwrap_or_default(),
+        "user" => &client.user,
+        "database" => &client.database,
+        _ => source.as_deref().unwrap_or_default(),
+    };
+    let mut stamped = String::new();
+    let mut parts = template.split('{');
+    stamped.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (name, rest) = part.split_once('}').unwrap_or((part, ""));
+        stamped.push_str(value(name));
+        stamped.push_str(rest);
+    }
+    stamped
+}

@@ -1,0 +1,428 @@
+//! Holding a request against the rules of a client.
+
+use pg_sql::classify::{Classification, Effects, classify};
+use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
+
+use super::rule::{Client, Rule};
+use super::unit::{Scene, Unit};
+use super::{Policy, Profile, REPLICATION_COMMANDS, Reason};
+use crate::config::{Action, Mode, Verdict};
+
+/// What a policy says of a request or a client.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Decision {
+    /// It is denied, and why.
+    pub denied: Option<Reason>,
+    /// It would be denied if these were enforced.
+    pub would_deny: Vec<Reason>,
+    /// Rules that want it recorded.
+    pub logged: Vec<u16>,
+    /// The rule that allows it; `None` if it is the default, or if it is denied.
+    pub allowed_by: Option<u16>,
+}
+
+impl Decision {
+    pub(super) fn deny(mut self, reason: Reason, mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => {
+                self.denied = Some(reason);
+                self.allowed_by = None;
+            }
+            Mode::DryRun => self.would_deny.push(reason),
+        }
+        self
+    }
+
+    /// The strictest of two verdicts about parts of one request.
+    fn and(&mut self, other: Self) {
+        self.denied = self.denied.or(other.denied);
+        self.allowed_by = match self.denied {
+            Some(_) => None,
+            None => other.allowed_by.or(self.allowed_by),
+        };
+        let new = |reason: &Reason| !self.would_deny.contains(reason);
+        let would: Vec<_> = other.would_deny.into_iter().filter(new).collect();
+        self.would_deny.extend(would);
+        let new = |rule: &u16| !self.logged.contains(rule);
+        let logged: Vec<_> = other.logged.into_iter().filter(new).collect();
+        self.logged.extend(logged);
+    }
+}
+
+/// What is asked of the policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ask<'a> {
+    /// A text.
+    Text {
+        /// All of it, or its beginning.
+        text: &'a [u8],
+        /// Bytes of the whole message.
+        bytes: u64,
+        /// `text` is not all of it.
+        truncated: bool,
+        /// It is a Query, run where it stands. The names in a Parse are looked up when it is run.
+        at_once: bool,
+    },
+    /// A function by its number.
+    FunctionCall,
+}
+
+/// What is known of the session when the request comes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SessionState {
+    /// A bit of [`super::unit::transaction_bit`]; `None` while it is not settled.
+    pub transaction: Option<u8>,
+    /// `search_path`, if the server has reported it and it is settled.
+    pub search_path: Option<Vec<String>>,
+    /// `standard_conforming_strings`; `None` if something under way may change it.
+    pub standard_conforming_strings: Option<bool>,
+    /// `client_encoding`; `None` if something under way may change it.
+    pub client_encoding: Option<Encoding>,
+}
+
+/// Encodings to be tried where it is not settled: those in which a backslash or a quote may be a
+/// part of a character, and one for all others.
+const ENCODINGS: &[Encoding] = &[
+    Encoding::Utf8,
+    Encoding::Sjis,
+    Encoding::Big5,
+    Encoding::Gbk,
+    Encoding::Uhc,
+    Encoding::Gb18030,
+    Encoding::Johab,
+];
+
+/// Ways the server may read the text: one, unless it depends on a setting that is not settled.
+fn readings(text: &[u8], state: &SessionState) -> Vec<LexerOptions> {
+    let strings: &[bool] = match state.standard_conforming_strings {
+        Some(true) => &[true],
+        Some(false) => &[false],
+        None if text.contains(&b'\\') => &[true, false],
+        None => &[true],
+    };
+    let one;
+    let encodings: &[Encoding] = match state.client_encoding {
+        Some(encoding) => {
+            one = [encoding];
+            &one
+        }
+        None if !text.is_ascii() => ENCODINGS,
+        None => &[Encoding::Utf8],
+    };
+    let mut readings = Vec::with_capacity(strings.len().saturating_mul(encodings.len()));
+    for encoding in encodings {
+        for standard_conforming_strings in strings {
+            readings.push(LexerOptions {
+                standard_conforming_strings: *standard_conforming_strings,
+                backslash_quote: encoding.is_ascii_safe(),
+                encoding: *encoding,
+            });
+        }
+    }
+    readings
+}
+
+/// What a text may have done to the session once it was run.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Aftermath {
+    /// It may have changed settings that decide how later texts are read.
+    pub changes_reading: bool,
+}
+
+impl Profile {
+    /// Judges a request.
+    #[must_use]
+    pub fn judge(
+        &self,
+        policy: &Policy,
+        client: &Client,
+        ask: Ask<'_>,
+        state: &SessionState,
+    ) -> (Decision, Aftermath) {
+        match ask {
+            Ask::FunctionCall => {
+                let mut scene = Scene::new(&[], 0, LexerOptions::default());
+                scene.transaction = state.transaction;
+                let decision = self.decide(policy, &Unit::FUNCTION_CALL, &scene);
+                let changes_reading = true;
+                (decision, Aftermath { changes_reading })
+            }
+            Ask::Text { text, .. } => match replication_command(client, text) {
+                Some(command) => {
+                    let mut scene = Scene::new(text, text.len() as u64, LexerOptions::default());
+                    scene.statements = 1;
+                    let unit = Unit::replication(command);
+                    (self.decide(policy, &unit, &scene), Aftermath::default())
+                }
+                None => self.judge_sql(policy, ask, state),
+            },
+        }
+    }
+
+    fn judge_sql(
+        &self,
+        policy: &Policy,
+        ask: Ask<'_>,
+        state: &SessionState,
+    ) -> (Decision, Aftermath) {
+        let Ask::Text {
+            text, truncated, ..
+        } = ask
+        else {
+            return (Decision::default(), Aftermath::default());
+        };
+        let mut decision: Option<Decision> = None;
+        let mut aftermath = Aftermath::default();
+        for lexer in readings(text, state) {
+            let classification = classify(text, ClassifyOptions { lexer, truncated });
+            aftermath.changes_reading |= changes_reading(&classification);
+            let reading = self.judge_reading(policy, ask, state, lexer, &classification);
+            match &mut decision {
+                Some(decision) => decision.and(reading),
+                None => decision = Some(reading),
+            }
+        }
+        (decision.unwrap_or_default(), aftermath)
+    }
+
+    fn judge_reading(
+        &self,
+        policy: &Policy,
+        ask: Ask<'_>,
+        state: &SessionState,
+        lexer: LexerOptions,
+        classification: &Classification,
+    ) -> Decision {
+        let Ask::Text {
+            text,
+            bytes,
+            truncated,
+            at_once,
+        } = ask
+        else {
+            return Decision::default();
+        };
+        let statements = &classification.statements;
+        let mut scene = Scene::new(text, bytes, lexer);
+        scene.statements = statements.len();
+        scene.transaction = state.transaction;
+        // Names of a prepared statement are looked up when it is run, those of later statements
+        // when the first has done what it does.
+        let alone = statements.len() == 1 && classification.complete && at_once;
+        if alone
+            && statements
+                .iter()
+                .all(|one| one.command.as_str() != "PREPARE")
+        {
+            scene.search_path = state.search_path.as_deref();
+        }
+        let mut decision: Option<Decision> = None;
+        let mut judge = |unit: &Unit<'_>| {
+            let one = self.decide(policy, unit, &scene);
+            match &mut decision {
+                Some(decision) => decision.and(one),
+                None => decision = Some(one),
+            }
+        };
+        for statement in statements {
+            judge(&Unit::of(statement, classification.complete));
+        }
+        if statements.is_empty() {
+            judge(&Unit::EMPTY);
+        }
+        if !classification.complete {
+            judge(&Unit::UNREAD);
+        }
+        let mut decision = decision.unwrap_or_default();
+        let changes = |statement| self.protected.changed_by(statement, text, &lexer);
+        let unread = !classification.complete && self.protected.is_named_in(text);
+        if !self.protected.is_empty() && (unread || statements.iter().any(changes)) {
+            decision = decision.deny(Reason::Protected, policy.mode);
+        }
+        let vouched = decision
+            .allowed_by
+            .and_then(|number| policy.rule(number))
+            .is_some_and(Rule::allows_long_texts);
+        if truncated && !vouched {
+            decision = decision.deny(Reason::TooLong, policy.mode);
+        }
+        decision
+    }
+
+    /// The first rule that applies decides.
+    fn decide(&self, policy: &Policy, unit: &Unit<'_>, scene: &Scene<'_>) -> Decision {
+        let mut decision = Decision::default();
+        for number in self.candidates(unit) {
+            let Some(rule) = policy.rule(number) else {
+                continue;
+            };
+            if !rule.applies(unit, scene) {
+                continue;
+            }
+            match (rule.action, rule.mode) {
+                (Action::Log, _) => decision.logged.push(number),
+                (Action::Deny, Mode::DryRun) => decision.would_deny.push(Reason::Rule(number)),
+                (Action::Allow, Mode::DryRun) => {}
+                (Action::Deny, Mode::Enforce) => {
+                    return decision.deny(Reason::Rule(number), policy.mode);
+                }
+                (Action::Allow, Mode::Enforce) => {
+                    decision.allowed_by = Some(number);
+                    return decision;
+                }
+            }
+        }
+        match policy.default {
+            Verdict::Allow => decision,
+            Verdict::Deny => decision.deny(Reason::Default, policy.mode),
+        }
+    }
+
+    /// The rules that can apply, in order: all, where a text is not seen through.
+    fn candidates(&self, unit: &Unit<'_>) -> Vec<u16> {
+        if !unit.deep || self.by_relation.is_empty() || super::rule::reaches_unnamed(unit) {
+            return self.numbers.to_vec();
+        }
+        let mut numbers = self.general.to_vec();
+        for relation in unit.relations {
+            if let Some(more) = self.by_relation.get(&relation.name.name) {
+                numbers.extend_from_slice(more);
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+}
+
+impl Rule {
+    /// The names of the relations it is about, if it denies or logs what is done to relations of
+    /// certain names and nothing else.
+    pub(super) fn one_relation_each(&self) -> Option<Vec<&str>> {
+        if self.action == Action::Allow {
+            return None;
+        }
+        let what = &self.what;
+        let lists = [&what.reads, &what.writes, &what.tables];
+        // The shortest list that is given: a relation has to be in every one of them.
+        let list = lists
+            .into_iter()
+            .filter(|list| !list.is_empty())
+            .min_by_key(|list| list.len())?;
+        list.iter().map(|glob| glob.name.literal()).collect()
+    }
+
+    /// Whether it says in so many words that texts may be too long to be read.
+    fn allows_long_texts(&self) -> bool {
+        self.what.incomplete == Some(true) || self.what.larger_than.is_some()
+    }
+}
+
+/// Whether a text may change how later texts are read: by a setting, or by code that is not seen.
+fn changes_reading(classification: &Classification) -> bool {
+    let effects = Effects::CHANGES_SETTINGS.and(Effects::RUNS_UNSEEN_CODE);
+    !classification.complete
+        || classification.statements.iter().any(|statement| {
+            let harmless = statement.effects.without(effects) == statement.effects;
+            let known = |function: &&pg_sql::classify::QualifiedName| {
+                HARMLESS_FUNCTIONS
+                    .binary_search(&function.name.as_str())
+                    .is_ok()
+            };
+            !harmless || !statement.functions.iter().all(|function| known(&function))
+        })
+}
+
+/// Functions of the server that programs call most, and that change no setting.
+const HARMLESS_FUNCTIONS: &[&str] = &[
+    "abs",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "btrim",
+    "ceil",
+    "char_length",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "date_part",
+    "date_trunc",
+    "dense_rank",
+    "extract",
+    "first_value",
+    "floor",
+    "format",
+    "gen_random_uuid",
+    "generate_series",
+    "greatest",
+    "json_agg",
+    "json_build_object",
+    "jsonb_agg",
+    "jsonb_build_object",
+    "jsonb_set",
+    "lag",
+    "last_value",
+    "lead",
+    "least",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "make_interval",
+    "max",
+    "md5",
+    "min",
+    "mod",
+    "now",
+    "ntile",
+    "nullif",
+    "position",
+    "random",
+    "rank",
+    "regexp_replace",
+    "replace",
+    "right",
+    "round",
+    "row_number",
+    "row_to_json",
+    "rtrim",
+    "split_part",
+    "string_agg",
+    "strpos",
+    "substr",
+    "substring",
+    "sum",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "trim",
+    "unnest",
+    "upper",
+];
+
+/// The command of a text of the replication protocol, if it is one.
+fn replication_command(client: &Client, text: &[u8]) -> Option<&'static str> {
+    if !client.replication {
+        return None;
+    }
+    let text = text.trim_ascii_start();
+    let end = text
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
+        .unwrap_or(text.len());
+    let word = text.get(..end)?;
+    let known = REPLICATION_COMMANDS
+        .iter()
+        .find(|known| known.as_bytes().eq_ignore_ascii_case(word));
+    match known {
+        Some(command) => Some(command),
+        // A physical walsender runs nothing else.
+        None if !client.logical => Some(super::rule::no_command()),
+        None => None,
+    }
+}

@@ -1,0 +1,453 @@
+//! One rule, compiled: whom it is about, what it is about, and whether it matches.
+//!
+//! Matching has three outcomes. A rule that denies (or logs) applies where it *may* match; a rule
+//! that allows only where it *does*. So the quantifier over a statement's parts depends on the
+//! action as well: `tables: [a]` denies a statement that names `a` among others, and allows one that
+//! names nothing but `a`.
+
+use std::net::IpAddr;
+
+use pg_sql::classify::{Access, Command, QualifiedName, Relation};
+
+use super::glob::{Cidr, Glob, NameGlob};
+use super::unit::{Classes, Scene, Unit};
+use crate::config::{Action, Mode};
+
+/// How surely a rule matches.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Match {
+    /// It does not.
+    No,
+    /// It may: the text cannot be judged for certain.
+    Maybe,
+    /// It does.
+    Yes,
+}
+
+impl From<bool> for Match {
+    fn from(matches: bool) -> Self {
+        if matches { Self::Yes } else { Self::No }
+    }
+}
+
+/// A client, as it is known once its StartupMessage is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Client {
+    /// URI of its mesh certificate.
+    pub principal: Option<String>,
+    /// Its address.
+    pub source: Option<IpAddr>,
+    /// As it asked for.
+    pub user: String,
+    /// As it asked for, or the user.
+    pub database: String,
+    /// As it said.
+    pub application: String,
+    /// `replication` is on or `database`.
+    pub replication: bool,
+    /// `replication` is `database`: SQL is spoken too.
+    pub logical: bool,
+}
+
+/// Conditions on the client.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Who {
+    pub(super) principal: Vec<Glob>,
+    pub(super) source: Vec<Cidr>,
+    pub(super) user: Vec<Glob>,
+    pub(super) database: Vec<Glob>,
+    pub(super) application: Vec<Glob>,
+    pub(super) replication: Option<bool>,
+}
+
+fn any(globs: &[Glob], name: &str) -> bool {
+    globs.is_empty() || globs.iter().any(|glob| glob.matches(name))
+}
+
+impl Who {
+    pub(super) fn matches(&self, client: &Client) -> bool {
+        let principal = client.principal.as_deref();
+        let known = |principal| any(&self.principal, principal);
+        let inside = |address| self.source.iter().any(|cidr| cidr.contains(address));
+        (self.principal.is_empty() || principal.is_some_and(known))
+            && (self.source.is_empty() || client.source.is_some_and(inside))
+            && any(&self.user, &client.user)
+            && any(&self.database, &client.database)
+            && any(&self.application, &client.application)
+            && self
+                .replication
+                .is_none_or(|wanted| wanted == client.replication)
+    }
+
+    /// Whether every client that `other` matches is certainly matched by this one: its conditions
+    /// are none, or the same ones.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        fn covers<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
+            wide.is_empty()
+                || (!narrow.is_empty() && narrow.iter().all(|entry| wide.contains(entry)))
+        }
+        covers(&self.principal, &other.principal)
+            && covers(&self.source, &other.source)
+            && covers(&self.user, &other.user)
+            && covers(&self.database, &other.database)
+            && covers(&self.application, &other.application)
+            && (self.replication.is_none() || self.replication == other.replication)
+    }
+}
+
+/// Conditions on what is run. Empty lists and `None` are no condition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct What {
+    pub(super) classes: Classes,
+    pub(super) command: Vec<Glob>,
+    pub(super) effects: pg_sql::classify::Effects,
+    pub(super) reads: Vec<NameGlob>,
+    pub(super) writes: Vec<NameGlob>,
+    pub(super) tables: Vec<NameGlob>,
+    pub(super) functions: Vec<NameGlob>,
+    pub(super) unfiltered: bool,
+    pub(super) multiple_statements: Option<bool>,
+    pub(super) copy: Option<bool>,
+    pub(super) function_call: Option<bool>,
+    pub(super) incomplete: Option<bool>,
+    pub(super) larger_than: Option<u64>,
+    pub(super) fingerprints: Vec<u64>,
+    pub(super) transactions: u8,
+}
+
+/// A compiled rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Unique in its policy.
+    pub name: String,
+    /// What it does.
+    pub action: Action,
+    /// Whether it does it.
+    pub mode: Mode,
+    pub(super) who: Who,
+    pub(super) what: What,
+    /// What the client is told, if the user has said.
+    pub message: Option<String>,
+    /// Empty for none.
+    pub hint: String,
+    /// If the user has said.
+    pub sqlstate: Option<[u8; 5]>,
+    /// Settings that sessions start with, and keep.
+    pub(super) set: Vec<(String, String)>,
+    /// Template of `application_name`.
+    pub(super) application_name: Option<String>,
+}
+
+impl Rule {
+    /// Whether it is about clients only.
+    #[must_use]
+    pub fn is_about_connections(&self) -> bool {
+        self.what == What::default()
+    }
+
+    /// Whether a later rule for a client of this one is never come to.
+    pub(super) fn ends_all(&self) -> bool {
+        self.is_about_connections() && self.action != Action::Log && self.mode == Mode::Enforce
+    }
+
+    /// Whether it applies to a part of a request.
+    #[must_use]
+    pub fn applies(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> bool {
+        let matched = self.matches(unit, scene);
+        match self.action {
+            Action::Allow => matched == Match::Yes,
+            Action::Deny | Action::Log => matched != Match::No,
+        }
+    }
+
+    /// How surely it matches: as its least sure condition does.
+    #[must_use]
+    pub fn matches(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Match {
+        let mut least = Match::Yes;
+        for (_, matched) in self.conditions(unit, scene) {
+            least = least.min(matched);
+            if least == Match::No {
+                break;
+            }
+        }
+        least
+    }
+
+    /// Every condition given, by its name in the document, and how surely it matches; the cheap
+    /// ones first.
+    pub fn conditions<'a>(
+        &'a self,
+        unit: &'a Unit<'_>,
+        scene: &'a Scene<'_>,
+    ) -> impl Iterator<Item = (&'static str, Match)> + 'a {
+        let checks: [(&'static str, Check); 15] = [
+            ("class", Self::class),
+            ("effect", Self::effect),
+            ("where", Self::filter),
+            ("copy", Self::copy),
+            ("function_call", Self::function_call),
+            ("incomplete", Self::incomplete),
+            ("larger_than", Self::larger_than),
+            ("multiple_statements", Self::multiple_statements),
+            ("transaction", Self::transaction),
+            ("command", Self::command),
+            ("reads", Self::reads),
+            ("writes", Self::writes),
+            ("tables", Self::tables),
+            ("functions", Self::functions),
+            ("fingerprint", Self::fingerprint),
+        ];
+        checks
+            .into_iter()
+            .filter_map(move |(name, check)| Some((name, check(self, unit, scene)?)))
+    }
+
+    fn allows(&self) -> bool {
+        self.action == Action::Allow
+    }
+
+    fn class(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        (!self.what.classes.is_empty()).then(|| unit.sure(self.what.classes.holds(unit.class)))
+    }
+
+    fn command(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        let globs = &self.what.command;
+        (!globs.is_empty()).then(|| unit.sure(any(globs, unit.command)))
+    }
+
+    fn effect(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        let wanted = self.what.effects;
+        (wanted != Default::default()).then(|| {
+            let known = if self.allows() {
+                unit.effects.without(wanted) == Default::default()
+            } else {
+                unit.effects.without(wanted) != unit.effects
+            };
+            match known {
+                // What is known to be done is done, whatever else is.
+                true if !self.allows() && unit.certain => Match::Yes,
+                known => unit.deeply_sure(known),
+            }
+        })
+    }
+
+    fn filter(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        use pg_sql::classify::Traits;
+        self.what
+            .unfiltered
+            .then(|| unit.deeply_sure(unit.traits.has(Traits::UNFILTERED)))
+    }
+
+    fn copy(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        let wanted = self.what.copy?;
+        Some(unit.sure(wanted == unit.command.starts_with("COPY")))
+    }
+
+    fn function_call(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        Some(Match::from(self.what.function_call? == unit.function_call))
+    }
+
+    fn incomplete(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
+        Some(Match::from(self.what.incomplete? != unit.certain))
+    }
+
+    fn larger_than(&self, _: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        Some(Match::from(scene.bytes > self.what.larger_than?))
+    }
+
+    fn multiple_statements(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        let wanted = self.what.multiple_statements?;
+        Some(unit.sure(wanted == (scene.statements > 1)))
+    }
+
+    fn transaction(&self, _: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        let wanted = self.what.transactions;
+        (wanted != 0).then(|| match scene.transaction {
+            Some(state) => Match::from(wanted & state != 0),
+            None => Match::Maybe,
+        })
+    }
+
+    fn fingerprint(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        let wanted = &self.what.fingerprints;
+        (!wanted.is_empty()).then(|| unit.sure(wanted.contains(&scene.fingerprint())))
+    }
+
+    fn reads(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        self.relations(&self.what.reads, Access::READ, unit, scene)
+    }
+
+    fn writes(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        self.relations(&self.what.writes, Access::WRITE, unit, scene)
+    }
+
+    fn tables(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        self.relations(&self.what.tables, Access::NONE, unit, scene)
+    }
+
+    /// A condition on relations that are accessed in a way; `NONE`: in any.
+    fn relations(
+        &self,
+        globs: &[NameGlob],
+        access: Access,
+        unit: &Unit<'_>,
+        scene: &Scene<'_>,
+    ) -> Option<Match> {
+        if globs.is_empty() {
+            return None;
+        }
+        Some(if self.allows() {
+            self.all_relations(unit, scene)
+        } else {
+            any_relation(globs, access, unit, scene)
+        })
+    }
+
+    /// For a rule that allows: every access to every relation is one it names.
+    fn all_relations(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Match {
+        use pg_sql::classify::Effects;
+        let beyond_tables = Effects::TOUCHES_SERVER_FILES.and(Effects::CHANGES_ROLES);
+        let beyond_tables = beyond_tables.without(self.what.effects);
+        if unit.effects.without(beyond_tables) != unit.effects || reaches_unnamed(unit) {
+            return Match::No;
+        }
+        let covered = |relation: &Relation| {
+            let ways = [
+                (Access::READ, &self.what.reads),
+                (Access::WRITE, &self.what.writes),
+            ];
+            let within = |globs: &[NameGlob]| one_of(globs, &relation.name, scene, true);
+            let mut least = Match::Yes;
+            for (access, globs) in ways {
+                if relation.access.has(access) {
+                    least = least.min(within(globs).max(within(&self.what.tables)));
+                }
+            }
+            if relation.access.has(Access::OBJECT) {
+                least = least.min(within(&self.what.tables));
+            }
+            least
+        };
+        let least = unit.relations.iter().map(covered).min();
+        unit.deeply(least.unwrap_or(Match::Yes))
+    }
+
+    fn functions(&self, unit: &Unit<'_>, scene: &Scene<'_>) -> Option<Match> {
+        let globs = &self.what.functions;
+        if globs.is_empty() {
+            return None;
+        }
+        let allows = self.allows();
+        // A name behind a dot may be a column: it is a function for a rule that denies, and for
+        // one that allows it has to be among the allowed ones.
+        let mut matches = unit
+            .functions
+            .iter()
+            .chain(unit.attributes)
+            .map(|name| one_of(globs, name, scene, allows));
+        let matched = if allows {
+            matches.min().unwrap_or(Match::Yes)
+        } else {
+            matches
+                .find(|matched| *matched != Match::No)
+                .unwrap_or(Match::No)
+        };
+        Some(unit.deeply(matched))
+    }
+}
+
+type Check = fn(&Rule, &Unit<'_>, &Scene<'_>) -> Option<Match>;
+
+/// For a rule that denies: some access is one it names.
+fn any_relation(globs: &[NameGlob], access: Access, unit: &Unit<'_>, scene: &Scene<'_>) -> Match {
+    let matched = unit
+        .relations
+        .iter()
+        .filter(|relation| relation.access.has(access) || removes(unit, relation, access))
+        .map(|relation| one_of(globs, &relation.name, scene, false))
+        .max()
+        .unwrap_or(Match::No);
+    if matched != Match::Yes && reaches_unnamed(unit) {
+        return Match::Maybe;
+    }
+    unit.deeply(matched)
+}
+
+/// A DROP writes, whatever else it is.
+fn removes(unit: &Unit<'_>, relation: &Relation, access: Access) -> bool {
+    access == Access::WRITE
+        && unit.command.starts_with("DROP ")
+        && relation.access.has(Access::OBJECT)
+}
+
+/// Commands that reach relations they do not name.
+const REACH_UNNAMED: &[&str] = &[
+    "ALTER DEFAULT PRIVILEGES",
+    "ALTER SCHEMA",
+    "DROP ACCESS METHOD",
+    "DROP AGGREGATE",
+    "DROP CAST",
+    "DROP COLLATION",
+    "DROP DATABASE",
+    "DROP DOMAIN",
+    "DROP EXTENSION",
+    "DROP FOREIGN DATA WRAPPER",
+    "DROP FUNCTION",
+    "DROP LANGUAGE",
+    "DROP OPERATOR",
+    "DROP OPERATOR CLASS",
+    "DROP OPERATOR FAMILY",
+    "DROP OWNED",
+    "DROP PROCEDURE",
+    "DROP ROUTINE",
+    "DROP SCHEMA",
+    "DROP SERVER",
+    "DROP TYPE",
+    "GRANT",
+    "IMPORT FOREIGN SCHEMA",
+    "REASSIGN OWNED",
+    "REVOKE",
+];
+
+pub(super) fn reaches_unnamed(unit: &Unit<'_>) -> bool {
+    unit.relations.is_empty() && REACH_UNNAMED.binary_search(&unit.command).is_ok()
+}
+
+fn one_of(globs: &[NameGlob], name: &QualifiedName, scene: &Scene<'_>, certain: bool) -> Match {
+    globs
+        .iter()
+        .map(|glob| name_matches(glob, name, scene, certain))
+        .max()
+        .unwrap_or(Match::No)
+}
+
+/// Whether a name is one of a glob. Without a schema it may be in any schema of the search path,
+/// or in pg_catalog; in any schema at all if the path is not known.
+fn name_matches(glob: &NameGlob, name: &QualifiedName, scene: &Scene<'_>, certain: bool) -> Match {
+    if !glob.name.matches(&name.name) {
+        return Match::No;
+    }
+    let Some(schema) = &glob.schema else {
+        return Match::Yes;
+    };
+    if let Some(named) = &name.schema {
+        return Match::from(schema.matches(named));
+    }
+    let Some(path) = scene.search_path else {
+        return Match::Maybe;
+    };
+    let system = name.name.starts_with("pg_").then_some("pg_catalog");
+    let mut schemas = path.iter().map(String::as_str).chain(system);
+    if certain {
+        Match::from(!path.is_empty() && schemas.all(|candidate| schema.matches(candidate)))
+    } else if schemas.any(|candidate| schema.matches(candidate)) {
+        Match::Maybe
+    } else {
+        Match::No
+    }
+}
+
+/// The command of something that is no SQL statement.
+pub(super) const fn no_command() -> &'static str {
+    Command::UNKNOWN.as_str()
+}
