@@ -2,9 +2,10 @@
 //!
 //! The notation is extended BNF. A rule starts in the first column (`name = ...`) and goes on in
 //! indented lines. `KEYWORD`, `'('`, `%class` and `rule` are symbols; `( | ) ? * +` group and repeat;
-//! `@action(ARG)` calls the recogniser; `&n(...)` and `!n(...)` ask that the n-th token ahead is, or
-//! is not, one of those listed, and stand first in their alternative. Alternatives are tried in
-//! order and chosen by the tokens ahead, never by trying: there is no backtracking.
+//! `@action(ARG)` calls the recogniser, ARG being a command's tag or, of `@sets`, a setting's name;
+//! `&n(...)` and `!n(...)` ask that the n-th token ahead is, or is not, one of those listed, and
+//! stand first in their alternative. Alternatives are tried in order and chosen by the tokens
+//! ahead, never by trying: there is no backtracking.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,

@@ -43,6 +43,7 @@ struct Generator<'a> {
     addresses: HashMap<String, u16>,
     sets: Vec<Set>,
     actions: Vec<String>,
+    settings: Vec<String>,
     switches: Vec<Vec<u16>>,
     rule: String,
 }
@@ -62,6 +63,7 @@ impl<'a> Generator<'a> {
             addresses: HashMap::new(),
             sets: Vec::new(),
             actions: Vec::new(),
+            settings: Vec::new(),
             switches: Vec::new(),
             rule: String::new(),
         };
@@ -382,16 +384,11 @@ impl<'a> Generator<'a> {
     }
 
     fn action(&mut self, name: &str, argument: Option<&str>) {
-        let argument = argument.map_or("0".to_owned(), |argument| {
-            let tag = argument.replace('_', " ");
-            let found = self
-                .commands
-                .iter()
-                .position(|line| line.split('|').next().unwrap().trim() == tag);
-            found
-                .unwrap_or_else(|| panic!("commands.txt has no {tag}"))
-                .to_string()
-        });
+        let argument = match argument {
+            None => 0,
+            Some(setting) if name == "sets" => self.setting(setting),
+            Some(command) => self.command(command),
+        };
         let variant: String = name
             .split('_')
             .map(|word| word[..1].to_ascii_uppercase() + &word[1..])
@@ -403,6 +400,23 @@ impl<'a> Generator<'a> {
             self.actions.len() - 1
         });
         self.emit(ACTION, index);
+    }
+
+    /// The row of a command, by its tag with `_` for blanks.
+    fn command(&self, name: &str) -> usize {
+        let tag = name.replace('_', " ");
+        let mut rows = self.commands.iter();
+        let found = rows.position(|line| line.split('|').next().unwrap().trim() == tag);
+        found.unwrap_or_else(|| panic!("commands.txt has no {tag}"))
+    }
+
+    /// The row of a setting's name.
+    fn setting(&mut self, name: &str) -> usize {
+        let known = self.settings.iter().position(|known| known == name);
+        known.unwrap_or_else(|| {
+            self.settings.push(name.to_owned());
+            self.settings.len() - 1
+        })
     }
 
     fn link(&mut self) {
@@ -463,6 +477,12 @@ impl<'a> Generator<'a> {
             self.actions.len(),
             self.actions.join(","),
         );
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect();
+        array("SETTINGS", "&str", settings.len(), settings.join(","));
         let commands: Vec<String> = self.commands.iter().map(|line| command(line)).collect();
         array("COMMANDS", "CommandRow", commands.len(), commands.join(","));
         let keywords: Vec<String> = self

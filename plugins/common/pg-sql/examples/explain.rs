@@ -55,6 +55,10 @@ fn describe(statement: &Statement, text: &[u8], show: Show<'_>) {
     for attribute in &statement.attributes {
         show("  attribute", &attribute.typed);
     }
+    for change in &statement.settings {
+        let shown = format!("{:?}, {:?}", change.settings, change.kind);
+        show("  setting", &shown);
+    }
 }
 
 fn described(token: &Token, text: &[u8]) -> String {

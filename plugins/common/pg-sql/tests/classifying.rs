@@ -259,7 +259,10 @@ fn effects_say_what_running_it_does() {
         ),
         ("reset role", "changes_roles changes_settings"),
         ("grant a to b", "changes_roles"),
-        ("alter role r set work_mem = 1", "changes_roles"),
+        (
+            "alter role r set work_mem = 1",
+            "changes_roles changes_settings",
+        ),
         (
             "alter system set x = 1",
             "changes_settings touches_server_files",

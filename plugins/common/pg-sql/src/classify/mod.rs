@@ -5,8 +5,10 @@
 //! everything said is right; text that is not understood is said to be incomplete, never guessed.
 //!
 //! Where it stands: `scan` gives tokens, `machine` runs the grammar over them, `record` keeps what
-//! is asked for, `name` and `scope` settle which relation a name means, `summary` words it.
+//! is asked for (`changes`: of settings), `name` and `scope` settle which relation a name means,
+//! `summary` words it.
 
+mod changes;
 mod functions;
 mod machine;
 mod name;
@@ -22,8 +24,8 @@ pub use machine::MAX_DEPTH;
 pub use record::MAX_NAMES;
 pub use summary::MAX_SUMMARY;
 pub use types::{
-    Access, AuditClass, Classification, Command, Effects, QualifiedName, Relation, Statement,
-    Traits,
+    Access, AuditClass, ChangeKind, Classification, Command, Effects, QualifiedName, Relation,
+    SettingChange, Settings, Statement, Traits,
 };
 
 use crate::lexer::LexerOptions;

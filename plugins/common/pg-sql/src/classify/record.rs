@@ -1,12 +1,13 @@
 //! Turns what the grammar meets into facts: relations, functions, effects, clauses, the summary.
 
+use super::changes::{Changes, boolean, is_written_settings};
 use super::functions::effects_of;
 use super::name::Parts;
 use super::names::{Found, Names};
 use super::scan::Token;
 use super::scope::Scopes;
 use super::summary::SummaryBuilder;
-use super::tables::{COMMANDS, ICONST};
+use super::tables::{COMMANDS, ICONST, SETTINGS};
 use super::types::{Access, AuditClass, Command, Effects, Relation, Statement, Traits};
 use crate::encoding::Encoding;
 use std::ops::Range;
@@ -24,6 +25,7 @@ const OWN_OPERATION_DEPTH: usize = 1;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Analyze,
+    AllSettings,
     AnalyzeValue,
     Call,
     CallTable,
@@ -43,10 +45,13 @@ pub(crate) enum Action {
     Leave,
     Limit,
     Literal,
+    Local,
     Locking,
     Name,
     Object,
     ObjectOfColumn,
+    Off,
+    On,
     Operation,
     Parameter,
     Part,
@@ -56,8 +61,11 @@ pub(crate) enum Action {
     Returning,
     ServerFile,
     SetOperation,
+    Sets,
     Setting,
+    SettingValue,
     Stored,
+    ToDefault,
     Unfiltered,
     UnseenCode,
     Values,
@@ -90,6 +98,7 @@ pub(crate) struct Recorder<'t> {
     undecided: Vec<usize>,
     functions: Names,
     attributes: Names,
+    changes: Changes,
     scopes: Scopes,
     conditions: Vec<Condition>,
     nesting: usize,
@@ -123,6 +132,7 @@ impl<'t> Recorder<'t> {
             undecided: Vec::new(),
             functions: Names::default(),
             attributes: Names::default(),
+            changes: Changes::default(),
             scopes: Scopes::default(),
             conditions: Vec::new(),
             nesting: 0,
@@ -148,6 +158,9 @@ impl<'t> Recorder<'t> {
     pub(crate) fn consumed(&mut self, token: Token) {
         let [_, second, third, fourth] = self.recent;
         self.recent = [second, third, fourth, Some(token)];
+        if self.changes.is_waiting() {
+            self.overflowed |= !self.changes.argument(token, self.text);
+        }
     }
 
     /// The grammar is at `action`; `depth` return addresses are on the machine's stack.
@@ -214,6 +227,19 @@ impl<'t> Recorder<'t> {
                 self.own_effects = self.own_effects.and(Effects::RUNS_UNSEEN_CODE);
             }
             Action::Setting => self.setting(),
+            Action::Sets => {
+                let name = SETTINGS.get(argument).copied().unwrap_or_default();
+                self.sets(Some(name));
+            }
+            Action::AllSettings => self.overflowed |= !self.changes.all(),
+            Action::Local => self.changes.local = true,
+            Action::On => self.changes.value(Some(true)),
+            Action::Off => self.changes.value(Some(false)),
+            Action::SettingValue => {
+                let value = boolean(self.last_text());
+                self.changes.value(value);
+            }
+            Action::ToDefault => self.changes.defaulted(),
             Action::Stored => self.stored = true,
             Action::Incomplete => self.complete = false,
             Action::WithOpen => self.scopes.open(self.undecided.len()),
@@ -244,6 +270,9 @@ impl<'t> Recorder<'t> {
         } else {
             class
         };
+        if writes && relations.iter().any(is_written_settings) {
+            self.changes.unknown();
+        }
         let effects = match (self.explained, self.stored) {
             (true, _) if !self.analyzed => Effects::NONE,
             (_, true) => self.own_effects,
@@ -262,6 +291,7 @@ impl<'t> Recorder<'t> {
             relations,
             functions: self.functions.into_vec(),
             attributes: self.attributes.into_vec(),
+            settings: self.changes.into_vec(),
             summary: self.summary.finish(),
             complete: self.complete && recognised && !self.overflowed,
         }
@@ -345,6 +375,9 @@ impl<'t> Recorder<'t> {
             return;
         };
         self.effects = self.effects.and(effects_of(&name.name));
+        if name.name == "set_config" {
+            self.overflowed |= !self.changes.called();
+        }
         if is_target {
             self.summary.target(&name.typed);
         }
@@ -534,21 +567,21 @@ impl<'t> Recorder<'t> {
         }
     }
 
-    /// The setting of SET or RESET: two of them are the role one acts as.
+    /// The setting that is named by the parts just read.
     fn setting(&mut self) {
-        let Some(name) = self.parts.resolve(self.text, self.encoding) else {
-            return;
-        };
-        let one_word = name.schema.is_none();
-        if one_word
-            && matches!(
-                name.name.as_str(),
-                "role" | "session_authorization" | "authorization"
-            )
-        {
+        let name = self.parts.resolve(self.text, self.encoding);
+        let name = name.map(|name| name.to_string().to_ascii_lowercase());
+        self.sets(name.as_deref());
+    }
+
+    /// A setting is changed, `None` if it cannot be read; two of them are the role one acts as.
+    fn sets(&mut self, name: Option<&str>) {
+        if matches!(name, Some("role" | "session_authorization")) {
             self.rename_command("SET", "SET ROLE");
             self.own_effects = self.own_effects.and(Effects::CHANGES_ROLES);
         }
+        let command = self.command.map_or("", Command::as_str);
+        self.overflowed |= !self.changes.named(name, command);
     }
 
     /// The value of EXPLAIN's ANALYZE option, as `defGetBoolean` reads it.

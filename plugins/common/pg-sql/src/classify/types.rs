@@ -36,6 +36,8 @@ pub struct Statement {
     /// Types in Queries"; it does so for any type: `('/etc/passwd').pg_read_file` is a call). Who
     /// forbids a function must look here too.
     pub attributes: Vec<QualifiedName>,
+    /// Every change of a setting in it, those by `set_config` included.
+    pub settings: Vec<SettingChange>,
     /// OpenTelemetry's `{operation} {target} ...` of it, see [`crate::summary`].
     pub summary: String,
     /// All of the above is right.
@@ -80,6 +82,52 @@ impl fmt::Display for QualifiedName {
         }
         out.write_str(&self.name)
     }
+}
+
+/// A change of settings.
+///
+/// Not told: what unseen code does, and an UPDATE of a view over `pg_settings`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SettingChange {
+    /// Which.
+    pub settings: Settings,
+    /// How.
+    pub kind: ChangeKind,
+    /// The new value, where it is written as one word, number or plain string that the server reads
+    /// as a boolean (`parse_bool`, `src/backend/utils/adt/bool.c`); `READ ONLY` is on.
+    pub boolean: Option<bool>,
+}
+
+/// The settings that are changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Settings {
+    /// This one: ASCII letters folded to lower case, since the server compares names without regard
+    /// to case, quoted or not; a name of old as the one it has now (`sort_mem`: `work_mem`).
+    /// Clauses of their own are the setting they stand for: SET NAMES is `client_encoding`, SET ROLE
+    /// `role`, `READ WRITE` `transaction_read_only` or `default_transaction_read_only`.
+    Named(String),
+    /// Every one that RESET ALL knows; DISCARD ALL resets `session_authorization` and `role` too.
+    All,
+    /// It cannot be told: `set_config` of anything but a plain literal, UPDATE of `pg_settings`.
+    Unknown,
+}
+
+/// How a setting is changed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ChangeKind {
+    /// For the session: SET, SET SESSION CHARACTERISTICS.
+    Session,
+    /// For the transaction: SET LOCAL, SET TRANSACTION, BEGIN, START TRANSACTION.
+    Transaction,
+    /// To what it was when the session began, its start-up packet included: RESET, SET TO DEFAULT,
+    /// DISCARD ALL.
+    Reset,
+    /// For sessions to come: ALTER ROLE, DATABASE or SYSTEM.
+    Stored,
+    /// While a function runs: CREATE or ALTER FUNCTION, PROCEDURE or ROUTINE.
+    Routine,
+    /// By a query: `set_config`, UPDATE of `pg_settings`.
+    Query,
 }
 
 /// A command, by the tag the server completes it with (`src/include/tcop/cmdtaglist.h`).
