@@ -1,4 +1,12 @@
 //! What a policy decides about texts: the rules' own meaning, and what an attacker would write.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests say what they expect by panicking"
+)]
 
 use envoy_policy::policy::{Ask, Client, Policy, Reason, SessionState};
 use pg_sql::Encoding;

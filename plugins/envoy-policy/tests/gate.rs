@@ -2,7 +2,12 @@
 //! model of the two peers: what leaves the gate is cut into messages again and looked at.
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "a test that panics says what is wrong"
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "tests say what they expect by panicking"
 )]
 
 use envoy_policy::gate::denial::{Denial, Refusal};
