@@ -14,3 +14,4 @@
 pub mod config;
 pub mod gate;
 pub mod policy;
+pub mod startup;

@@ -18,7 +18,7 @@ fn policy(json: &str) -> Policy {
 fn settled() -> SessionState {
     SessionState {
         transaction: Some(1),
-        search_path: Some(vec!["app".to_owned(), "public".to_owned()]),
+        search_path: Some(["app".to_owned(), "public".to_owned()].into()),
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
     }

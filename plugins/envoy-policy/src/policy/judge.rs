@@ -1,5 +1,7 @@
 //! Holding a request against the rules of a client.
 
+use std::rc::Rc;
+
 use pg_sql::classify::{Classification, Effects, classify};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
 
@@ -73,7 +75,7 @@ pub struct SessionState {
     /// A bit of [`super::unit::transaction_bit`]; `None` while it is not settled.
     pub transaction: Option<u8>,
     /// `search_path`, if the server has reported it and it is settled.
-    pub search_path: Option<Vec<String>>,
+    pub search_path: Option<Rc<[String]>>,
     /// `standard_conforming_strings`; `None` if something under way may change it.
     pub standard_conforming_strings: Option<bool>,
     /// `client_encoding`; `None` if something under way may change it.
