@@ -210,7 +210,11 @@ impl Profile {
                 None => general.push(*number),
             }
         }
-        let protected = Protected::new(settings.iter().map(|(name, _)| name.as_str()));
+        let protected = Protected::new(
+            settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
         Self {
             admission: admission(policy, &numbers),
             numbers: numbers.into(),

@@ -170,7 +170,7 @@ fn settings_of_roles_databases_servers_and_routines_are_told() {
         ("alter role all in database d set role = x", "stored role"),
         ("alter user mapping set a = on", "stored a=on"),
         ("alter user mapping for u server s options (set a 'b')", ""),
-        ("alter role set reset all", "reset *"),
+        ("alter role set reset all", "stored *"),
         ("alter role r with login password 'x'", ""),
         (
             "alter database d set default_transaction_read_only to off",
@@ -186,7 +186,7 @@ fn settings_of_roles_databases_servers_and_routines_are_told() {
             "routine search_path",
         ),
         ("alter function f set schema s", ""),
-        ("alter procedure s.f() reset all", "reset *"),
+        ("alter procedure s.f() reset all", "routine *"),
         (
             "create function f() returns int language sql set role to x set a to b, c as 'x'",
             "routine role, routine a",

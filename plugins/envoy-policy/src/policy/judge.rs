@@ -237,7 +237,7 @@ impl Profile {
         }
         let mut decision = decision.unwrap_or_default();
         let changes = |statement| self.protected.changed_by(statement, text, &lexer);
-        let unread = !classification.complete && self.protected.is_named_in(text);
+        let unread = !classification.complete && self.protected.may_be_changed_in(text, &lexer);
         if !self.protected.is_empty() && (unread || statements.iter().any(changes)) {
             decision = decision.deny(Reason::Protected, policy.mode);
         }

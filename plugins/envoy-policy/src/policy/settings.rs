@@ -1,35 +1,55 @@
 //! Settings that a policy imposes: the server enforces them, and the client must not change them.
 //!
-//! Whether a statement changes one is judged by its tokens: a statement that can change settings and
-//! names a protected one anywhere, in whatever quotes, is taken to change it. What hides in functions
-//! cannot be seen.
+//! What a statement changes is told by pg-sql. In what it could not read, and in the body of a DO,
+//! any word that such a change takes counts as one. What hides in functions cannot be seen.
 
-use pg_sql::classify::{Effects, Statement};
-use pg_sql::{Lexer, LexerOptions, TokenKind};
+use pg_sql::classify::{ChangeKind, SettingChange, Settings, Statement, setting_name};
+use pg_sql::{Lexer, LexerOptions, Token};
 
 /// Start-up parameters that are no settings, or that say who the client is.
 const NOT_SETTINGS: &[&str] = &["database", "options", "replication", "user"];
 
-/// Settings that say the same as others.
+/// Settings that say the same as others, or undo what they say.
 const ALIASES: &[(&str, &[&str])] = &[
-    ("default_transaction_read_only", &["transaction_read_only"]),
-    ("default_transaction_isolation", &["transaction_isolation"]),
     (
         "default_transaction_deferrable",
         &["transaction_deferrable"],
     ),
-    ("search_path", &["schema"]),
-    ("timezone", &["time"]),
-    ("client_encoding", &["names"]),
-    ("role", &["session_authorization", "authorization"]),
-    ("session_authorization", &["role", "authorization"]),
+    ("default_transaction_isolation", &["transaction_isolation"]),
+    ("default_transaction_read_only", &["transaction_read_only"]),
+    ("role", &["session_authorization"]),
+    ("session_authorization", &["role"]),
 ];
 
-/// Words that change what `default_transaction_*` says, for one transaction.
-const MODES: &[(&str, &str)] = &[
-    ("default_transaction_read_only", "write"),
-    ("default_transaction_isolation", "isolation"),
+/// Words that change a setting without its name.
+const CLAUSES: &[(&str, &str)] = &[
+    ("client_encoding", "names"),
     ("default_transaction_deferrable", "deferrable"),
+    ("default_transaction_isolation", "isolation"),
+    ("default_transaction_read_only", "write"),
+    ("search_path", "schema"),
+    ("session_authorization", "authorization"),
+    ("timezone", "zone"),
+    ("xmloption", "xml"),
+];
+
+/// What it takes to change a setting without writing its name: to put it together, or to write it in
+/// escapes.
+const MEANS: &[&str] = &["set_config", "execute", "pg_settings", "u&", "\\"];
+
+/// Functions of the server, and of its contrib modules, that run a text as SQL in the session.
+const RUNS_SQL: &[&str] = &[
+    "connectby",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
+    "ts_rewrite",
+    "ts_stat",
+    "xpath_table",
 ];
 
 /// # Errors
@@ -63,41 +83,60 @@ pub(super) fn check_template(template: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Names of settings that a client must not change, in lower case.
+/// A setting that a client must not change, as [`setting_name`] has it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Imposed {
+    name: String,
+    /// What it is set to, if that is `on` or `off`: setting it to the same changes nothing.
+    boolean: Option<bool>,
+}
+
+/// Settings that a client must not change.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Protected {
-    names: Vec<String>,
-    modes: Vec<&'static str>,
+    settings: Vec<Imposed>,
+    /// Words one of which stands in any SQL that changes one of them.
+    words: Vec<String>,
 }
 
 impl Protected {
-    /// These, and what says the same.
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+    /// These, each with its value, and what says the same.
+    pub(super) fn new<'a>(imposed: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut protected = Self::default();
-        for name in names {
-            protected.names.push(name.to_owned());
+        for (name, value) in imposed {
+            let name = setting_name(name);
+            let boolean = match value {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            };
             let aliases = ALIASES.iter().filter(|(known, _)| *known == name);
             for alias in aliases.flat_map(|(_, aliases)| *aliases) {
-                protected.names.push((*alias).to_owned());
+                protected.add((*alias).to_owned(), boolean);
             }
-            let modes = MODES.iter().filter(|(known, _)| *known == name);
-            protected.modes.extend(modes.map(|(_, word)| *word));
+            protected.add(name, boolean);
+        }
+        if !protected.settings.is_empty() {
+            let means = MEANS.iter().map(|word| (*word).to_owned());
+            protected.words.extend(means);
         }
         protected
+    }
+
+    fn add(&mut self, name: String, boolean: Option<bool>) {
+        let clauses = CLAUSES.iter().filter(|(known, _)| *known == name);
+        self.words
+            .extend(clauses.map(|(_, word)| (*word).to_owned()));
+        // Blanks may stand around the dots of a name.
+        let last = name.rsplit('.').next().unwrap_or_default();
+        self.words.push(last.to_owned());
+        self.settings.push(Imposed { name, boolean });
     }
 
     /// Whether nothing is protected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// Whether a setting is.
-    #[must_use]
-    pub fn holds(&self, name: &[u8]) -> bool {
-        self.names
-            .iter()
-            .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+        self.settings.is_empty()
     }
 
     /// Whether a statement may change one.
@@ -106,154 +145,60 @@ impl Protected {
         if self.is_empty() {
             return false;
         }
-        let command = statement.command.as_str();
-        let sets = statement
-            .functions
-            .iter()
-            .chain(&statement.attributes)
-            .any(|function| function.name == "set_config");
         let text = text.get(statement.range.clone()).unwrap_or(text);
-        match command {
-            _ if !statement.complete => self.is_named_in(text),
-            "DISCARD ALL" | "RESET" => Words::of(text, lexer)
-                .any(|word| word.is("all") || word.is_escaped() || self.holds(word.bare())),
-            "DO" => self.is_named_in(text),
-            "BEGIN" | "START TRANSACTION" | "SET TRANSACTION" => self.changes_mode(text, lexer),
-            "SET" | "ALTER ROLE" | "ALTER DATABASE" | "ALTER SYSTEM" | "SET ROLE" => {
-                self.changes_mode(text, lexer) || self.is_a_word_of(text, lexer)
-            }
-            _ if sets => !self.sets_other_settings_only(text, lexer),
-            _ if statement.effects.has(Effects::CHANGES_SETTINGS) => self.is_a_word_of(text, lexer),
-            _ => false,
-        }
+        let unread = !statement.complete || statement.command.as_str() == "DO";
+        statement.settings.iter().any(|change| self.is_in(change))
+            || (unread && self.may_be_changed_in(text, lexer))
+            || statement
+                .functions
+                .iter()
+                .chain(&statement.attributes)
+                .any(|function| RUNS_SQL.binary_search(&function.name.as_str()).is_ok())
     }
 
-    /// Whether the text holds a protected name, or the means to put one together.
+    fn is_in(&self, change: &SettingChange) -> bool {
+        let name = match &change.settings {
+            Settings::Named(name) => name,
+            Settings::Unknown => return true,
+            // The server gives back what the session began with: what was imposed.
+            Settings::All => return change.kind == ChangeKind::Stored,
+        };
+        let found = self.settings.iter().find(|imposed| imposed.name == *name);
+        let same =
+            |imposed: &Imposed| imposed.boolean.is_some() && imposed.boolean == change.boolean;
+        found.is_some_and(|imposed| !same(imposed))
+    }
+
+    /// Whether SQL that was not understood, or is in a literal, may change one.
     #[must_use]
-    pub fn is_named_in(&self, text: &[u8]) -> bool {
-        let means = ["set_config", "execute", "reset", "discard"];
-        let names = self.names.iter().map(String::as_str);
-        names
-            .chain(means)
-            .any(|name| contains_ignoring_case(text, name.as_bytes()))
-    }
-
-    fn changes_mode(&self, text: &[u8], lexer: &LexerOptions) -> bool {
-        Words::of(text, lexer).any(|word| self.modes.iter().any(|mode| word.is(mode)))
-    }
-
-    fn is_a_word_of(&self, text: &[u8], lexer: &LexerOptions) -> bool {
-        let dotted = self.names.iter().any(|name| name.contains('.'));
-        Words::of(text, lexer).any(|word| {
-            let all = word.is("all");
-            let named = self.holds(word.bare())
-                || (dotted && self.names.iter().any(|name| is_part(name, word.bare())));
-            word.is_escaped() || all || named
-        })
-    }
-
-    /// Every call of set_config names a setting, as a plain string, that is not protected.
-    fn sets_other_settings_only(&self, text: &[u8], lexer: &LexerOptions) -> bool {
-        let mut tokens = Lexer::new(text, *lexer).filter(|token| !token.kind.is_blank());
-        while let Some(token) = tokens.next() {
-            let name = trim_quotes(token.of(text));
-            if !name.eq_ignore_ascii_case(b"set_config") {
-                continue;
-            }
-            if tokens.next().is_none_or(|token| token.of(text) != b"(") {
-                return false;
-            }
-            let Some(setting) = tokens.next() else {
-                return false;
-            };
-            let plain = setting.kind == TokenKind::String && setting.of(text).starts_with(b"'");
-            let value = trim_quotes(setting.of(text));
-            if !plain || value.contains(&b'\\') || value.contains(&b'\'') || self.holds(value) {
-                return false;
-            }
-            // A string goes on in the next line, and an operator or a cast can make it another.
-            if tokens.next().is_none_or(|token| token.of(text) != b",") {
-                return false;
-            }
-        }
-        true
+    pub fn may_be_changed_in(&self, text: &[u8], lexer: &LexerOptions) -> bool {
+        let words = &self.words;
+        words
+            .iter()
+            .any(|word| contains_ignoring_case(text, word.as_bytes()))
+            || is_in_another_language(text, lexer)
     }
 }
 
-/// Whether a word is one of the dotted parts of a name.
-fn is_part(name: &str, word: &[u8]) -> bool {
-    name.split('.')
-        .next_back()
-        .is_some_and(|part| part.as_bytes().eq_ignore_ascii_case(word))
+/// Whether a DO is in a language other than PL/pgSQL: in it, SQL can be put together in any way.
+fn is_in_another_language(text: &[u8], lexer: &LexerOptions) -> bool {
+    let mut tokens = Lexer::new(text, *lexer).filter(|token| !token.kind.is_blank());
+    let is = |token: Token, word: &[u8]| token.of(text).eq_ignore_ascii_case(word);
+    tokens.any(|token| is(token, b"language"))
+        && !tokens.next().is_some_and(|token| is(token, b"plpgsql"))
 }
 
 fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len().max(1))
-        .any(|window| window.eq_ignore_ascii_case(word))
-}
-
-fn trim_quotes(text: &[u8]) -> &[u8] {
-    let quote = |byte: &u8| matches!(byte, b'"' | b'\'');
-    let text = text.strip_prefix(b"\"").unwrap_or(text);
-    let start = text.iter().position(|byte| !quote(byte));
-    let end = text.iter().rposition(|byte| !quote(byte));
-    match (start, end) {
-        (Some(start), Some(end)) => text.get(start..=end).unwrap_or_default(),
-        _ => &[],
-    }
-}
-
-/// The words and identifiers of a text.
-struct Words<'t> {
-    text: &'t [u8],
-    lexer: Lexer<'t>,
-}
-
-struct Word<'t> {
-    kind: TokenKind,
-    text: &'t [u8],
-}
-
-impl<'t> Words<'t> {
-    fn of(text: &'t [u8], lexer: &LexerOptions) -> Self {
-        Self {
-            text,
-            lexer: Lexer::new(text, *lexer),
-        }
-    }
-}
-
-impl<'t> Iterator for Words<'t> {
-    type Item = Word<'t>;
-
-    fn next(&mut self) -> Option<Word<'t>> {
-        let name = |kind| {
-            matches!(
-                kind,
-                TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::UnicodeIdentifier
-            )
-        };
-        let token = self.lexer.by_ref().find(|token| name(token.kind))?;
-        Some(Word {
-            kind: token.kind,
-            text: token.of(self.text),
-        })
-    }
-}
-
-impl<'t> Word<'t> {
-    /// Whether it is this key word.
-    fn is(&self, word: &str) -> bool {
-        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word.as_bytes())
-    }
-
-    /// Without its quotes.
-    fn bare(&self) -> &'t [u8] {
-        trim_quotes(self.text)
-    }
-
-    /// Written so that what it says is not what it looks like.
-    fn is_escaped(&self) -> bool {
-        self.kind == TokenKind::UnicodeIdentifier || self.bare().contains(&b'"')
-    }
+    let Some(first) = word.first() else {
+        return false;
+    };
+    let starts = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| byte.eq_ignore_ascii_case(first));
+    let word_at = |start: usize| {
+        text.get(start..start.saturating_add(word.len()))
+            .is_some_and(|found| found.eq_ignore_ascii_case(word))
+    };
+    starts.map(|(start, _)| start).any(word_at)
 }

@@ -70,19 +70,27 @@ impl Changes {
     /// `command` changes a setting by name, as [`Settings::Named`] has it. False when there are too
     /// many.
     pub(crate) fn named(&mut self, name: Option<&str>, command: &str) -> bool {
-        let kind = KINDS.iter().find(|(known, _)| *known == command);
-        let kind = match kind {
-            Some((_, kind)) => *kind,
-            None if self.local => ChangeKind::Transaction,
-            None => ChangeKind::Session,
-        };
+        let kind = self.kind(command);
         let settings = name.map_or(Settings::Unknown, |name| Settings::Named(current(name)));
         self.push(settings, kind)
     }
 
-    /// It resets all. False when there are too many.
-    pub(crate) fn all(&mut self) -> bool {
-        self.push(Settings::All, ChangeKind::Reset)
+    /// `command` resets all. False when there are too many.
+    pub(crate) fn all(&mut self, command: &str) -> bool {
+        let kind = match self.kind(command) {
+            kind @ (ChangeKind::Stored | ChangeKind::Routine) => kind,
+            _ => ChangeKind::Reset,
+        };
+        self.push(Settings::All, kind)
+    }
+
+    fn kind(&self, command: &str) -> ChangeKind {
+        let kind = KINDS.iter().find(|(known, _)| *known == command);
+        match kind {
+            Some((_, kind)) => *kind,
+            None if self.local => ChangeKind::Transaction,
+            None => ChangeKind::Session,
+        }
     }
 
     /// It changes settings that cannot be told.
@@ -125,19 +133,23 @@ impl Changes {
             Argument::None => return true,
             Argument::First if token.terminal == SCONST && token.escape == 0 => {
                 let typed = text.get(token.range()).unwrap_or_default();
-                self.argument = Argument::Literal(plain_string(typed).map(str::to_ascii_lowercase));
+                self.argument = Argument::Literal(plain_string(typed).map(setting_name));
                 return true;
             }
-            Argument::Literal(Some(name)) if token.terminal == COMMA => {
-                Settings::Named(current(&name))
-            }
+            Argument::Literal(Some(name)) if token.terminal == COMMA => Settings::Named(name),
             Argument::First | Argument::Literal(_) => Settings::Unknown,
         };
         self.push(settings, ChangeKind::Query)
     }
 }
 
-/// The name a setting has now.
+/// A setting's name as [`Settings::Named`] has it.
+#[must_use]
+pub fn setting_name(name: &str) -> String {
+    current(&name.to_ascii_lowercase())
+}
+
+/// The name a setting has now, given one in lower case.
 fn current(name: &str) -> String {
     let old = OLD_NAMES.iter().find(|(old, _)| *old == name);
     old.map_or(name, |(_, new)| new).to_owned()

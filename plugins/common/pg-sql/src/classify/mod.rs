@@ -20,6 +20,7 @@ mod summary;
 mod tables;
 mod types;
 
+pub use changes::setting_name;
 pub use machine::MAX_DEPTH;
 pub use record::MAX_NAMES;
 pub use summary::MAX_SUMMARY;

@@ -231,7 +231,10 @@ impl<'t> Recorder<'t> {
                 let name = SETTINGS.get(argument).copied().unwrap_or_default();
                 self.sets(Some(name));
             }
-            Action::AllSettings => self.overflowed |= !self.changes.all(),
+            Action::AllSettings => {
+                let command = self.command.map_or("", Command::as_str);
+                self.overflowed |= !self.changes.all(command);
+            }
             Action::Local => self.changes.local = true,
             Action::On => self.changes.value(Some(true)),
             Action::Off => self.changes.value(Some(false)),
@@ -272,6 +275,7 @@ impl<'t> Recorder<'t> {
         };
         if writes && relations.iter().any(is_written_settings) {
             self.changes.unknown();
+            self.effects = self.effects.and(Effects::CHANGES_SETTINGS);
         }
         let effects = match (self.explained, self.stored) {
             (true, _) if !self.analyzed => Effects::NONE,
