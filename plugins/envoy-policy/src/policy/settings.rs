@@ -139,6 +139,13 @@ impl Protected {
         self.settings.is_empty()
     }
 
+    /// Whether a setting is, by any of its names.
+    #[must_use]
+    pub fn holds(&self, name: &[u8]) -> bool {
+        let name = setting_name(&String::from_utf8_lossy(name));
+        self.settings.iter().any(|imposed| imposed.name == name)
+    }
+
     /// Whether a statement may change one.
     #[must_use]
     pub fn changed_by(&self, statement: &Statement, text: &[u8], lexer: &LexerOptions) -> bool {
@@ -201,4 +208,19 @@ fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
             .is_some_and(|found| found.eq_ignore_ascii_case(word))
     };
     starts.map(|(start, _)| start).any(word_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_protected_by_its_old_name_and_by_what_undoes_it() {
+        let imposed = [("Sort_Mem", "4MB"), ("role", "reader")];
+        let protected = Protected::new(imposed.into_iter());
+        for name in ["work_mem", "SORT_MEM", "role", "session_authorization"] {
+            assert!(protected.holds(name.as_bytes()), "{name}");
+        }
+        assert!(!protected.holds(b"statement_timeout"));
+    }
 }
