@@ -11,7 +11,7 @@ use crate::policy::{Client, Profile};
 const MAX_NAME: usize = 63;
 
 /// What is wrong with a StartupMessage.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum StartupError {
     /// User or database are longer than a server's names; it would cut them.
     NameTooLong,

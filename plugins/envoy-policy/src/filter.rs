@@ -1,0 +1,285 @@
+//! The filter as the host drives it: every callback shows the gate what it needs to see, and
+//! writes back what is to change. What cannot be written back closes the connection.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher};
+
+use pg_wire::Direction;
+use proxy_host::{Action, Buffer, ContextId, Host, HostError, Plugin, Side};
+use siphasher::sip::SipHasher24;
+
+use crate::catalog::Counters;
+use crate::gate::edits::Edits;
+use crate::gate::{Gate, Limits};
+use crate::policy::Policy;
+use crate::sitting::{Bench, Keys, Recorder, Sitting};
+
+/// The most bytes that are copied out of the host in one call.
+const CHUNK: usize = 64 * 1024;
+/// Milliseconds between two ticks.
+const TICK: u32 = 1000;
+
+/// One configured filter in one VM.
+pub struct PolicyFilter {
+    policy: Policy,
+    counters: Counters,
+    recorder: Recorder,
+    keys: SeenKeys,
+    edits: Edits,
+    /// Bytes held by all connections as of the last tick.
+    held: usize,
+    /// Mixed from the clock, for the keys of connections: this target has no other source.
+    seed: u64,
+    connections: u64,
+}
+
+/// One connection through it.
+#[derive(Default)]
+pub struct Connection {
+    gate: Option<Box<Gate>>,
+    sitting: Sitting,
+    /// It was doomed at the last tick already: what was written has gone out.
+    doomed: bool,
+    /// The host failed: nothing passes any more.
+    broken: bool,
+}
+
+/// Hashes of the keys that this worker has seen.
+#[derive(Debug, Default)]
+struct SeenKeys {
+    keys: HashSet<u64>,
+    hasher: std::hash::RandomState,
+}
+
+/// Keys that are remembered; beyond, the set starts anew and CancelRequests for old sessions fail.
+const MAX_KEYS: usize = 100_000;
+
+impl SeenKeys {
+    fn hash(&self, process_id: u32, secret_key: &[u8]) -> u64 {
+        self.hasher.hash_one((process_id, secret_key))
+    }
+}
+
+impl Keys for SeenKeys {
+    fn add(&mut self, process_id: u32, secret_key: &[u8]) {
+        if self.keys.len() >= MAX_KEYS {
+            self.keys.clear();
+        }
+        let key = self.hash(process_id, secret_key);
+        self.keys.insert(key);
+    }
+
+    fn holds(&self, process_id: u32, secret_key: &[u8]) -> bool {
+        self.keys.contains(&self.hash(process_id, secret_key))
+    }
+}
+
+impl PolicyFilter {
+    /// The secret of a new connection.
+    fn key(&mut self, host: &impl Host) -> (u64, u64) {
+        self.connections = self.connections.wrapping_add(1);
+        let mut hasher = SipHasher24::new_with_keys(self.seed, self.connections);
+        hasher.write_u64(host.now());
+        self.seed = hasher.finish();
+        hasher.write_u64(self.connections);
+        (self.seed.rotate_left(32), hasher.finish())
+    }
+
+    fn data(
+        &mut self,
+        host: &impl Host,
+        connection: &mut Connection,
+        direction: Direction,
+        size: usize,
+    ) -> Action {
+        if connection.broken {
+            return Action::Pause;
+        }
+        if size == 0 {
+            return Action::Continue;
+        }
+        if connection.gate.is_none() {
+            let limits = Limits {
+                held: self.policy.max_statement_bytes,
+            };
+            connection.gate = Some(Box::new(Gate::new(limits, self.key(host))));
+        }
+        let passed = self.pass(host, connection, direction, size);
+        match passed {
+            Ok(()) => Action::Continue,
+            Err(HostError(status)) => {
+                log::error!("pgmesh: closing a connection: the host failed with status {status}");
+                self.counters.host_failed();
+                connection.broken = true;
+                // Nothing of this callback may pass; if it cannot be closed either, it stands.
+                let _closed = host.close(Side::Downstream);
+                Action::Pause
+            }
+        }
+    }
+
+    /// Shows the gate what it needs to see, and writes back what it changed.
+    fn pass(
+        &mut self,
+        host: &impl Host,
+        connection: &mut Connection,
+        direction: Direction,
+        size: usize,
+    ) -> Result<(), HostError> {
+        let Some(gate) = &mut connection.gate else {
+            return Ok(());
+        };
+        let buffer = match direction {
+            Direction::Frontend => Buffer::DownstreamData,
+            Direction::Backend => Buffer::UpstreamData,
+        };
+        let Self {
+            policy,
+            counters,
+            recorder,
+            keys,
+            edits,
+            held,
+            ..
+        } = self;
+        edits.clear();
+        let mut may_hold = policy.max_held_bytes.saturating_sub(*held);
+        let allowance = may_hold;
+        let mut seen = 0;
+        while seen < size {
+            let left = size.saturating_sub(seen);
+            let skip = usize::try_from(gate.skip(direction)).unwrap_or(usize::MAX);
+            let skip = skip.min(left);
+            if skip > 0 {
+                gate.skipped(direction, seen, skip, edits);
+                seen = seen.saturating_add(skip);
+                continue;
+            }
+            let mut bench = Bench {
+                host,
+                policy,
+                sitting: &mut connection.sitting,
+                counters,
+                recorder,
+                keys,
+                may_hold: &mut may_hold,
+            };
+            let read = host.with_buffer(buffer, seen, left.min(CHUNK), |bytes| {
+                match direction {
+                    Direction::Frontend => gate.frontend(bytes, seen, &mut bench, edits),
+                    Direction::Backend => gate.backend(bytes, seen, &mut bench, edits),
+                }
+                bytes.len()
+            })?;
+            if read == 0 {
+                // The host holds less than it said.
+                return Err(HostError::NOT_FOUND);
+            }
+            seen = seen.saturating_add(read);
+        }
+        *held = held.saturating_add(allowance.saturating_sub(may_hold));
+        write_back(host, buffer, size, edits)
+    }
+
+    fn flush(&mut self, host: &impl Host) {
+        self.counters.flush(host, self.held);
+    }
+}
+
+fn write_back(
+    host: &impl Host,
+    buffer: Buffer,
+    size: usize,
+    edits: &Edits,
+) -> Result<(), HostError> {
+    if edits.is_empty() {
+        return Ok(());
+    }
+    if let Some((dropped, inserted)) = edits.as_prefix() {
+        return host.set_buffer(buffer, 0, dropped, inserted);
+    }
+    let changed = host.with_buffer(buffer, 0, size, |bytes| edits.apply(bytes))?;
+    host.set_buffer(buffer, 0, size, &changed)
+}
+
+impl Plugin for PolicyFilter {
+    type Connection = Connection;
+
+    fn configure(host: &impl Host, configuration: &[u8]) -> Result<Self, String> {
+        let policy = Policy::read(configuration)?;
+        for warning in policy.warnings() {
+            log::warn!("pgmesh: policy: {warning}");
+        }
+        host.set_tick_period(TICK)
+            .map_err(|error| format!("the host has no timers: status {}", error.0))?;
+        Ok(Self {
+            counters: Counters::new(host, &policy),
+            policy,
+            recorder: Recorder::default(),
+            keys: SeenKeys::default(),
+            edits: Edits::default(),
+            held: 0,
+            seed: host.now(),
+            connections: 0,
+        })
+    }
+
+    fn connect(&mut self) -> Connection {
+        Connection::default()
+    }
+
+    fn downstream_data(
+        &mut self,
+        host: &impl Host,
+        connection: &mut Connection,
+        size: usize,
+        _end_of_stream: bool,
+    ) -> Action {
+        self.data(host, connection, Direction::Frontend, size)
+    }
+
+    fn upstream_data(
+        &mut self,
+        host: &impl Host,
+        connection: &mut Connection,
+        size: usize,
+        _end_of_stream: bool,
+    ) -> Action {
+        self.data(host, connection, Direction::Backend, size)
+    }
+
+    fn upstream_close(&mut self, _host: &impl Host, _connection: &mut Connection) {}
+
+    fn disconnect(&mut self, host: &impl Host, _connection: Connection, remaining: usize) {
+        if remaining == 0 {
+            self.held = 0;
+            self.flush(host);
+        }
+    }
+
+    fn retire(&mut self, host: &impl Host) {
+        self.held = 0;
+        self.flush(host);
+    }
+
+    fn tick<'a>(
+        &mut self,
+        host: &impl Host,
+        connections: impl Iterator<Item = (ContextId, &'a mut Connection)>,
+    ) {
+        let mut held = 0_usize;
+        for (id, connection) in connections {
+            let Some(gate) = &connection.gate else {
+                continue;
+            };
+            held = held.saturating_add(gate.held_bytes());
+            if connection.doomed && host.set_effective_context(id).is_ok() {
+                // A connection that the host no longer knows is closed already.
+                let _closed = host.close(Side::Downstream);
+            }
+            connection.doomed = gate.is_doomed();
+        }
+        self.held = held;
+        self.flush(host);
+    }
+}

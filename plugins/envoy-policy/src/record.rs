@@ -1,0 +1,207 @@
+//! One JSON line on the host's log for each denial, would-be denial, and match of a `log` rule.
+//!
+//! The text in it is redacted; what the client typed never is.
+
+use pg_sql::classify::{Classification, classify};
+use pg_sql::{ClassifyOptions, Comments, LexerOptions, RedactOptions, redact_and_fingerprint};
+use serde_json::{Map, Value, json};
+
+use crate::catalog::Outcome;
+use crate::policy::Client;
+
+/// Bytes of redacted text in a record.
+const MAX_TEXT: usize = 2048;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// As metrics name it.
+    pub rule: &'a str,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Who.
+    pub client: &'a Client,
+    /// What, if it is about a statement.
+    pub statement: Option<Text<'a>>,
+}
+
+/// The text of a statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// All of it, or as much as is there.
+    pub text: &'a [u8],
+    /// There was more.
+    pub truncated: bool,
+    /// How the server reads it.
+    pub lexer: LexerOptions,
+}
+
+/// The line.
+#[must_use]
+pub fn line(record: &Record<'_>) -> String {
+    let client = record.client;
+    let mut line = Map::new();
+    let mut put = |name: &str, value: Value| {
+        line.insert(name.to_owned(), value);
+    };
+    put("time", json!(rfc3339(record.time)));
+    put("event", json!("pgmesh.policy"));
+    put("rule", json!(record.rule));
+    put("action", json!(record.outcome.action()));
+    put("mode", json!(record.outcome.mode()));
+    for (name, value) in [
+        ("principal", client.principal.clone()),
+        ("source", client.source.map(|source| source.to_string())),
+        ("user", some(&client.user)),
+        ("database", some(&client.database)),
+        ("application", some(&client.application)),
+    ] {
+        if let Some(value) = value {
+            put(name, json!(value));
+        }
+    }
+    if let Some(statement) = record.statement {
+        describe(statement, &mut put);
+    }
+    Value::Object(line).to_string()
+}
+
+fn some(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn describe(statement: Text<'_>, put: &mut impl FnMut(&str, Value)) {
+    let Text {
+        text,
+        truncated,
+        lexer,
+    } = statement;
+    let options = RedactOptions {
+        lexer,
+        comments: Comments::Drop,
+    };
+    let (redacted, fingerprint) = redact_and_fingerprint(text, &options);
+    let seen = classify(text, ClassifyOptions { lexer, truncated });
+    put("command", json!(commands(&seen)));
+    put(
+        "class",
+        json!(seen.statements.iter().map(|one| one.class.as_str()).max()),
+    );
+    put("relations", json!(relations(&seen)));
+    put("complete", json!(seen.complete));
+    put("fingerprint", json!(format!("{:016x}", fingerprint.0)));
+    put("query", json!(cut(&redacted.text)));
+    if let Some(parent) = pg_sql::sqlcommenter::tags(text, &lexer).trace_parent() {
+        let id = u128::from_be_bytes(parent.trace_id);
+        put("trace_id", json!(format!("{id:032x}")));
+    }
+}
+
+fn commands(seen: &Classification) -> String {
+    let commands: Vec<_> = seen
+        .statements
+        .iter()
+        .map(|statement| statement.command.as_str())
+        .collect();
+    commands.join("; ")
+}
+
+fn relations(seen: &Classification) -> Vec<String> {
+    let relations = seen
+        .statements
+        .iter()
+        .flat_map(|statement| &statement.relations);
+    relations
+        .map(|relation| relation.name.to_string())
+        .collect()
+}
+
+fn cut(text: &[u8]) -> String {
+    let text = text.get(..MAX_TEXT).unwrap_or(text);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// A moment in UTC, to the millisecond.
+fn rfc3339(nanoseconds: u64) -> String {
+    let milliseconds = nanoseconds / 1_000_000;
+    let (seconds, milliseconds) = (milliseconds / 1000, milliseconds % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
+/// The date so many days after 1970-01-01, by the Gregorian calendar.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970_u64;
+    loop {
+        let length = if leap(year) { 366 } else { 365 };
+        match days.checked_sub(length) {
+            Some(left) => days = left,
+            None => break,
+        }
+        year = year.saturating_add(1);
+    }
+    let february = if leap(year) { 29 } else { 28 };
+    let mut month = 1_u64;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        match days.checked_sub(length) {
+            Some(left) => days = left,
+            None => break,
+        }
+        month = month.saturating_add(1);
+    }
+    (year, month, days.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_printed_in_utc() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_795_305_599, "2026-11-21T23:59:59.000Z"),
+        ] {
+            assert_eq!(rfc3339(seconds * 1_000_000_000), expected);
+        }
+    }
+
+    #[test]
+    fn a_record_has_no_value_that_a_user_typed() {
+        let client = Client {
+            user: "app".to_owned(),
+            ..Client::default()
+        };
+        let record = Record {
+            time: 0,
+            rule: "no drop",
+            outcome: Outcome::Denied,
+            client: &client,
+            statement: Some(Text {
+                text: b"drop table a.b; alter role x password 'geheim'",
+                truncated: false,
+                lexer: LexerOptions::default(),
+            }),
+        };
+        let line = line(&record);
+        assert!(!line.contains("geheim"), "{line}");
+        for part in [
+            r#""rule":"no drop""#,
+            r#""action":"deny""#,
+            r#""user":"app""#,
+            r#""command":"DROP TABLE; ALTER ROLE""#,
+            r#""relations":["a.b"]"#,
+        ] {
+            assert!(line.contains(part), "{part} {line}");
+        }
+        assert_eq!(line.lines().count(), 1);
+    }
+}

@@ -1,0 +1,468 @@
+//! The judge of one connection: what is known of client and session, and the way from the gate's
+//! questions to the policy, to metrics and to records.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use pg_sql::{Encoding, LexerOptions};
+use pg_wire::SubProtocol;
+use pg_wire::body::query::TransactionStatus;
+use pg_wire::body::startup::{CancelRequest, StartupMessage};
+use proxy_host::Host;
+
+use crate::catalog::{Counters, Outcome};
+use crate::cause::Cause;
+use crate::config::{Cancel, Verdict};
+use crate::gate::denial::{Denial, Refusal};
+use crate::gate::{Admission, Judge, Request, Uninspectable};
+use crate::policy::unit::transaction_bit;
+use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState};
+use crate::record::{self, Record, Text};
+use crate::startup::{self, StartupError};
+
+/// What is known of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sitting {
+    client: Client,
+    /// `None` until the client is let in.
+    profile: Option<Rc<Profile>>,
+    /// As the server last reported them.
+    standard_conforming_strings: Option<bool>,
+    client_encoding: Option<Encoding>,
+    search_path: Option<Rc<[String]>>,
+    transaction: Option<u8>,
+    /// The server has been ready once.
+    open: bool,
+    /// Something that is under way may change how texts are read.
+    suspect: bool,
+    /// A prepared statement may.
+    suspect_prepared: bool,
+    /// The client has changed how texts are read, and a ROLLBACK may change it back.
+    reading_changed: bool,
+}
+
+/// What is said once per worker and second at most.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    second: u64,
+    written: u32,
+}
+
+/// Records that one worker writes in a second.
+pub(crate) const RECORDS_PER_SECOND: u32 = 100;
+
+impl Recorder {
+    fn may_write(&mut self, now: u64) -> bool {
+        let second = now / 1_000_000_000;
+        if second != self.second {
+            self.second = second;
+            self.written = 0;
+        }
+        self.written = self.written.saturating_add(1);
+        self.written <= RECORDS_PER_SECOND
+    }
+}
+
+/// Keys of sessions that were let in, for CancelRequests.
+pub(crate) trait Keys {
+    /// A session has this one.
+    fn add(&mut self, process_id: u32, secret_key: &[u8]);
+    /// Whether a session has it.
+    fn holds(&self, process_id: u32, secret_key: &[u8]) -> bool;
+}
+
+/// One connection's judge during one callback.
+pub(crate) struct Bench<'a, H, K> {
+    /// The host.
+    pub(crate) host: &'a H,
+    /// The rules.
+    pub(crate) policy: &'a Policy,
+    /// What is known of the connection.
+    pub(crate) sitting: &'a mut Sitting,
+    /// What is counted.
+    pub(crate) counters: &'a mut Counters,
+    /// What is told.
+    pub(crate) recorder: &'a mut Recorder,
+    /// Who may be cancelled.
+    pub(crate) keys: &'a mut K,
+    /// Bytes that the worker may still hold.
+    pub(crate) may_hold: &'a mut usize,
+}
+
+impl<H: Host, K: Keys> Bench<'_, H, K> {
+    /// Fills in what only the host knows. The certificate is there from the first data on.
+    fn look_around(&mut self) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let principal = ["connection", "uri_san_peer_certificate"];
+        let principal = self.host.with_property(&principal, text).ok();
+        let source = self.host.with_property(&["source", "address"], text).ok();
+        let client = &mut self.sitting.client;
+        client.principal = principal.filter(|principal| !principal.is_empty());
+        client.source = source.and_then(|source| address(&source));
+    }
+
+    fn deny_startup(&mut self, cause: Cause) -> Admission {
+        self.count_connection(cause, Outcome::Denied);
+        self.record(cause, Outcome::Denied, None);
+        self.verdict("denied");
+        Admission::Deny(Denial {
+            code: cause.code(),
+            fingerprint: 0,
+        })
+    }
+
+    fn count_connection(&mut self, cause: Cause, outcome: Outcome) {
+        self.counters
+            .connection(self.host, self.policy, cause, outcome);
+    }
+
+    fn count(&mut self, cause: Cause, outcome: Outcome) {
+        self.counters
+            .decision(self.host, self.policy, cause, outcome);
+    }
+
+    /// Filter state for the access log and for RBAC.
+    fn verdict(&self, verdict: &str) {
+        for (name, value) in [
+            ("pgmesh_user", self.sitting.client.user.as_str()),
+            ("pgmesh_database", &self.sitting.client.database),
+            ("pgmesh_verdict", verdict),
+        ] {
+            // A host that has no filter state has no access log to show it in.
+            let _unsupported = self.host.set_property(name, value.as_bytes());
+        }
+    }
+
+    fn record(&mut self, cause: Cause, outcome: Outcome, statement: Option<Text<'_>>) {
+        let time = self.host.now();
+        if !self.recorder.may_write(time) {
+            return self.counters.suppressed();
+        }
+        let line = record::line(&Record {
+            time,
+            rule: cause.label(self.policy),
+            outcome,
+            client: &self.sitting.client,
+            statement,
+        });
+        log::warn!("{line}");
+    }
+
+    /// Counts and records a decision. The cause of a denial, if it is one.
+    fn settle(
+        &mut self,
+        decision: &Decision,
+        statement: Option<Text<'_>>,
+        count: fn(&mut Self, Cause, Outcome),
+    ) -> Option<Cause> {
+        for rule in &decision.logged {
+            let cause = Cause::Rule(*rule);
+            count(self, cause, Outcome::Logged);
+            self.record(cause, Outcome::Logged, statement);
+        }
+        for reason in &decision.would_deny {
+            let cause = Cause::from(*reason);
+            count(self, cause, Outcome::WouldBeDenied);
+            self.record(cause, Outcome::WouldBeDenied, statement);
+        }
+        let Some(reason) = decision.denied else {
+            let cause = decision.allowed_by.map_or(Cause::Default, Cause::Rule);
+            count(self, cause, Outcome::Allowed);
+            return None;
+        };
+        let cause = Cause::from(reason);
+        count(self, cause, Outcome::Denied);
+        self.record(cause, Outcome::Denied, statement);
+        Some(cause)
+    }
+
+    fn check_startup(&self, startup: &StartupMessage<'_>) -> Result<Client, Cause> {
+        let versions = &self.policy.protocol_versions;
+        let version = (startup.version.major, startup.version.minor);
+        if !versions.is_empty() && !versions.contains(&version) {
+            return Err(Cause::ProtocolVersion);
+        }
+        startup::client(startup).map_err(Cause::Startup)
+    }
+
+    /// Holds the settings that a StartupMessage asks for against those that are imposed, and the
+    /// role it wants to take on against the rules.
+    fn check_settings(
+        &mut self,
+        startup: &StartupMessage<'_>,
+        profile: &Profile,
+    ) -> Result<(), Cause> {
+        for (name, value) in startup::settings(startup).map_err(Cause::Startup)? {
+            if profile.protected.holds(name.as_bytes()) {
+                return Err(Cause::Startup(StartupError::Protected));
+            }
+            if matches!(name.as_str(), "role" | "session_authorization") {
+                let quoted = String::from_utf8_lossy(&value).replace('"', "\"\"");
+                let text = format!("SET {name} = \"{quoted}\"");
+                let ask = Ask::Text {
+                    text: text.as_bytes(),
+                    bytes: text.len() as u64,
+                    truncated: false,
+                    at_once: true,
+                };
+                let client = self.sitting.client.clone();
+                let state = SessionState::default();
+                let (decision, _) = profile.judge(self.policy, &client, ask, &state);
+                let statement = Text {
+                    text: text.as_bytes(),
+                    truncated: false,
+                    lexer: LexerOptions::default(),
+                };
+                if let Some(reason) = decision.denied {
+                    self.record(reason.into(), Outcome::Denied, Some(statement));
+                    return Err(reason.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds for a request that comes now.
+    fn state(&self, settled: bool) -> SessionState {
+        let sitting = &*self.sitting;
+        let reading = settled || !(sitting.suspect || sitting.reading_changed);
+        SessionState {
+            transaction: sitting.transaction.filter(|_| settled),
+            search_path: sitting.search_path.clone().filter(|_| settled),
+            standard_conforming_strings: sitting.standard_conforming_strings.filter(|_| reading),
+            client_encoding: sitting.client_encoding.filter(|_| reading),
+        }
+    }
+
+    fn lexer(&self) -> LexerOptions {
+        LexerOptions {
+            standard_conforming_strings: self.sitting.standard_conforming_strings.unwrap_or(true),
+            encoding: self.sitting.client_encoding.unwrap_or_default(),
+            ..LexerOptions::default()
+        }
+    }
+
+    fn judge_text(
+        &mut self,
+        ask: Ask<'_>,
+        protocol: SubProtocol,
+        settled: bool,
+    ) -> Result<(), Denial> {
+        let Some(profile) = self.sitting.profile.clone() else {
+            return Ok(());
+        };
+        let state = self.state(settled);
+        let (decision, aftermath) = profile.judge(self.policy, &self.sitting.client, ask, &state);
+        let statement = match ask {
+            Ask::Text {
+                text, truncated, ..
+            } => Some(Text {
+                text,
+                truncated,
+                lexer: self.lexer(),
+            }),
+            Ask::FunctionCall => None,
+        };
+        match self.settle(&decision, statement, Self::count) {
+            None => {
+                self.remember(aftermath, protocol);
+                Ok(())
+            }
+            Some(cause) => {
+                self.verdict("denied");
+                let fingerprint = statement.map_or(0, |statement| {
+                    pg_sql::fingerprint(statement.text, &statement.lexer).0
+                });
+                Err(Denial {
+                    code: cause.code(),
+                    fingerprint,
+                })
+            }
+        }
+    }
+
+    fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
+        self.sitting.suspect |= aftermath.changes_reading;
+        self.sitting.suspect_prepared |=
+            aftermath.changes_reading && protocol == SubProtocol::Extended;
+    }
+}
+
+impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
+    fn startup(&mut self, startup: &StartupMessage<'_>) -> Admission {
+        self.look_around();
+        let client = match self.check_startup(startup) {
+            Ok(client) => client,
+            Err(cause) => return self.deny_startup(cause),
+        };
+        self.sitting.client = Client {
+            principal: self.sitting.client.principal.take(),
+            source: self.sitting.client.source,
+            ..client
+        };
+        let profile = Rc::new(self.policy.profile(&self.sitting.client));
+        if let Err(cause) = self.check_settings(startup, &profile) {
+            return self.deny_startup(cause);
+        }
+        let denied = self.settle(&profile.admission, None, Self::count_connection);
+        if let Some(cause) = denied {
+            self.verdict("denied");
+            return Admission::Deny(Denial {
+                code: cause.code(),
+                fingerprint: 0,
+            });
+        }
+        let rewritten = startup::rewritten(startup, &profile);
+        self.sitting.profile = Some(profile);
+        match rewritten {
+            Ok(packet) => {
+                self.verdict("allowed");
+                packet.map_or(Admission::Pass, Admission::Rewrite)
+            }
+            Err(error) => {
+                self.sitting.profile = None;
+                self.deny_startup(Cause::Startup(error))
+            }
+        }
+    }
+
+    fn cancel(&mut self, request: &CancelRequest<'_>) -> bool {
+        let allowed = self.policy.cancel == Cancel::Any
+            || self.keys.holds(request.process_id, request.secret_key.0);
+        self.counters.cancel(self.host, !allowed);
+        allowed
+    }
+
+    fn request(&mut self, request: Request<'_>, settled: bool) -> Result<(), Denial> {
+        if settled {
+            self.sitting.suspect = false;
+        }
+        match request {
+            Request::Text { protocol, text } => {
+                let ask = Ask::Text {
+                    text,
+                    bytes: text.len() as u64,
+                    truncated: false,
+                    at_once: protocol == SubProtocol::Simple,
+                };
+                self.judge_text(ask, protocol, settled)
+            }
+            Request::TooLong {
+                protocol,
+                text,
+                bytes,
+            } => {
+                let ask = Ask::Text {
+                    text,
+                    bytes,
+                    truncated: true,
+                    at_once: protocol == SubProtocol::Simple,
+                };
+                self.judge_text(ask, protocol, settled)
+            }
+            Request::FunctionCall { .. } => {
+                self.judge_text(Ask::FunctionCall, SubProtocol::Function, settled)
+            }
+            Request::Execute => {
+                self.sitting.suspect |= self.sitting.suspect_prepared;
+                Ok(())
+            }
+        }
+    }
+
+    fn uninspectable(&mut self, reason: Uninspectable) -> Result<(), Denial> {
+        let denied = self.policy.uninspectable == Verdict::Deny;
+        self.counters.uninspectable(self.host, reason, denied);
+        if !denied {
+            return Ok(());
+        }
+        if self.sitting.profile.is_none() {
+            self.look_around();
+        }
+        let cause = Cause::Uninspectable(reason);
+        self.record(cause, Outcome::Denied, None);
+        self.verdict("denied");
+        Err(Denial {
+            code: cause.code(),
+            fingerprint: 0,
+        })
+    }
+
+    fn backend_key(&mut self, process_id: u32, secret_key: &[u8]) {
+        if self.policy.cancel == Cancel::Strict {
+            self.keys.add(process_id, secret_key);
+        }
+    }
+
+    fn parameter(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let value = value.map(String::from_utf8_lossy);
+        let sitting = &mut *self.sitting;
+        match name {
+            b"standard_conforming_strings" => {
+                sitting.standard_conforming_strings = value.map(|value| value != "off");
+                sitting.reading_changed |= sitting.open;
+            }
+            b"client_encoding" => {
+                sitting.client_encoding = value.map(|value| Encoding::from_name(&value));
+                sitting.reading_changed |= sitting.open;
+            }
+            b"search_path" => {
+                sitting.search_path = value.map(|value| schemas(&value, &sitting.client.user));
+            }
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self, status: TransactionStatus) {
+        self.sitting.open = true;
+        self.sitting.transaction = Some(transaction_bit(status));
+    }
+
+    fn label(&self, denial: Denial) -> &str {
+        Cause::of_code(denial.code).label(self.policy)
+    }
+
+    fn refusal(&self, denial: Denial) -> Refusal {
+        let about_statement = self.sitting.profile.is_some()
+            && !matches!(Cause::of_code(denial.code), Cause::Uninspectable(_));
+        Cause::of_code(denial.code)
+            .refusal(self.policy, about_statement.then_some(denial.fingerprint))
+    }
+
+    fn may_hold(&mut self, bytes: usize) -> bool {
+        match self.may_hold.checked_sub(bytes) {
+            Some(left) => {
+                *self.may_hold = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The address in `address:port`.
+fn address(text: &str) -> Option<IpAddr> {
+    let socket: Option<SocketAddr> = text.parse().ok();
+    socket
+        .map(|socket| socket.ip())
+        .or_else(|| text.parse().ok())
+}
+
+/// The schemas of a `search_path` as the server reports it (`SplitIdentifierString`,
+/// `src/backend/utils/adt/varlena.c`).
+fn schemas(path: &str, user: &str) -> Rc<[String]> {
+    path.split(',')
+        .map(str::trim)
+        .map(|schema| match schema.strip_prefix('"') {
+            Some(quoted) => quoted
+                .strip_suffix('"')
+                .unwrap_or(quoted)
+                .replace("\"\"", "\""),
+            None => schema.to_lowercase(),
+        })
+        .map(|schema| match schema.as_str() {
+            "$user" => user.to_owned(),
+            _ => schema,
+        })
+        .collect()
+}
