@@ -1,0 +1,185 @@
+//! What kind of event a message is, and where its values stand: the tables `classes.txt`,
+//! `companions.txt` and `reports.txt` beside the sources, made into trees of patterns.
+
+mod pattern;
+mod trie;
+
+pub use pattern::{Kind, Sensitivity, Value};
+
+use crate::event::Event;
+use crate::field::Field;
+use crate::text::Text;
+use pattern::Pattern;
+use trie::{End, Found, Trie};
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+/// A kind of event.
+#[derive(Debug)]
+pub struct Class {
+    /// Its stable name, in snake_case.
+    pub name: &'static str,
+    /// SQLSTATEs that are enough to tell, whatever the language of the message.
+    pub sqlstates: &'static [&'static str],
+    patterns: &'static [&'static str],
+}
+
+impl Class {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        CLASSES
+    }
+}
+
+/// A value found in a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Capture<'t> {
+    /// What the table says of it.
+    pub value: Value,
+    /// Where it stands: from, to.
+    pub span: (usize, usize),
+    /// Its text.
+    pub text: &'t [u8],
+}
+
+/// A message, or a line of a companion, that has a pattern.
+#[derive(Clone, Debug)]
+pub struct Recognized<'c> {
+    /// The class whose pattern it is.
+    pub class: &'static Class,
+    found: Found,
+    values: &'c [Value],
+}
+
+impl Recognized<'_> {
+    /// The values in `text`, which must be the one that was recognised.
+    pub fn captures<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Capture<'t>> {
+        let spans = self.found.spans().iter();
+        spans.zip(self.values).map(|(span, value)| Capture {
+            value: *value,
+            span: *span,
+            text: text.get(span.0..span.1).unwrap_or_default(),
+        })
+    }
+
+    /// Where the pattern ends in the text.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.found.end
+    }
+}
+
+/// A table, ready to be matched.
+#[derive(Clone, Debug)]
+struct Table {
+    patterns: Vec<(&'static Class, Vec<Value>)>,
+    trie: Trie,
+}
+
+impl Table {
+    fn new(classes: &'static [Class]) -> Self {
+        let sources = classes
+            .iter()
+            .flat_map(|class| class.patterns.iter().map(move |source| (class, *source)));
+        let parsed: Vec<(&'static Class, Pattern)> = sources
+            .map(|(class, source)| (class, Pattern::parse(source)))
+            .collect();
+        Self {
+            trie: Trie::new(parsed.iter().map(|(_, pattern)| pattern.pieces.as_slice())),
+            patterns: parsed
+                .into_iter()
+                .map(|(class, pattern)| (class, pattern.values))
+                .collect(),
+        }
+    }
+
+    fn find(&self, text: &[u8], end: End) -> Option<Recognized<'_>> {
+        let found = self.trie.find(text, end)?;
+        let (class, values) = self.patterns.get(found.pattern)?;
+        Some(Recognized {
+            class,
+            found,
+            values,
+        })
+    }
+}
+
+/// All tables.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    messages: Table,
+    companions: Table,
+    reports: Table,
+    /// SQLSTATEs that tell the class, in order.
+    sqlstates: Vec<(&'static str, &'static Class)>,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Classes {
+    /// Knows every class.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(CLASSES.len())
+    }
+
+    /// Knows the first `count` classes only, to show that the number costs nothing.
+    #[must_use]
+    pub fn with(count: usize) -> Self {
+        let classes = CLASSES.get(..count).unwrap_or(CLASSES);
+        let mut sqlstates: Vec<_> = classes
+            .iter()
+            .flat_map(|class| class.sqlstates.iter().map(move |code| (*code, class)))
+            .collect();
+        sqlstates.sort_unstable_by_key(|(code, _)| *code);
+        Self {
+            messages: Table::new(classes),
+            companions: Table::new(COMPANIONS),
+            reports: Table::new(REPORTS),
+            sqlstates,
+        }
+    }
+
+    /// The class of a message by its text.
+    #[must_use]
+    pub fn of_message(&self, message: &[u8]) -> Option<Recognized<'_>> {
+        self.messages.find(message, End::Text)
+    }
+
+    /// The class that a SQLSTATE alone tells.
+    #[must_use]
+    pub fn of_sqlstate(&self, sqlstate: &[u8]) -> Option<&'static Class> {
+        let found = self
+            .sqlstates
+            .binary_search_by(|(code, _)| code.as_bytes().cmp(sqlstate))
+            .ok()?;
+        self.sqlstates.get(found).map(|(_, class)| *class)
+    }
+
+    /// The class of an event: by its message, else by its SQLSTATE.
+    #[must_use]
+    pub fn of(&self, event: &Event<'_>) -> Option<&'static Class> {
+        let message = event.fields.get(Field::Message).map(|text| text.decode());
+        let by_message = message.and_then(|message| Some(self.of_message(&message)?.class));
+        let sqlstate = event.fields.get(Field::Sqlstate).unwrap_or_default();
+        let Text { raw, .. } = sqlstate;
+        by_message.or_else(|| self.of_sqlstate(raw))
+    }
+
+    /// The line of a DETAIL or CONTEXT that `text` begins with.
+    #[must_use]
+    pub fn companion(&self, text: &[u8]) -> Option<Recognized<'_>> {
+        self.companions.find(text, End::Line)
+    }
+
+    /// The line of a report that `text` begins with.
+    #[must_use]
+    pub fn report(&self, text: &[u8]) -> Option<Recognized<'_>> {
+        self.reports.find(text, End::Line)
+    }
+}

@@ -1,0 +1,334 @@
+//! Patterns of messages, all matched at once: literal text in a tree by its bytes, values in between.
+//!
+//! A message is read once from its beginning, whatever the number of patterns: at each place the next
+//! byte picks the one branch that can go on. Where a value stands, its end is found by its kind or by
+//! the literal behind it. A value that could end in several places is tried again further on, within a
+//! budget that bounds the work by the length of the message.
+
+use super::pattern::{Hole, Kind, Piece};
+use crate::scan::{behind, digits, find, find_byte};
+
+/// Values in one pattern at most; `build.rs` holds the table to it.
+pub(super) const MOST_VALUES: usize = 24;
+/// Places to come back to.
+const MOST_CHOICES: usize = 32;
+/// Steps per message, and bytes searched through for one.
+const FUEL: usize = 400;
+const BYTES_PER_STEP: usize = 512;
+
+/// Where a pattern may end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// At the end of the text only.
+    Text,
+    /// At the end of a line too.
+    Line,
+}
+
+/// The place of a value: from, to.
+pub(super) type Span = (usize, usize);
+
+/// A pattern that fits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// Its number, in the order of insertion.
+    pub(super) pattern: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    spans: [Span; MOST_VALUES],
+    count: usize,
+}
+
+impl Found {
+    /// Where the values stand, in their order.
+    pub(super) fn spans(&self) -> &[Span] {
+        self.spans.get(..self.count).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// By first byte; no two begin with the same.
+    literals: Vec<(&'static [u8], usize)>,
+    /// The pickiest first; among those of a kind, in the order of the table.
+    holes: Vec<(Hole, usize)>,
+    /// The pattern that ends here.
+    end: Option<usize>,
+}
+
+/// Patterns, ready to be matched.
+#[derive(Clone, Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Choice {
+    node: usize,
+    at: usize,
+    /// The value to try next.
+    hole: usize,
+    /// Or: where the value tried last ended.
+    extend: Option<usize>,
+    count: usize,
+}
+
+impl Trie {
+    /// A tree of all `patterns`; the first of two that are the same wins.
+    pub(super) fn new<'p>(patterns: impl Iterator<Item = &'p [Piece]>) -> Self {
+        let mut trie = Self {
+            nodes: vec![Node::default()],
+        };
+        for (number, pieces) in patterns.enumerate() {
+            trie.insert(pieces, number);
+        }
+        for node in &mut trie.nodes {
+            node.holes.sort_by_key(|(hole, _)| hole.kind);
+        }
+        trie
+    }
+
+    fn insert(&mut self, pieces: &[Piece], number: usize) {
+        let mut node = 0_usize;
+        for piece in pieces {
+            node = match piece {
+                Piece::Literal(literal) => self.insert_literal(node, literal),
+                Piece::Hole(hole) => self.insert_hole(node, *hole),
+            };
+        }
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.end.get_or_insert(number);
+        }
+    }
+
+    fn add(&mut self, node: Node) -> usize {
+        self.nodes.push(node);
+        self.nodes.len().saturating_sub(1)
+    }
+
+    fn insert_hole(&mut self, node: usize, hole: Hole) -> usize {
+        let known = self.nodes.get(node).and_then(|node| {
+            let mut holes = node.holes.iter();
+            holes
+                .find(|(known, _)| *known == hole)
+                .map(|(_, next)| *next)
+        });
+        known.unwrap_or_else(|| {
+            let next = self.add(Node::default());
+            if let Some(node) = self.nodes.get_mut(node) {
+                node.holes.push((hole, next));
+            }
+            next
+        })
+    }
+
+    fn insert_literal(&mut self, node: usize, literal: &'static [u8]) -> usize {
+        let (mut node, mut rest) = (node, literal);
+        while !rest.is_empty() {
+            let edge = self.nodes.get(node).and_then(|node| {
+                let mut edges = node.literals.iter();
+                let place = edges.position(|(edge, _)| edge.first() == rest.first())?;
+                node.literals
+                    .get(place)
+                    .map(|(edge, next)| (place, *edge, *next))
+            });
+            let Some((place, edge, next)) = edge else {
+                let next = self.add(Node::default());
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.literals.push((rest, next));
+                    node.literals.sort_unstable();
+                }
+                return next;
+            };
+            let common = edge.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let (head, tail) = edge.split_at_checked(common).unwrap_or((edge, b""));
+            rest = behind(rest, common);
+            if tail.is_empty() {
+                node = next;
+                continue;
+            }
+            let middle = self.add(Node {
+                literals: vec![(tail, next)],
+                ..Node::default()
+            });
+            if let Some(edge) = self
+                .nodes
+                .get_mut(node)
+                .and_then(|node| node.literals.get_mut(place))
+            {
+                *edge = (head, middle);
+            }
+            node = middle;
+        }
+        node
+    }
+
+    /// The pattern that fits `text` from its beginning.
+    pub(super) fn find(&self, text: &[u8], end: End) -> Option<Found> {
+        let mut search = Search {
+            trie: self,
+            text,
+            end,
+            choices: [Choice::default(); MOST_CHOICES],
+            open: 0,
+            spans: [(0, 0); MOST_VALUES],
+            count: 0,
+            fuel: FUEL,
+        };
+        search.run()
+    }
+}
+
+struct Search<'s> {
+    trie: &'s Trie,
+    text: &'s [u8],
+    end: End,
+    choices: [Choice; MOST_CHOICES],
+    open: usize,
+    spans: [Span; MOST_VALUES],
+    count: usize,
+    fuel: usize,
+}
+
+impl Search<'_> {
+    fn run(&mut self) -> Option<Found> {
+        let mut place = Some((0_usize, 0_usize));
+        loop {
+            self.fuel = self.fuel.checked_sub(1)?;
+            let (number, at) = match place.take() {
+                Some(place) => place,
+                None => self.retry()?,
+            };
+            let node = self.trie.nodes.get(number)?;
+            let rest = behind(self.text, at);
+            if let Some(pattern) = node.end
+                && self.may_end(rest)
+            {
+                return Some(Found {
+                    pattern,
+                    end: at,
+                    spans: self.spans,
+                    count: self.count,
+                });
+            }
+            if let Some((literal, next)) = literal(node, rest) {
+                if !node.holes.is_empty() {
+                    self.push(Choice {
+                        node: number,
+                        at,
+                        hole: 0,
+                        extend: None,
+                        count: self.count,
+                    });
+                }
+                place = Some((next, at.saturating_add(literal)));
+            } else {
+                place = self.value(number, at, 0, None);
+            }
+        }
+    }
+
+    fn may_end(&self, rest: &[u8]) -> bool {
+        rest.is_empty() || (self.end == End::Line && rest.starts_with(b"\n"))
+    }
+
+    fn push(&mut self, choice: Choice) {
+        if let Some(place) = self.choices.get_mut(self.open) {
+            *place = choice;
+            self.open = self.open.saturating_add(1);
+        }
+    }
+
+    fn retry(&mut self) -> Option<(usize, usize)> {
+        loop {
+            self.open = self.open.checked_sub(1)?;
+            let choice = *self.choices.get(self.open)?;
+            self.count = choice.count;
+            let place = self.value(choice.node, choice.at, choice.hole, choice.extend);
+            if place.is_some() {
+                return place;
+            }
+        }
+    }
+
+    /// Takes a value at `at`: the one numbered `hole` or a later one; if `extend`, ending behind it.
+    fn value(
+        &mut self,
+        number: usize,
+        at: usize,
+        hole: usize,
+        mut extend: Option<usize>,
+    ) -> Option<(usize, usize)> {
+        let node = self.trie.nodes.get(number)?;
+        for (index, (hole, next)) in node.holes.iter().enumerate().skip(hole) {
+            let from = extend.take().map_or(at, |end| end.saturating_add(1));
+            let Some(end) = self.value_end(*hole, at, from) else {
+                continue;
+            };
+            let open = hole.kind == Kind::Text;
+            self.push(Choice {
+                node: number,
+                at,
+                hole: if open { index } else { index.saturating_add(1) },
+                extend: open.then_some(end),
+                count: self.count,
+            });
+            if let Some(span) = self.spans.get_mut(self.count) {
+                *span = (at, end);
+                self.count = self.count.saturating_add(1);
+            }
+            return Some((*next, end));
+        }
+        None
+    }
+
+    /// Where a value that begins at `at` ends, not before `from`.
+    fn value_end(&mut self, hole: Hole, at: usize, from: usize) -> Option<usize> {
+        let rest = behind(self.text, at);
+        let length = match hole.kind {
+            Kind::Integer => {
+                let sign = usize::from(rest.first() == Some(&b'-'));
+                let digits = digits(behind(rest, sign));
+                (digits > 0).then(|| digits.saturating_add(sign))?
+            }
+            Kind::Decimal => {
+                let sign = usize::from(rest.first() == Some(&b'-'));
+                let whole = digits(behind(rest, sign));
+                let whole = (whole > 0).then(|| whole.saturating_add(sign))?;
+                let fraction = behind(rest, whole).strip_prefix(b".").map_or(0, digits);
+                match fraction {
+                    0 => whole,
+                    _ => whole.saturating_add(fraction).saturating_add(1),
+                }
+            }
+            Kind::Word => {
+                let stop = hole.stop.first();
+                let ends = |byte: &u8| {
+                    byte.is_ascii_whitespace() || b",;)\"".contains(byte) || Some(byte) == stop
+                };
+                let length = rest.iter().position(ends).unwrap_or(rest.len());
+                (length > 0).then_some(length)?
+            }
+            Kind::Rest if self.end == End::Line => find_byte(rest, b'\n').unwrap_or(rest.len()),
+            Kind::Rest => rest.len(),
+            Kind::Text => {
+                let found = find(behind(self.text, from), hole.stop)?;
+                let steps = found.checked_div(BYTES_PER_STEP).unwrap_or(0);
+                self.fuel = self.fuel.checked_sub(steps)?;
+                return Some(from.saturating_add(found));
+            }
+        };
+        Some(at.saturating_add(length))
+    }
+}
+
+/// The branch that goes on with the text, and the length of its literal.
+#[inline]
+fn literal(node: &Node, rest: &[u8]) -> Option<(usize, usize)> {
+    let first = rest.first()?;
+    let place = node
+        .literals
+        .partition_point(|(literal, _)| literal.first() < Some(first));
+    let (literal, next) = node.literals.get(place)?;
+    rest.starts_with(literal).then_some((literal.len(), *next))
+}

@@ -1,0 +1,161 @@
+//! `log_destination = csvlog`: one row per entry, newlines and all inside quotes.
+//!
+//! Source: `write_csvlog` of `src/backend/utils/error/csvlog.c` (`elog.c` before 15) and the
+//! documentation (19.8.4). 23 columns up to PostgreSQL 12, 24 in 13, 26 since 14.
+
+use crate::event::{Event, Faults, Format, Level};
+use crate::field::{Field, Fields};
+use crate::scan::{before, behind, find_byte};
+use crate::severity::Severity;
+use crate::stderr::set_location;
+use crate::text::{Form, Text};
+use crate::time;
+
+/// What a column holds.
+#[derive(Clone, Copy)]
+enum Column {
+    Is(Field),
+    /// `host:port`, or `[local]`.
+    Connection,
+    Severity,
+    Location,
+}
+
+const COLUMNS: [Column; 26] = [
+    Column::Is(Field::LogTime),
+    Column::Is(Field::UserName),
+    Column::Is(Field::DatabaseName),
+    Column::Is(Field::ProcessId),
+    Column::Connection,
+    Column::Is(Field::SessionId),
+    Column::Is(Field::SessionLine),
+    Column::Is(Field::CommandTag),
+    Column::Is(Field::SessionStart),
+    Column::Is(Field::VirtualTransactionId),
+    Column::Is(Field::TransactionId),
+    Column::Severity,
+    Column::Is(Field::Sqlstate),
+    Column::Is(Field::Message),
+    Column::Is(Field::Detail),
+    Column::Is(Field::Hint),
+    Column::Is(Field::InternalQuery),
+    Column::Is(Field::InternalPosition),
+    Column::Is(Field::Context),
+    Column::Is(Field::Statement),
+    Column::Is(Field::Position),
+    Column::Location,
+    Column::Is(Field::Application),
+    Column::Is(Field::BackendType),
+    Column::Is(Field::LeaderPid),
+    Column::Is(Field::QueryId),
+];
+
+/// Columns that PostgreSQL 12, 13 and 14 write.
+const KNOWN_WIDTHS: [usize; 3] = [23, 24, 26];
+
+/// Whether a text may be a row: it begins with a time and a comma.
+pub(crate) fn looks_like(text: &[u8]) -> bool {
+    time::shape(text).is_some_and(|(length, _)| text.get(length) == Some(&b','))
+}
+
+/// Reads the row that `text` begins with, and returns what follows it. `None` if there is no
+/// severity where one must be.
+pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
+    let mut event = Event {
+        format: Format::Csvlog,
+        level: Level::Severity(Severity::Log),
+        fields: Fields::default(),
+        faults: Faults::default(),
+    };
+    let mut severity = None;
+    let mut rest = text;
+    let mut width = 0_usize;
+    loop {
+        let value = value(rest);
+        if value.unclosed {
+            event.faults.insert(Faults::TRUNCATED);
+        }
+        match COLUMNS.get(width) {
+            Some(Column::Is(field)) => event.fields.set(*field, value.text),
+            Some(Column::Connection) => set_connection(&mut event.fields, value.text),
+            Some(Column::Severity) => severity = Severity::from_word(value.text.raw),
+            Some(Column::Location) => set_location(&mut event.fields, value.text),
+            None => {}
+        }
+        width = width.saturating_add(1);
+        rest = value.rest;
+        match rest.split_first() {
+            Some((b',', behind)) => rest = behind,
+            _ => break,
+        }
+    }
+    event.level = Level::Severity(severity?);
+    let rest = rest.strip_prefix(b"\r").unwrap_or(rest);
+    let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    if !KNOWN_WIDTHS.contains(&width) {
+        event.faults.insert(Faults::COLUMNS);
+    }
+    if !rest.is_empty() {
+        event.faults.insert(Faults::MORE_FOLLOW);
+    }
+    Some((event, rest))
+}
+
+/// One column, and what follows it.
+struct Value<'t> {
+    text: Text<'t>,
+    rest: &'t [u8],
+    /// The closing quote is missing.
+    unclosed: bool,
+}
+
+#[inline]
+fn value(text: &[u8]) -> Value<'_> {
+    let Some(inside) = text.strip_prefix(b"\"") else {
+        let end = text
+            .iter()
+            .position(|byte| matches!(byte, b',' | b'\n'))
+            .unwrap_or(text.len());
+        return Value {
+            text: Text::plain(before(text, end)),
+            rest: behind(text, end),
+            unclosed: false,
+        };
+    };
+    let mut end = 0_usize;
+    let mut form = Form::Plain;
+    loop {
+        let Some(quote) = find_byte(behind(inside, end), b'"') else {
+            return Value {
+                text: Text::new(inside, form),
+                rest: b"",
+                unclosed: true,
+            };
+        };
+        end = end.saturating_add(quote);
+        if inside.get(end.saturating_add(1)) != Some(&b'"') {
+            break;
+        }
+        form = Form::Csv;
+        end = end.saturating_add(2);
+    }
+    Value {
+        text: Text::new(before(inside, end), form),
+        rest: behind(inside, end.saturating_add(1)),
+        unclosed: false,
+    }
+}
+
+/// `host:port` at the last colon; over a Unix socket `[local]`, before 13 also `[local]:port`.
+pub(crate) fn set_connection<'t>(fields: &mut Fields<'t>, connection: Text<'t>) {
+    let raw = connection.raw;
+    let port = raw.iter().rposition(|byte| *byte == b':');
+    match port {
+        Some(colon) => {
+            fields.set(Field::ClientAddress, Text::plain(before(raw, colon)));
+            let port = behind(raw, colon.saturating_add(1));
+            fields.set(Field::ClientPort, Text::plain(port));
+        }
+        None => fields.set(Field::ClientAddress, Text::plain(raw)),
+    }
+}

@@ -1,0 +1,429 @@
+//! Reading one JSON object without building it: where its keys and values stand.
+//!
+//! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
+//! strings without control characters, numbers and words as RFC 8259 has them.
+
+use crate::scan::{before, behind, find_json_special};
+
+/// Objects and arrays inside each other at most; deeper is refused, not followed.
+const MOST_LEVELS: usize = 64;
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A string; [`Member::value`] is what stands between the quotes.
+    String,
+    /// A number.
+    Number,
+    /// `true`, `false` or `null`.
+    Word,
+    /// An object.
+    Object,
+    /// An array.
+    Array,
+}
+
+/// One member of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'t> {
+    /// Its key, between the quotes, as it is written.
+    pub key: &'t [u8],
+    /// Its value as it is written, without the quotes of a string.
+    pub value: &'t [u8],
+    /// What the value is.
+    pub kind: Kind,
+}
+
+/// The members of an object, in their order. Stops at the first thing that is no JSON;
+/// [`Members::finished`] tells.
+#[derive(Clone, Debug)]
+pub struct Members<'t> {
+    rest: &'t [u8],
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    First,
+    Next,
+    Finished,
+    Broken,
+}
+
+impl<'t> Members<'t> {
+    /// The members of the object that `text` begins with, blanks before it aside.
+    #[must_use]
+    pub fn of(text: &'t [u8]) -> Self {
+        match blank(text).strip_prefix(b"{") {
+            Some(rest) => Self {
+                rest,
+                state: State::First,
+            },
+            None => Self {
+                rest: text,
+                state: State::Broken,
+            },
+        }
+    }
+
+    /// What follows the object, if all of it was JSON.
+    #[must_use]
+    pub fn finished(&self) -> Option<&'t [u8]> {
+        (self.state == State::Finished).then_some(self.rest)
+    }
+
+    /// The next member, and the text behind it.
+    fn member(&mut self) -> Option<(Member<'t>, &'t [u8])> {
+        let mut rest = blank(self.rest);
+        if let Some(behind) = rest.strip_prefix(b"}") {
+            if self.state == State::First || self.state == State::Next {
+                self.rest = behind;
+                self.state = State::Finished;
+            }
+            return None;
+        }
+        if self.state == State::Next {
+            rest = blank(rest.strip_prefix(b",")?);
+        }
+        let (key, rest) = string(rest)?;
+        let rest = blank(blank(rest).strip_prefix(b":")?);
+        let (value, kind, rest) = value(rest)?;
+        Some((Member { key, value, kind }, rest))
+    }
+}
+
+impl<'t> Iterator for Members<'t> {
+    type Item = Member<'t>;
+
+    fn next(&mut self) -> Option<Member<'t>> {
+        if matches!(self.state, State::Finished | State::Broken) {
+            return None;
+        }
+        match self.member() {
+            Some((member, rest)) => {
+                self.rest = rest;
+                self.state = State::Next;
+                Some(member)
+            }
+            None => {
+                if self.state != State::Finished {
+                    self.state = State::Broken;
+                }
+                None
+            }
+        }
+    }
+}
+
+fn blank(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some((b' ' | b'\t' | b'\n' | b'\r', behind)) = rest.split_first() {
+        rest = behind;
+    }
+    rest
+}
+
+/// The string that `text` begins with, and what follows it. Control characters end it: they have no
+/// place in one.
+fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inside = text.strip_prefix(b"\"")?;
+    let mut at = 0_usize;
+    loop {
+        let rest = inside.get(at..)?;
+        at = at.saturating_add(find_json_special(rest)?);
+        match inside.get(at)? {
+            b'"' => {
+                let string = before(inside, at);
+                return Some((string, behind(inside, at.saturating_add(1))));
+            }
+            b'\\' => {}
+            _ => return None,
+        }
+        at = match inside.get(at.saturating_add(1))? {
+            b'u' => {
+                let digits = inside.get(at.saturating_add(2)..at.saturating_add(6))?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
+                at.saturating_add(6)
+            }
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at.saturating_add(2),
+            _ => return None,
+        };
+    }
+}
+
+fn value(text: &[u8]) -> Option<(&[u8], Kind, &[u8])> {
+    match text.first()? {
+        b'"' => string(text).map(|(value, rest)| (value, Kind::String, rest)),
+        b'{' => nested(text).map(|(value, rest)| (value, Kind::Object, rest)),
+        b'[' => nested(text).map(|(value, rest)| (value, Kind::Array, rest)),
+        b't' | b'f' | b'n' => ["true", "false", "null"].iter().find_map(|word| {
+            let rest = text.strip_prefix(word.as_bytes())?;
+            Some((before(text, word.len()), Kind::Word, rest))
+        }),
+        _ => {
+            let length = number_length(text)?;
+            Some((before(text, length), Kind::Number, behind(text, length)))
+        }
+    }
+}
+
+/// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`
+fn number_length(text: &[u8]) -> Option<usize> {
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    let digits = |at: usize| Some(crate::scan::digits(behind(text, at))).filter(|count| *count > 0);
+    let whole = digits(at)?;
+    if whole > 1 && text.get(at) == Some(&b'0') {
+        return None;
+    }
+    at = at.saturating_add(whole);
+    if text.get(at) == Some(&b'.') {
+        at = at.saturating_add(1);
+        at = at.saturating_add(digits(at)?);
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        at = at.saturating_add(1);
+        if let Some(b'+' | b'-') = text.get(at) {
+            at = at.saturating_add(1);
+        }
+        at = at.saturating_add(digits(at)?);
+    }
+    Some(at)
+}
+
+/// The object or array that `text` begins with. Checks that it is JSON, without recursion: bit `n`
+/// of `objects` says whether level `n` is an object.
+fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut objects = 0_u64;
+    let mut depth = 0_usize;
+    let mut rest = text;
+    loop {
+        // A value is due here.
+        rest = blank(rest);
+        let opened = match rest.split_first()? {
+            (b'{', behind) => Some((behind, true)),
+            (b'[', behind) => Some((behind, false)),
+            _ => None,
+        };
+        if let Some((behind, object)) = opened {
+            depth = depth.saturating_add(1);
+            if depth >= MOST_LEVELS {
+                return None;
+            }
+            objects = objects.wrapping_shl(1) | u64::from(object);
+            rest = blank(behind);
+            let end: &[u8] = if object { b"}" } else { b"]" };
+            if !rest.starts_with(end) {
+                if object {
+                    rest = key(rest)?;
+                }
+                continue;
+            }
+        } else {
+            let (_, _, behind) = value_of_no_parts(rest)?;
+            rest = behind;
+        }
+        // Behind a value: ends of levels, then a comma.
+        loop {
+            rest = blank(rest);
+            let object = objects & 1 == 1;
+            match rest.split_first()? {
+                (b'}', behind) if object => rest = behind,
+                (b']', behind) if !object => rest = behind,
+                (b',', behind) => {
+                    rest = blank(behind);
+                    if object {
+                        rest = key(rest)?;
+                    }
+                    break;
+                }
+                _ => return None,
+            }
+            objects >>= 1;
+            depth = depth.saturating_sub(1);
+            if depth == 0 {
+                let length = text.len().saturating_sub(rest.len());
+                return Some((before(text, length), rest));
+            }
+        }
+    }
+}
+
+/// A value that is neither object nor array.
+fn value_of_no_parts(text: &[u8]) -> Option<(&[u8], Kind, &[u8])> {
+    match text.first()? {
+        b'{' | b'[' => None,
+        _ => value(text),
+    }
+}
+
+/// What follows a key and its colon.
+fn key(text: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = string(text)?;
+    blank(rest).strip_prefix(b":")
+}
+
+/// Writes the text that a string's inside stands for. Escapes that mean nothing, and halves of
+/// surrogate pairs, become U+FFFD.
+pub fn unescape(inside: &[u8], out: &mut Vec<u8>) {
+    let mut rest = inside;
+    while let Some(at) = crate::scan::find_byte(rest, b'\\') {
+        out.extend_from_slice(before(rest, at));
+        rest = behind(rest, at.saturating_add(1));
+        let Some((kind, behind)) = rest.split_first() else {
+            return;
+        };
+        rest = behind;
+        match kind {
+            b'b' => out.push(0x08),
+            b'f' => out.push(0x0c),
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'u' => rest = unescape_unit(rest, out),
+            other => out.push(*other),
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Behind `\u`: one code point, of one or two escapes. Returns what follows.
+fn unescape_unit<'t>(text: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
+    let (first, rest) = match hexadecimal(text) {
+        Some(first) => (first, behind(text, 4)),
+        None => (0xfffd, text),
+    };
+    let (point, rest) = if (0xd800..0xdc00).contains(&first) {
+        let second = rest.strip_prefix(b"\\u");
+        match second.and_then(hexadecimal) {
+            Some(second) if (0xdc00..0xe000).contains(&second) => {
+                let high = (first & 0x3ff).wrapping_shl(10);
+                let point = 0x1_0000_u32.wrapping_add(high | (second & 0x3ff));
+                (point, behind(rest, 6))
+            }
+            _ => (0xfffd, rest),
+        }
+    } else {
+        (first, rest)
+    };
+    let character = char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let mut buffer = [0; 4];
+    out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+    rest
+}
+
+fn hexadecimal(text: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(text.get(..4)?).ok()?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// Writes `text` as the inside of a string. Bytes that are no UTF-8 become U+FFFD.
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
+    for chunk in text.utf8_chunks() {
+        escape_valid(chunk.valid().as_bytes(), out);
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+fn escape_valid(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = text;
+    while let Some(at) = find_json_special(rest) {
+        out.extend_from_slice(before(rest, at));
+        let byte = rest.get(at).copied().unwrap_or(b'?');
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            _ => {
+                let digit = |place: u8| HEX.get(usize::from(place)).copied().unwrap_or(b'0');
+                out.extend_from_slice(b"\\u00");
+                out.push(digit(byte >> 4));
+                out.push(digit(byte & 15));
+            }
+        }
+        rest = behind(rest, at.saturating_add(1));
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(text: &str) -> (Vec<(String, String, Kind)>, bool) {
+        let mut members = Members::of(text.as_bytes());
+        let owned = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let all = members
+            .by_ref()
+            .map(|member| (owned(member.key), owned(member.value), member.kind))
+            .collect();
+        (all, members.finished().is_some())
+    }
+
+    #[test]
+    fn members_come_in_their_order_as_they_are_written() {
+        let (all, finished) = members(r#" {"a":1.50, "b" : "x\"y","c":{"d":[1,{}]},"e":null}"#);
+        assert!(finished);
+        let seen: Vec<_> = all
+            .iter()
+            .map(|(key, value, kind)| (key.as_str(), value.as_str(), *kind))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("a", "1.50", Kind::Number),
+                ("b", r#"x\"y"#, Kind::String),
+                ("c", r#"{"d":[1,{}]}"#, Kind::Object),
+                ("e", "null", Kind::Word),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_not_finished() {
+        for text in [
+            "",
+            "{",
+            "{\"a\"",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":01}",
+            "{\"a\":[1,]}",
+            "{\"a\":{]}",
+            "{\"a\":tru}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":\"\\u12g4\"}",
+            "{a:1}",
+            "[1]",
+            "{\"a\":1 2}",
+        ] {
+            assert!(!members(text).1, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(!members(&deep).1);
+    }
+
+    #[test]
+    fn strings_come_back_through_both_ways() {
+        for text in ["", "plain", "a\"b\\c\n\t\u{1}é漢🐘"] {
+            let (mut escaped, mut back) = (Vec::new(), Vec::new());
+            escape(text.as_bytes(), &mut escaped);
+            unescape(&escaped, &mut back);
+            assert_eq!(back, text.as_bytes());
+        }
+        let mut out = Vec::new();
+        unescape(br"\ud83d\udc18 \ud83d x", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "🐘 \u{fffd} x");
+    }
+}

@@ -1,0 +1,190 @@
+//! Entries that are JSON: `log_destination = jsonlog` (15 and later), and CloudNativePG's wrapper
+//! around a csvlog row, whose keys have csvlog's names and whose values are all strings.
+//!
+//! Source: `write_jsonlog` of `src/backend/utils/error/jsonlog.c`; the documentation (19.8.5);
+//! CloudNativePG's documentation, "Logging".
+
+use crate::csvlog::set_connection;
+use crate::event::{Event, Faults, Format, Level};
+use crate::field::{Field, Fields};
+use crate::json::{Kind, Member, Members};
+use crate::severity::Severity;
+use crate::stderr::set_location;
+use crate::text::{Form, Text};
+
+/// What a key means.
+#[derive(Clone, Copy)]
+enum Key {
+    Is(Field),
+    Severity,
+    /// The rest is CloudNativePG's.
+    Connection,
+    Location,
+    Record,
+    Audit,
+}
+
+/// Keys in byte order: jsonlog's, then those that only CloudNativePG has.
+const KEYS: [(&[u8], Key); 55] = [
+    (b"application_name", Key::Is(Field::Application)),
+    (b"audit", Key::Audit),
+    (b"audit_type", Key::Is(Field::AuditType)),
+    (b"backend_type", Key::Is(Field::BackendType)),
+    (b"backtrace", Key::Is(Field::Backtrace)),
+    (b"class", Key::Is(Field::AuditClass)),
+    (b"command", Key::Is(Field::AuditCommand)),
+    (b"command_tag", Key::Is(Field::CommandTag)),
+    (b"connection_from", Key::Connection),
+    (b"context", Key::Is(Field::Context)),
+    (b"cursor_position", Key::Is(Field::Position)),
+    (b"database_name", Key::Is(Field::DatabaseName)),
+    (b"dbname", Key::Is(Field::DatabaseName)),
+    (b"detail", Key::Is(Field::Detail)),
+    (b"error_severity", Key::Severity),
+    (b"file_line_num", Key::Is(Field::Line)),
+    (b"file_name", Key::Is(Field::File)),
+    (b"func_name", Key::Is(Field::Function)),
+    (b"hint", Key::Is(Field::Hint)),
+    (b"internal_position", Key::Is(Field::InternalPosition)),
+    (b"internal_query", Key::Is(Field::InternalQuery)),
+    (b"internal_query_pos", Key::Is(Field::InternalPosition)),
+    (b"leader_pid", Key::Is(Field::LeaderPid)),
+    (b"line_num", Key::Is(Field::SessionLine)),
+    (b"location", Key::Location),
+    (b"log_time", Key::Is(Field::LogTime)),
+    (b"message", Key::Is(Field::Message)),
+    (b"object_name", Key::Is(Field::AuditObjectName)),
+    (b"object_type", Key::Is(Field::AuditObjectType)),
+    (b"parameter", Key::Is(Field::AuditParameter)),
+    (b"pid", Key::Is(Field::ProcessId)),
+    (b"process_id", Key::Is(Field::ProcessId)),
+    (b"ps", Key::Is(Field::CommandTag)),
+    (b"query", Key::Is(Field::Statement)),
+    (b"query_id", Key::Is(Field::QueryId)),
+    (b"query_pos", Key::Is(Field::Position)),
+    (b"record", Key::Record),
+    (b"remote_host", Key::Is(Field::ClientAddress)),
+    (b"remote_port", Key::Is(Field::ClientPort)),
+    (b"session_id", Key::Is(Field::SessionId)),
+    (b"session_line_num", Key::Is(Field::SessionLine)),
+    (b"session_start", Key::Is(Field::SessionStart)),
+    (b"session_start_time", Key::Is(Field::SessionStart)),
+    (b"sql_state_code", Key::Is(Field::Sqlstate)),
+    (b"state_code", Key::Is(Field::Sqlstate)),
+    (b"statement", Key::Is(Field::Statement)),
+    (b"statement_id", Key::Is(Field::AuditStatementId)),
+    (b"substatement_id", Key::Is(Field::AuditSubstatementId)),
+    (b"timestamp", Key::Is(Field::LogTime)),
+    (b"transaction_id", Key::Is(Field::TransactionId)),
+    (b"txid", Key::Is(Field::TransactionId)),
+    (b"user", Key::Is(Field::UserName)),
+    (b"user_name", Key::Is(Field::UserName)),
+    (
+        b"virtual_transaction_id",
+        Key::Is(Field::VirtualTransactionId),
+    ),
+    (b"vxid", Key::Is(Field::VirtualTransactionId)),
+];
+
+/// Reads the object that `text` begins with, and returns what follows it. `None` if it is no JSON
+/// or has no severity: then it is somebody else's.
+pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
+    let mut members = Members::of(text);
+    let mut reader = Reader::default();
+    for member in members.by_ref() {
+        reader.take(member);
+    }
+    let rest = members.finished();
+    let mut event = reader.finish()?;
+    if rest.is_none() {
+        event.faults.insert(Faults::TRUNCATED);
+    }
+    let rest = rest.unwrap_or_default();
+    let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    if !rest.is_empty() {
+        event.faults.insert(Faults::MORE_FOLLOW);
+    }
+    Some((event, rest))
+}
+
+/// Reads an entry member by member, for hosts that have taken the object apart.
+#[derive(Debug, Default)]
+pub struct Reader<'t> {
+    fields: Fields<'t>,
+    severity: Option<Severity>,
+    wrapped: bool,
+}
+
+impl<'t> Reader<'t> {
+    /// Reads one member; returns whether it belongs to an entry.
+    pub fn take(&mut self, member: Member<'t>) -> bool {
+        let Ok(found) = KEYS.binary_search_by(|(key, _)| (*key).cmp(member.key)) else {
+            return false;
+        };
+        let Some((_, key)) = KEYS.get(found) else {
+            return false;
+        };
+        match (key, member.kind) {
+            (Key::Record | Key::Audit, Kind::Object) => {
+                self.wrapped = true;
+                for inner in Members::of(member.value) {
+                    match (key, inner.key) {
+                        (Key::Audit, b"statement") => {
+                            let text = Text::new(inner.value, Form::Json);
+                            self.fields.set(Field::AuditStatement, text);
+                        }
+                        _ => {
+                            self.take(inner);
+                        }
+                    }
+                }
+            }
+            (Key::Record | Key::Audit, _) | (_, Kind::Object | Kind::Array | Kind::Word) => {
+                return false;
+            }
+            (Key::Is(field), Kind::String) => {
+                self.fields.set(*field, Text::new(member.value, Form::Json));
+            }
+            (Key::Is(field), Kind::Number) => self.fields.set(*field, Text::plain(member.value)),
+            (Key::Severity, _) => self.severity = severity(member.value),
+            (Key::Connection, _) => set_connection(&mut self.fields, Text::plain(member.value)),
+            (Key::Location, _) => {
+                set_location(&mut self.fields, Text::new(member.value, Form::Json));
+            }
+        }
+        true
+    }
+
+    /// The entry, if a severity was among its members.
+    #[must_use]
+    pub fn finish(self) -> Option<Event<'t>> {
+        Some(Event {
+            format: if self.wrapped {
+                Format::CloudNativePg
+            } else {
+                Format::Jsonlog
+            },
+            level: Level::Severity(self.severity?),
+            fields: self.fields,
+            faults: Faults::default(),
+        })
+    }
+}
+
+/// jsonlog's severities are not translated, CloudNativePG's are as the csvlog has them.
+fn severity(word: &[u8]) -> Option<Severity> {
+    Severity::from_word(word).or_else(|| {
+        let decoded = Text::new(word, Form::Json).decode();
+        Severity::from_word(&decoded)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_in_order_so_that_they_are_found() {
+        assert!(KEYS.is_sorted_by(|one, other| one.0 < other.0));
+    }
+}

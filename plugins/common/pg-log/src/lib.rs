@@ -1,0 +1,34 @@
+//! PostgreSQL's server log: every format into one event, classified and redacted.
+//!
+//! Knows no host: the text of a record in, facts out. [`Parser`] reads an [`Event`] in whatever format
+//! the server or an operator wrote it, borrowing all of it; [`Classes`] tells what kind of event it is
+//! and where its values stand; [`Report`] is what may leave a module. Every function is total, and
+//! linear in the text.
+#![forbid(unsafe_code)]
+
+mod classes;
+mod csvlog;
+mod detect;
+mod event;
+mod field;
+mod infer;
+pub mod json;
+mod jsonlog;
+mod parser;
+mod prefix;
+mod scan;
+mod severity;
+mod stderr;
+mod text;
+mod time;
+
+pub use classes::{Capture, Class, Classes, Kind, Recognized, Sensitivity, Value};
+pub use detect::{Detection, KNOWN_PREFIXES, detect};
+pub use event::{Event, Faults, Format, Level};
+pub use field::{Field, Fields};
+pub use jsonlog::Reader;
+pub use parser::Parser;
+pub use prefix::{Prefix, PrefixError};
+pub use severity::{Companion, Severity};
+pub use text::{Form, Text};
+pub use time::{TimeError, Timestamp, Zones};

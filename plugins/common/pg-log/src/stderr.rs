@@ -1,0 +1,167 @@
+//! `log_destination = stderr` (and syslog, once its header is off): lines behind a prefix, the first
+//! of a message with its severity, then its companion lines, then continuations behind a tab.
+//!
+//! Source: `send_message_to_server_log` of `src/backend/utils/error/elog.c`.
+
+use crate::event::{Event, Faults, Format, Level};
+use crate::field::{Field, Fields};
+use crate::prefix::{Matched, Prefix};
+use crate::scan::{before, behind, find, find_byte};
+use crate::severity::{Companion, Severity, Word, position};
+use crate::text::{Form, Text};
+
+/// Reads the entry that `text` begins with, companion lines and all, and returns what follows it.
+/// `None` if the first line does not fit the prefix.
+pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
+    let mut fields = Fields::default();
+    let first = prefix.matches(text, &mut fields)?;
+    let mut faults = Faults::default();
+    if first.ambiguous {
+        faults.insert(Faults::AMBIGUOUS_PREFIX);
+    }
+    let (level, body) = match first.word {
+        Word::Severity(severity, length) => (
+            Level::Severity(severity),
+            behind(text, first.length.saturating_add(length)),
+        ),
+        Word::Companion(companion, length) => (
+            Level::Companion(companion),
+            behind(text, first.length.saturating_add(length)),
+        ),
+    };
+    let mut event = Event {
+        format: Format::Stderr,
+        level,
+        fields,
+        faults,
+    };
+    let (piece, mut rest) = piece(prefix, body, &mut event.faults);
+    match level {
+        Level::Severity(_) => set_message(&mut event, piece),
+        Level::Companion(companion) => set_companion(&mut event, companion, piece),
+    }
+    while let Some((companion, body)) = next_companion(prefix, rest, &event.fields) {
+        let (piece, behind) = self::piece(prefix, body, &mut event.faults);
+        set_companion(&mut event, companion, piece);
+        rest = behind;
+    }
+    if event.fields.get(Field::InternalQuery).is_some()
+        && let Some(at) = event.fields.get(Field::Position)
+    {
+        // elog.c prints one position: that in the internal query, if there is one.
+        event.fields.set(Field::InternalPosition, at);
+        event.fields.set(Field::Position, Text::default());
+    }
+    if !rest.is_empty() {
+        event.faults.insert(Faults::MORE_FOLLOW);
+    }
+    Some((event, rest))
+}
+
+/// The companion line that `text` begins with, if it is of the same process as `fields`, and what
+/// stands behind its word.
+fn next_companion<'t>(
+    prefix: &Prefix,
+    text: &'t [u8],
+    fields: &Fields<'t>,
+) -> Option<(Companion, &'t [u8])> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut own = Fields::default();
+    let Matched { word, length, .. } = prefix.matches(text, &mut own)?;
+    let Word::Companion(companion, word) = word else {
+        return None;
+    };
+    for field in [Field::ProcessId, Field::SessionId] {
+        if own.get(field).map(|text| text.raw) != fields.get(field).map(|text| text.raw) {
+            return None;
+        }
+    }
+    Some((companion, behind(text, length.saturating_add(word))))
+}
+
+/// A text up to the next line with a prefix, and what follows. Lines behind a tab belong to it, and
+/// so do those that fit no prefix: hosts take tabs off, and programs the server runs print into the
+/// same stream.
+fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> (Text<'t>, &'t [u8]) {
+    let mut end = 0_usize;
+    let mut continued = false;
+    loop {
+        let Some(newline) = find_byte(behind(text, end), b'\n') else {
+            end = text.len();
+            break;
+        };
+        end = end.saturating_add(newline);
+        let next = behind(text, end.saturating_add(1));
+        if next.is_empty() {
+            break;
+        }
+        if !next.starts_with(b"\t") {
+            if prefix.fits(next) {
+                break;
+            }
+            faults.insert(Faults::UNPREFIXED_LINE);
+        }
+        continued = true;
+        end = end.saturating_add(1);
+    }
+    let piece = before(text, end);
+    let piece = piece.strip_suffix(b"\r").unwrap_or(piece);
+    let form = if continued { Form::Tabbed } else { Form::Plain };
+    (Text::new(piece, form), behind(text, end.saturating_add(1)))
+}
+
+/// The message, without the SQLSTATE that `log_error_verbosity = verbose` puts before it and the
+/// position at its end.
+fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
+    let mut raw = piece.raw;
+    if let Some((code, message)) = sqlstate(raw) {
+        event.fields.set(Field::Sqlstate, Text::plain(code));
+        raw = message;
+    }
+    if event.severity() >= Some(Severity::Notice)
+        && let Some((message, digits)) = position(raw)
+    {
+        event.fields.set(Field::Position, Text::plain(digits));
+        raw = message;
+    }
+    event.fields.set(Field::Message, Text::new(raw, piece.form));
+}
+
+/// `42601: ` before a message.
+fn sqlstate(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (code, rest) = message.split_at_checked(5)?;
+    let fits = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    let rest = rest.strip_prefix(b": ")?;
+    code.iter().all(fits).then_some((code, rest))
+}
+
+fn set_companion<'t>(event: &mut Event<'t>, companion: Companion, piece: Text<'t>) {
+    let fields = &mut event.fields;
+    match companion {
+        Companion::Detail => fields.set(Field::Detail, piece),
+        Companion::Hint => fields.set(Field::Hint, piece),
+        Companion::Query => fields.set(Field::InternalQuery, piece),
+        Companion::Context => fields.set(Field::Context, piece),
+        Companion::Location => set_location(fields, piece),
+        Companion::Backtrace => fields.set(Field::Backtrace, piece),
+        Companion::Statement => fields.set(Field::Statement, piece),
+    }
+}
+
+/// `function, file:line`; the function is left out if the compiler did not say.
+pub(crate) fn set_location<'t>(fields: &mut Fields<'t>, location: Text<'t>) {
+    let raw = location.raw;
+    let (function, place) = match find(raw, b", ") {
+        Some(comma) => (before(raw, comma), behind(raw, comma.saturating_add(2))),
+        None => (raw.get(..0).unwrap_or_default(), raw),
+    };
+    let Some(colon) = place.iter().rposition(|byte| *byte == b':') else {
+        return;
+    };
+    fields.set(Field::Function, Text::new(function, location.form));
+    fields.set(Field::File, Text::new(before(place, colon), location.form));
+    let line = behind(place, colon.saturating_add(1));
+    fields.set(Field::Line, Text::new(line, location.form));
+}
