@@ -2,7 +2,7 @@
 //!
 //! The text in it is redacted; what the client typed never is.
 
-use pg_sql::classify::{Classification, classify};
+use pg_sql::classify::{Classification, Statement, classify};
 use pg_sql::{ClassifyOptions, Comments, LexerOptions, RedactOptions, redact_and_fingerprint};
 use serde_json::{Map, Value, json};
 
@@ -84,11 +84,12 @@ fn describe(statement: Text<'_>, put: &mut impl FnMut(&str, Value)) {
     };
     let (redacted, fingerprint) = redact_and_fingerprint(text, &options);
     let seen = classify(text, ClassifyOptions { lexer, truncated });
-    put("command", json!(commands(&seen)));
-    put(
-        "class",
-        json!(seen.statements.iter().map(|one| one.class.as_str()).max()),
-    );
+    let each = |word: fn(&Statement) -> &'static str| {
+        let words: Vec<_> = seen.statements.iter().map(word).collect();
+        words.join("; ")
+    };
+    put("command", json!(each(|one| one.command.as_str())));
+    put("class", json!(each(|one| one.class.as_str())));
     put("relations", json!(relations(&seen)));
     put("complete", json!(seen.complete));
     put("fingerprint", json!(format!("{:016x}", fingerprint.0)));
@@ -97,15 +98,6 @@ fn describe(statement: Text<'_>, put: &mut impl FnMut(&str, Value)) {
         let id = u128::from_be_bytes(parent.trace_id);
         put("trace_id", json!(format!("{id:032x}")));
     }
-}
-
-fn commands(seen: &Classification) -> String {
-    let commands: Vec<_> = seen
-        .statements
-        .iter()
-        .map(|statement| statement.command.as_str())
-        .collect();
-    commands.join("; ")
 }
 
 fn relations(seen: &Classification) -> Vec<String> {

@@ -1,0 +1,208 @@
+//! A denial looks to an application exactly like one of the server's own, and the connection goes
+//! on: real Envoy, real servers, psql and psycopg.
+
+use test_harness::drivers;
+use test_harness::hosts::postgres::output_of;
+use test_harness::hosts::{Envoy, Postgres, Version};
+
+const POLICY: &str = r#"{"rules": [
+    {"name": "no drop", "action": "deny", "command": ["DROP TABLE"],
+     "message": "nobody drops a table through the mesh", "hint": "Use a migration."},
+    {"name": "where", "action": "deny", "where": "missing"},
+    {"name": "not this database", "action": "deny", "database": ["secret"]}
+]}"#;
+
+fn psql(server: &Postgres, envoy: &Envoy, arguments: &[&str]) -> (String, String) {
+    let mut psql = server.client_through(envoy.port(), "psql");
+    let output = psql
+        .args(["-XAtq", "-v", "VERBOSITY=verbose"])
+        .args(arguments)
+        .output()
+        .expect("psql runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn behind(server: &Postgres, policy: &str) -> Envoy {
+    Envoy::in_front_of(server.address())
+        .module("envoy-policy", policy)
+        .start()
+}
+
+#[test]
+fn psql_sees_the_denial_where_the_servers_own_error_would_be() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = behind(&server, POLICY);
+        let script = [
+            "-c",
+            "create table t (a int)",
+            "-c",
+            "insert into t values (1)",
+            "-c",
+            "drop table t",
+            "-c",
+            "update t set a = 2",
+            "-c",
+            "select a from t",
+        ];
+        let (stdout, stderr) = psql(&server, &envoy, &script);
+        assert_eq!(stdout, "1\n", "{stderr}");
+        let expected = "ERROR:  42501: nobody drops a table through the mesh\n\
+            DETAIL:  Rule \"no drop\", fingerprint ";
+        assert!(stderr.starts_with(expected), "{stderr}");
+        assert!(
+            stderr.contains("HINT:  Use a migration.\nERROR:  42501: statement denied"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("pgmesh_denied"), "{stderr}");
+        assert!(
+            server.log().contains("pgmesh_denied_no_drop_"),
+            "{}",
+            server.log()
+        );
+        assert!(
+            envoy.log().contains(r#""rule":"no drop""#),
+            "{}",
+            envoy.log()
+        );
+    }
+}
+
+#[test]
+fn a_denied_connection_is_refused_as_the_server_refuses() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = behind(&server, POLICY);
+        let (_, stderr) = psql(&server, &envoy, &["-d", "secret", "-c", "select 1"]);
+        let expected = "FATAL:  28000: connection denied by the mesh's policy\n\
+            DETAIL:  Rule \"not this database\".";
+        assert!(
+            stderr.contains(expected) || stderr.contains("connection denied by the mesh's policy"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn psycopg_raises_its_insufficient_privilege_in_every_protocol_and_goes_on() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = behind(&server, POLICY);
+        let conninfo = drivers::conninfo(envoy.port(), "postgres");
+        let output = output_of(drivers::python("denials.py").arg(&conninfo));
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let drop = "InsufficientPrivilege|42501|ERROR|nobody drops a table through the mesh|\
+            Rule \"no drop\"|Use a migration.|None|None";
+        let delete = "InsufficientPrivilege|42501|ERROR|statement denied by the mesh's policy|\
+            Rule \"where\"|None|None|None";
+        let expected = [
+            format!("simple|{drop}"),
+            format!("extended|{drop}"),
+            format!("parameters|{delete}"),
+            format!("several|{drop}"),
+            format!("transaction|{drop}"),
+            "state|INERROR".to_owned(),
+            "rolled back|0".to_owned(),
+            format!("pipeline|{drop}"),
+            "first|1".to_owned(),
+            "kept|True".to_owned(),
+        ];
+        let seen: Vec<_> = lines
+            .lines()
+            .filter(|line| !line.starts_with("after|"))
+            .collect();
+        assert_eq!(seen, expected, "{version:?} {lines}\n{}", envoy.log());
+        assert!(
+            lines.contains("after|InFailedSqlTransaction|25P02"),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_read_is_refused_with_the_reason() {
+    let server = Postgres::builder(Version::V15).tls().start();
+    let envoy = behind(&server, POLICY);
+    let mut psql = server.client_through(envoy.port(), "psql");
+    let output = psql
+        .env("PGSSLMODE", "require")
+        .args(["-XAtqc", "select 1"])
+        .output()
+        .expect("psql runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    // libpq does not print what it is told before the session is encrypted (CVE-2024-10977).
+    assert!(
+        stderr.contains("error response during SSL exchange"),
+        "{stderr}"
+    );
+    assert!(envoy.log().contains(r#""rule":"tls""#), "{}", envoy.log());
+    let mut psql = server.client_through(envoy.port(), "psql");
+    let output = output_of(
+        psql.env("PGSSLMODE", "disable")
+            .args(["-XAtqc", "select 1"]),
+    );
+    assert_eq!(output.stdout, b"1\n");
+}
+
+#[test]
+fn imposed_settings_reach_the_server_and_stay() {
+    let policy = r#"{"rules": [{"name": "read only", "action": "allow", "user": ["postgres"],
+        "set": {"default_transaction_read_only": "on", "statement_timeout": "5s"},
+        "application_name": "{application}@mesh"}]}"#;
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = behind(&server, policy);
+        let script = [
+            "-c",
+            "show statement_timeout",
+            "-c",
+            "show application_name",
+            "-c",
+            "create table t (a int)",
+            "-c",
+            "set statement_timeout = 0",
+            "-c",
+            "begin read write",
+            "-c",
+            "select set_config('statement_' || 'timeout', '0', false)",
+            "-c",
+            "show statement_timeout",
+        ];
+        let (stdout, stderr) = psql(&server, &envoy, &script);
+        assert_eq!(stdout, "5s\npsql@mesh\n5s\n", "{stderr}");
+        assert!(stderr.contains("25006"), "{stderr}");
+        assert_eq!(
+            stderr
+                .matches("42501: a setting that the mesh's policy imposes")
+                .count(),
+            3,
+            "{stderr}"
+        );
+        let mut psql = server.client_through(envoy.port(), "psql");
+        let output = psql
+            .env("PGOPTIONS", "-c statement_timeout=0")
+            .args(["-XAtqc", "select 1"])
+            .output()
+            .expect("psql runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains("asks for a setting that the mesh's policy imposes"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_policy_keeps_envoy_from_starting_and_says_why() {
+    let server = Postgres::start(Version::V18);
+    let bad = r#"{"rules": [{"name": "a", "action": "deny", "source": ["10.0.0.1/8"]}]}"#;
+    let error = Envoy::in_front_of(server.address())
+        .module("envoy-policy", bad)
+        .try_start()
+        .expect_err("it must not start")
+        .to_string();
+    let reason = "rules[0].source[0]: `10.0.0.1/8` has bits set behind its prefix";
+    assert!(error.contains(reason), "{error}");
+}
