@@ -27,6 +27,46 @@ pub trait Observer {
 
     /// Something happened that is worth more than a count.
     fn event(&mut self, event: Event<'_>);
+
+    /// The text of a Query or Parse has arrived. What this answers comes back in
+    /// [`Statement::text`] with each statement that runs it, which is all that a session keeps of a
+    /// text; whoever wants none of them leaves this out.
+    #[inline]
+    fn text(&mut self, _text: StatementText<'_>) -> TextId {
+        TextId::UNTOLD
+    }
+}
+
+/// What an observer calls a text that it was shown.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct TextId(pub u32);
+
+impl TextId {
+    /// A text that nobody was shown: that of a FunctionCall, or of a statement beyond the limits.
+    pub const UNTOLD: Self = Self(0);
+}
+
+/// The text of a Query or Parse. It is data: it holds whatever the user has typed.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct StatementText<'a> {
+    /// Simple or extended.
+    pub protocol: SubProtocol,
+    /// What a Parse calls its statement; empty for the unnamed one and for a Query.
+    pub name: &'a [u8],
+    /// In the session's `client_encoding`, cut at [`crate::Limits::statement_text`].
+    pub text: &'a [u8],
+    /// Whether it was cut; a text as long as the limit may be taken for cut.
+    pub truncated: bool,
+}
+
+impl std::fmt::Debug for StatementText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatementText")
+            .field("protocol", &self.protocol)
+            .field("bytes", &self.text.len())
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One thing that happened on a connection, in the order in which the wire shows it.
@@ -249,6 +289,24 @@ pub struct Statement {
     pub first_row: Option<Nanos>,
     /// When its end was seen.
     pub finished: Nanos,
+    /// Where its text came from: what [`Observer::text`] answered.
+    pub text: TextId,
+    /// Its place among the statements of that text, from 0 on: only a Query can hold several.
+    pub index: u32,
+    /// The transaction it ran in.
+    pub block: Block,
+}
+
+/// Whether a statement ran in a transaction block.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Block {
+    /// In a transaction of its own, or in that of its Query or pipeline; BEGIN too.
+    #[default]
+    Outside,
+    /// Behind a BEGIN, up to COMMIT or ROLLBACK, this included.
+    Inside,
+    /// The same, after an error.
+    Failed,
 }
 
 /// How a transaction ended.
@@ -275,6 +333,8 @@ pub struct Transaction {
     pub outcome: TransactionOutcome,
     /// Opened by BEGIN or START TRANSACTION.
     pub explicit: bool,
+    /// When its first message arrived; its end where that was not seen here.
+    pub started: Nanos,
     /// From the arrival of its first message to the end of its last answer.
     pub duration: Nanos,
 }

@@ -85,6 +85,9 @@ fn statement(protocol: SubProtocol, outcome: Outcome) -> Event<'static> {
         started: 2_000,
         first_row: Some(62_000),
         finished: 302_000,
+        text: pg_wire::TextId::UNTOLD,
+        index: 0,
+        block: pg_wire::Block::Outside,
     })
 }
 

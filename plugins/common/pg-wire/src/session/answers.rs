@@ -6,7 +6,7 @@ use super::names::Portal;
 use super::queue::{Expected, Request};
 use super::requests::c_string;
 use super::state::{Copy, Mode, State};
-use super::text::Text;
+use super::text::{Source, Text};
 use super::transactions::Status;
 use crate::body::query::CommandTag;
 use crate::body::report::{Fields, ParameterStatus};
@@ -119,21 +119,21 @@ impl State {
                 self.suspend(entry, now);
                 self.pop();
             }
-            (MessageName::ParseComplete, Request::Parse { statement, text }) => {
+            (MessageName::ParseComplete, Request::Parse { statement, source }) => {
                 self.begin(entry);
                 observer.event(Event::Parsed);
-                self.add_prepared(statement, text, observer);
+                self.add_prepared(statement, source, observer);
                 self.pop();
             }
             (MessageName::BindComplete, Request::Bind { portal, statement }) => {
                 self.begin(entry);
-                let text = self
+                let source = self
                     .prepared
                     .get(statement)
-                    .unwrap_or(Text::One(Operation::Other));
+                    .unwrap_or(Source::unknown(Operation::Other));
                 let portal = Portal {
                     key: portal,
-                    text,
+                    source,
                     suspended: None,
                 };
                 let replaced = self.portals.insert(portal, self.limits.portals);
@@ -196,7 +196,7 @@ impl State {
         observer: &mut impl Observer,
     ) {
         let tag = CommandTag::read(c_string(head).0);
-        let text = self.text(entry.request);
+        let text = self.source(entry.request).text;
         let index = self.progress.statements;
         if self.copy != Copy::Both && !self.is_replication_command(&tag) {
             self.begin(entry);
@@ -207,9 +207,10 @@ impl State {
         self.end_statement(entry, operation, Outcome::Completed, rows, now, observer);
         match (tag.command, text) {
             (b"PREPARE", Text::Prepare(name)) => {
-                self.add_prepared(name, Text::One(Operation::Other), observer);
+                let source = Source::unknown(Operation::Other);
+                self.add_prepared(name.into(), source, observer);
             }
-            (b"DEALLOCATE", Text::Deallocate(name)) => self.remove_prepared(name, observer),
+            (b"DEALLOCATE", Text::Deallocate(name)) => self.remove_prepared(name.into(), observer),
             (b"DEALLOCATE ALL" | b"DISCARD ALL", _) => self.clear_prepared(observer),
             _ => {}
         }
@@ -282,7 +283,10 @@ impl State {
             self.begin(entry);
         }
         if is_part_of_statement(entry.request) {
-            let operation = self.text(entry.request).operation(self.progress.statements);
+            let operation = self
+                .source(entry.request)
+                .text
+                .operation(self.progress.statements);
             let outcome = Outcome::Failed(report.sqlstate);
             self.end_statement(entry, operation, outcome, 0, now, observer);
         }

@@ -4,11 +4,11 @@
 //! is called. Two names that hash alike would be taken for one, which costs a wrong label.
 
 use super::queue::Key;
-use super::text::Text;
+use super::text::Source;
 use crate::Nanos;
 
 /// What a prepared statement takes.
-pub(crate) const PREPARED_BYTES: usize = size_of::<(Key, Text)>();
+pub(crate) const PREPARED_BYTES: usize = size_of::<(Key, Source)>();
 /// What a portal takes.
 pub(crate) const PORTAL_BYTES: usize = size_of::<Portal>();
 
@@ -33,9 +33,9 @@ pub(super) fn key(name: &[u8]) -> Key {
 /// Statements that ParseComplete or SQL PREPARE made, until something drops them (trap 11).
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    unnamed: Option<Text>,
+    unnamed: Option<Source>,
     /// Sorted by key; at most [`Limits::prepared`](crate::Limits::prepared).
-    named: Vec<(Key, Text)>,
+    named: Vec<(Key, Source)>,
 }
 
 impl Prepared {
@@ -44,7 +44,7 @@ impl Prepared {
         u32::try_from(self.named.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn get(&self, statement: Key) -> Option<Text> {
+    pub(super) fn get(&self, statement: Key) -> Option<Source> {
         if statement == UNNAMED {
             return self.unnamed;
         }
@@ -52,23 +52,23 @@ impl Prepared {
             .named
             .binary_search_by_key(&statement, |(key, _)| *key)
             .ok()?;
-        self.named.get(index).map(|(_, text)| *text)
+        self.named.get(index).map(|(_, source)| *source)
     }
 
     /// Beyond the limit, new names are not taken in: their statements are known by tag only.
-    pub(super) fn insert(&mut self, statement: Key, text: Text, limit: u16) {
+    pub(super) fn insert(&mut self, statement: Key, source: Source, limit: u16) {
         if statement == UNNAMED {
-            self.unnamed = Some(text);
+            self.unnamed = Some(source);
             return;
         }
         match self.named.binary_search_by_key(&statement, |(key, _)| *key) {
             Ok(index) => {
                 if let Some(entry) = self.named.get_mut(index) {
-                    entry.1 = text;
+                    entry.1 = source;
                 }
             }
             Err(index) if self.named.len() < usize::from(limit) => {
-                self.named.insert(index, (statement, text));
+                self.named.insert(index, (statement, source));
             }
             Err(_) => {}
         }
@@ -97,7 +97,7 @@ impl Prepared {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Portal {
     pub(super) key: Key,
-    pub(super) text: Text,
+    pub(super) source: Source,
     /// What has run of it, if its last Execute ended at the row limit.
     pub(super) suspended: Option<Suspended>,
 }

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::text::Text;
+use super::text::Source;
 use crate::Nanos;
 
 /// What an entry takes; [`Limits::in_flight`](crate::Limits::in_flight) times this bounds the queue.
@@ -33,14 +33,14 @@ pub(super) enum Request {
     /// StartupMessage: ends with the first ReadyForQuery.
     Startup,
     /// Ends with ReadyForQuery.
-    Query(Text),
+    Query(Source),
     /// Ends with ReadyForQuery.
     FunctionCall,
     /// Ends with ReadyForQuery.
     Sync,
     Parse {
         statement: Key,
-        text: Text,
+        source: Source,
     },
     Bind {
         portal: Key,

@@ -3,12 +3,12 @@
 use super::names::key;
 use super::queue::{Expected, Request};
 use super::state::{Copy, Mode, State};
-use super::text::Text;
+use super::text::{Source, Text};
 use crate::body::startup;
 use crate::deframer::Frame;
 use crate::{
     CancelRequest, DesyncReason, Direction, Event, Limits, MessageName, Nanos, Observer,
-    OpaqueReason, StartupMessage,
+    OpaqueReason, StartupMessage, StatementText, SubProtocol,
 };
 
 impl State {
@@ -36,9 +36,9 @@ impl State {
             MessageName::CopyFail | MessageName::FrontendCopyDone => self.copy_end(now),
             MessageName::Sync => self.sync(now, observer),
             _ if self.skipping => Ok(()),
-            MessageName::Query => self.query(frame.head, now, observer),
+            MessageName::Query => self.query(frame, now, observer),
             MessageName::FunctionCall => self.expect(Request::FunctionCall, now),
-            MessageName::Parse => self.parse(frame.head, now),
+            MessageName::Parse => self.parse(frame, now, observer),
             MessageName::Bind => self.bind(frame.head, now),
             MessageName::Execute => self.execute(frame.head, now),
             MessageName::Describe => self.describe(frame.head, now),
@@ -94,28 +94,57 @@ impl State {
 
     fn query(
         &mut self,
-        head: &[u8],
+        frame: Frame<'_>,
         now: Nanos,
         observer: &mut impl Observer,
     ) -> Result<(), OpaqueReason> {
         self.group = None;
-        let text = Text::of_query(c_string(head).0);
-        self.expect(Request::Query(text), now)?;
+        let shown = self.shown(SubProtocol::Simple, &[], frame.head, frame.truncated);
+        let source = Source {
+            id: observer.text(shown),
+            text: Text::of_query(shown.text),
+        };
+        self.expect(Request::Query(source), now)?;
         self.report_depth(observer);
         Ok(())
     }
 
-    fn parse(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {
+    fn parse(
+        &mut self,
+        frame: Frame<'_>,
+        now: Nanos,
+        observer: &mut impl Observer,
+    ) -> Result<(), OpaqueReason> {
         self.group.get_or_insert(now);
-        let (name, rest) = c_string(head);
-        let text = Text::of_statement(c_string(rest).0);
-        self.expect(
-            Request::Parse {
-                statement: key(name),
-                text,
-            },
-            now,
-        )
+        let (name, rest) = c_string(frame.head);
+        let shown = self.shown(SubProtocol::Extended, name, rest, frame.truncated);
+        let source = Source {
+            id: observer.text(shown),
+            text: Text::of_statement(shown.text),
+        };
+        let statement = key(name);
+        self.expect(Request::Parse { statement, source }, now)
+    }
+
+    /// The text at the front of the rest of a head.
+    fn shown<'a>(
+        &self,
+        protocol: SubProtocol,
+        name: &'a [u8],
+        rest: &'a [u8],
+        cut_off: bool,
+    ) -> StatementText<'a> {
+        let all = c_string(rest).0;
+        let ends = all.len() < rest.len();
+        let text = all
+            .get(..self.limits.statement_text as usize)
+            .unwrap_or(all);
+        StatementText {
+            protocol,
+            name,
+            text,
+            truncated: text.len() < all.len() || cut_off && !ends,
+        }
     }
 
     fn bind(&mut self, head: &[u8], now: Nanos) -> Result<(), OpaqueReason> {

@@ -4,7 +4,7 @@ use pg_sql::Operation;
 
 use super::names::{Portal, Portals, Prepared, Suspended};
 use super::queue::{Expected, Key, Queue, Request};
-use super::text::Text;
+use super::text::Source;
 use super::transactions::Transactions;
 use crate::{
     Direction, Event, Limits, Nanos, Observer, Outcome, ReplicationKind, Statement, SubProtocol,
@@ -106,15 +106,15 @@ impl State {
     }
 
     /// The text behind a request, as far as it is known.
-    pub(super) fn text(&mut self, request: Request) -> Text {
+    pub(super) fn source(&mut self, request: Request) -> Source {
         let known = match request {
-            Request::Query(text) | Request::Parse { text, .. } => Some(text),
+            Request::Query(source) | Request::Parse { source, .. } => Some(source),
             Request::Bind { statement, .. } => self.prepared.get(statement),
-            Request::Execute { portal } => self.portals.get_mut(portal).map(|portal| portal.text),
-            Request::FunctionCall => Some(Text::One(Operation::Function)),
+            Request::Execute { portal } => self.portals.get_mut(portal).map(|portal| portal.source),
+            Request::FunctionCall => Some(Source::unknown(Operation::Function)),
             _ => None,
         };
-        known.unwrap_or(Text::One(Operation::Other))
+        known.unwrap_or(Source::unknown(Operation::Other))
     }
 
     /// Opens the implicit transaction that the first entry runs in, unless one is open.
@@ -160,6 +160,9 @@ impl State {
                 .and_then(|before| before.first_row)
                 .or(progress.first_row),
             finished: now,
+            text: self.source(entry.request).id,
+            index: progress.statements,
+            block: self.transactions.block(),
         };
         observer.event(Event::Statement(statement));
         self.progress.statements = progress.statements.saturating_add(1);
@@ -204,7 +207,7 @@ impl State {
         let Some(portal) = portal else { return };
         let Some(run) = portal.suspended else { return };
         observer.event(Event::Statement(Statement {
-            operation: portal.text.operation(0),
+            operation: portal.source.text.operation(0),
             protocol: SubProtocol::Extended,
             outcome: Outcome::Completed,
             rows: run.data_rows,
@@ -213,6 +216,9 @@ impl State {
             started: run.started,
             first_row: run.first_row,
             finished: run.finished,
+            text: portal.source.id,
+            index: 0,
+            block: self.transactions.block(),
         }));
     }
 
@@ -238,9 +244,9 @@ impl State {
     }
 
     /// Adds a statement of this name, once the server has it.
-    pub(super) fn add_prepared(&mut self, name: Key, text: Text, observer: &mut impl Observer) {
+    pub(super) fn add_prepared(&mut self, name: Key, source: Source, observer: &mut impl Observer) {
         let before = self.prepared.count();
-        self.prepared.insert(name, text, self.limits.prepared);
+        self.prepared.insert(name, source, self.limits.prepared);
         self.report_prepared(before, observer);
     }
 
@@ -281,7 +287,7 @@ impl State {
         while let Some(entry) = self.queue.front() {
             if entry.request.is_statement() && !self.progress.failed {
                 let index = self.progress.statements;
-                let operation = self.text(entry.request).operation(index);
+                let operation = self.source(entry.request).text.operation(index);
                 if self.copy != Copy::Both {
                     self.begin(entry);
                 }

@@ -14,9 +14,43 @@ use pg_sql::{Operation, TokenKind};
 use super::names::key;
 use super::queue::Key;
 use super::split::{Statements, tokens};
+use crate::TextId;
 
 /// Statements of one Query whose operations are kept.
 const MEMBERS: usize = 8;
+
+/// Where a statement comes from: the digest of its text, and what the observer calls it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Source {
+    pub(super) id: TextId,
+    pub(super) text: Text,
+}
+
+impl Source {
+    /// Of a statement whose text is not known.
+    pub(super) const fn unknown(operation: Operation) -> Self {
+        Self {
+            id: TextId::UNTOLD,
+            text: Text::One(operation),
+        }
+    }
+}
+
+/// A [`Key`] that asks for no alignment, so that a [`Source`] is no larger than it must be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct PackedKey([u8; size_of::<Key>()]);
+
+impl From<Key> for PackedKey {
+    fn from(key: Key) -> Self {
+        Self(key.to_ne_bytes())
+    }
+}
+
+impl From<PackedKey> for Key {
+    fn from(key: PackedKey) -> Self {
+        Self::from_ne_bytes(key.0)
+    }
+}
 
 /// Digest of a Query's or Parse's text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,9 +60,9 @@ pub(super) enum Text {
     /// `ROLLBACK TO SAVEPOINT`: its tag is that of ROLLBACK.
     RollbackTo,
     /// `PREPARE name AS`.
-    Prepare(Key),
+    Prepare(PackedKey),
     /// `DEALLOCATE name`.
-    Deallocate(Key),
+    Deallocate(PackedKey),
     /// Several statements in a Query, by [`Member`]; those beyond are unknown.
     Many([Member; MEMBERS]),
 }
@@ -77,12 +111,12 @@ impl Text {
                 Self::RollbackTo
             }
             (Operation::Prepare, Some(name), _) if !is(name, b"TRANSACTION") => {
-                Self::Prepare(identifier(name))
+                Self::Prepare(identifier(name).into())
             }
             (Operation::Deallocate, Some(noise), Some(name)) if is(noise, b"PREPARE") => {
-                Self::Deallocate(identifier(name))
+                Self::Deallocate(identifier(name).into())
             }
-            (Operation::Deallocate, Some(name), _) => Self::Deallocate(identifier(name)),
+            (Operation::Deallocate, Some(name), _) => Self::Deallocate(identifier(name).into()),
             _ => Self::One(operation),
         }
     }
@@ -156,7 +190,7 @@ fn is_single(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, key};
+    use super::{Source, Text, key};
     use pg_sql::Operation;
 
     #[test]
@@ -202,34 +236,43 @@ mod tests {
     }
 
     #[test]
+    fn what_an_observer_calls_a_text_takes_no_room_of_its_own() {
+        assert_eq!(size_of::<Source>(), 16);
+        assert_eq!(crate::IN_FLIGHT_BYTES, 32);
+    }
+
+    #[test]
     fn sql_names_are_the_protocols_names() {
         let prepared = |text: &str| Text::of_statement(text.as_bytes());
         assert_eq!(
             prepared("prepare Foo as select 1"),
-            Text::Prepare(key(b"foo"))
+            Text::Prepare(key(b"foo").into())
         );
         assert_eq!(
             prepared("PREPARE \"Foo\" (int) as select 1"),
-            Text::Prepare(key(b"Foo"))
+            Text::Prepare(key(b"Foo").into())
         );
         assert_eq!(
             prepared("prepare \"a\"\"\"\"b\" as x"),
-            Text::Prepare(key(b"a\"\"b"))
+            Text::Prepare(key(b"a\"\"b").into())
         );
         assert_eq!(
             prepared("prepare transaction 'x'"),
             Text::One(Operation::Prepare)
         );
-        assert_eq!(prepared("deallocate foo"), Text::Deallocate(key(b"foo")));
+        assert_eq!(
+            prepared("deallocate foo"),
+            Text::Deallocate(key(b"foo").into())
+        );
         assert_eq!(
             prepared("deallocate prepare foo"),
-            Text::Deallocate(key(b"foo"))
+            Text::Deallocate(key(b"foo").into())
         );
         let long = "n".repeat(70);
         let cut = key(&long.as_bytes()[..63]);
         assert_eq!(
             prepared(&format!("deallocate {long}")),
-            Text::Deallocate(cut)
+            Text::Deallocate(cut.into())
         );
     }
 }

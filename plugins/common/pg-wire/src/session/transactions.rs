@@ -9,7 +9,7 @@
 //! Limits: a chained transaction shows by ReadyForQuery only. One that begins in the middle of a
 //! pipeline is taken for implicit; so is one in the middle of a Query, which counts the same.
 
-use crate::{Nanos, Transaction, TransactionOutcome};
+use crate::{Block, Nanos, Transaction, TransactionOutcome};
 
 /// The transaction that is open, if one is.
 #[derive(Debug, Default)]
@@ -124,10 +124,29 @@ impl Transactions {
         self.open.is_some()
     }
 
+    /// What a statement that ends now has run in.
+    pub(super) fn block(&self) -> Block {
+        match self.open {
+            Some(Open {
+                explicit: true,
+                failed,
+                ..
+            }) => {
+                if failed {
+                    Block::Failed
+                } else {
+                    Block::Inside
+                }
+            }
+            _ => Block::Outside,
+        }
+    }
+
     fn end(&mut self, outcome: TransactionOutcome, now: Nanos) -> Option<Transaction> {
         self.open.take().map(|open| Transaction {
             outcome,
             explicit: open.explicit,
+            started: open.since,
             duration: now.saturating_sub(open.since),
         })
     }
@@ -141,6 +160,7 @@ impl Transactions {
         let prepared = Transaction {
             outcome,
             explicit: true,
+            started: now,
             duration: 0,
         };
         [Some(prepared), self.end(TransactionOutcome::Commit, now)]

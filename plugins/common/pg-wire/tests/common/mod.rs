@@ -19,8 +19,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pg_wire::{
-    Direction, Event, MessageName, Nanos, Observer, Outcome, Session, Statement, Transaction,
-    TransactionOutcome,
+    Direction, Event, MessageName, Nanos, Observer, Outcome, Session, Statement, StatementText,
+    TextId, Transaction, TransactionOutcome,
 };
 
 /// What `test-harness/src/bin/record.rs` wrote down.
@@ -153,12 +153,20 @@ pub struct Seen {
     pub brief: Vec<String>,
     pub statements: Vec<Statement>,
     pub transactions: Vec<Transaction>,
+    /// Name, text and whether it was cut; a [`TextId`] is a place here, from 1 on.
+    pub texts: Vec<(Vec<u8>, Vec<u8>, bool)>,
     copied: Option<(&'static str, Direction, u64)>,
 }
 
 impl Observer for Seen {
     fn message(&mut self, name: MessageName, bytes: u64) {
         self.messages.push((name, bytes));
+    }
+
+    fn text(&mut self, text: StatementText<'_>) -> TextId {
+        self.texts
+            .push((text.name.to_vec(), text.text.to_vec(), text.truncated));
+        TextId(self.texts.len() as u32)
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -241,6 +249,15 @@ impl Seen {
             .position(|event| event == "ready")
             .map_or(0, |at| at + 1);
         self.brief[start..].iter().map(String::as_str).collect()
+    }
+
+    /// The text of each statement that has ended.
+    pub fn texts_run(&self) -> Vec<&str> {
+        let text = |it: &Statement| match it.text {
+            TextId::UNTOLD => "?",
+            TextId(id) => std::str::from_utf8(&self.texts[id as usize - 1].1).unwrap(),
+        };
+        self.statements.iter().map(text).collect()
     }
 
     /// How many messages of this name went by.
