@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 pub use judge::{Aftermath, Ask, Decision, SessionState};
-pub use rule::{Client, Rule};
+pub use rule::{Client, Match, Rule};
 pub use settings::Protected;
 
 use crate::config::{Action, Cancel, Document, Mode, Verdict};

@@ -66,17 +66,36 @@ fn any(globs: &[Glob], name: &str) -> bool {
 
 impl Who {
     pub(super) fn matches(&self, client: &Client) -> bool {
+        self.conditions(client).all(|(_, matches)| matches)
+    }
+
+    /// Every condition given, by its name in the document, and whether it is met.
+    fn conditions<'a>(
+        &'a self,
+        client: &'a Client,
+    ) -> impl Iterator<Item = (&'static str, bool)> + 'a {
+        let given = |globs: &'a [Glob]| (!globs.is_empty()).then_some(globs);
+        let names = move |globs, name: &str| Some(any(given(globs)?, name));
         let principal = client.principal.as_deref();
-        let known = |principal| any(&self.principal, principal);
+        let known = |globs| principal.is_some_and(|principal| any(globs, principal));
         let inside = |address| self.source.iter().any(|cidr| cidr.contains(address));
-        (self.principal.is_empty() || principal.is_some_and(known))
-            && (self.source.is_empty() || client.source.is_some_and(inside))
-            && any(&self.user, &client.user)
-            && any(&self.database, &client.database)
-            && any(&self.application, &client.application)
-            && self
-                .replication
-                .is_none_or(|wanted| wanted == client.replication)
+        let conditions = [
+            ("principal", given(&self.principal).map(known)),
+            (
+                "source",
+                (!self.source.is_empty()).then(|| client.source.is_some_and(inside)),
+            ),
+            ("user", names(&self.user, &client.user)),
+            ("database", names(&self.database, &client.database)),
+            ("application", names(&self.application, &client.application)),
+            (
+                "replication",
+                self.replication.map(|wanted| wanted == client.replication),
+            ),
+        ];
+        conditions
+            .into_iter()
+            .filter_map(|(name, matches)| Some((name, matches?)))
     }
 
     /// Whether every client that `other` matches is certainly matched by this one: its conditions
@@ -139,6 +158,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Every condition on the client, by its name in the document, and whether it is met.
+    pub fn client_conditions<'a>(
+        &'a self,
+        client: &'a Client,
+    ) -> impl Iterator<Item = (&'static str, bool)> + 'a {
+        self.who.conditions(client)
+    }
+
     /// Whether it is about clients only.
     #[must_use]
     pub fn is_about_connections(&self) -> bool {
