@@ -118,10 +118,7 @@ pub struct Reader<'t> {
 impl<'t> Reader<'t> {
     /// Reads one member; returns whether it belongs to an entry.
     pub fn take(&mut self, member: Member<'t>) -> bool {
-        let Ok(found) = KEYS.binary_search_by(|(key, _)| (*key).cmp(member.key)) else {
-            return false;
-        };
-        let Some((_, key)) = KEYS.get(found) else {
+        let Some(key) = key(member.key) else {
             return false;
         };
         match (key, member.kind) {
@@ -143,9 +140,9 @@ impl<'t> Reader<'t> {
                 return false;
             }
             (Key::Is(field), Kind::String) => {
-                self.fields.set(*field, Text::new(member.value, Form::Json));
+                self.fields.set(field, Text::new(member.value, Form::Json));
             }
-            (Key::Is(field), Kind::Number) => self.fields.set(*field, Text::plain(member.value)),
+            (Key::Is(field), Kind::Number) => self.fields.set(field, Text::plain(member.value)),
             (Key::Severity, _) => self.severity = severity(member.value),
             (Key::Connection, _) => set_connection(&mut self.fields, Text::plain(member.value)),
             (Key::Location, _) => {
@@ -169,6 +166,17 @@ impl<'t> Reader<'t> {
             faults: Faults::default(),
         })
     }
+}
+
+/// What a key means. Those that begin alike stand together, so that few are compared whole.
+fn key(name: &[u8]) -> Option<Key> {
+    let first = name.first()?;
+    let from = KEYS.partition_point(|(key, _)| key.first() < Some(first));
+    let alike = KEYS.get(from..)?.iter();
+    alike
+        .take_while(|(key, _)| key.first() == Some(first))
+        .find(|(key, _)| key.len() == name.len() && *key == name)
+        .map(|(_, key)| *key)
 }
 
 /// jsonlog's severities are not translated, CloudNativePG's are as the csvlog has them.

@@ -2,7 +2,7 @@
 //!
 //! Knows no host: the text of a record in, facts out. [`Parser`] reads an [`Event`] in whatever format
 //! the server or an operator wrote it, borrowing all of it; [`Classes`] tells what kind of event it is
-//! and where its values stand; [`Report`] is what may leave a module. Every function is total, and
+//! and where its values stand; [`Reporter`] says what may leave a module. Every function is total, and
 //! linear in the text.
 #![forbid(unsafe_code)]
 
@@ -14,8 +14,11 @@ mod field;
 mod infer;
 pub mod json;
 mod jsonlog;
+mod memory;
 mod parser;
 mod prefix;
+mod redact;
+mod report;
 mod scan;
 mod severity;
 mod stderr;
@@ -27,8 +30,11 @@ pub use detect::{Detection, KNOWN_PREFIXES, detect};
 pub use event::{Event, Faults, Format, Level};
 pub use field::{Field, Fields};
 pub use jsonlog::Reader;
+pub use memory::{Memory, Remembered};
 pub use parser::Parser;
 pub use prefix::{Prefix, PrefixError};
+pub use redact::{Names, Redaction};
+pub use report::{Options, Reporter, Sink};
 pub use severity::{Companion, Severity};
 pub use text::{Form, Text};
 pub use time::{TimeError, Timestamp, Zones};

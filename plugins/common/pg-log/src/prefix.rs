@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::field::{Field, Fields};
-use crate::scan::{before, behind, digits, find};
+use crate::scan::{before, behind, digits, find, find_byte};
 use crate::severity::{Word, word};
 use crate::text::Text;
 use crate::time;
@@ -16,10 +16,12 @@ use crate::time;
 /// Escapes a prefix may have; the documentation's all together are 23.
 const MOST_PARTS: usize = 64;
 /// Values without a shape a prefix may have.
-const MOST_CHOICES: usize = 16;
+const MOST_CHOICES: usize = 8;
 /// Longest value without a shape: a name is 63 bytes of at most four characters each when the server
 /// prints what is not ASCII as `\xNN` (`pg_clean_ascii`), a host name 255.
 const LONGEST_VALUE: usize = 256;
+/// Bytes in which a prefix must end.
+const LONGEST_PREFIX: usize = 4096;
 /// Places tried per line at most; a line on which they run out does not match.
 const FUEL: u32 = 2048;
 
@@ -185,7 +187,9 @@ impl Prefix {
     }
 
     /// Matches the beginning of a line and sets what the prefix says.
-    pub(crate) fn matches<'t>(&self, line: &'t [u8], fields: &mut Fields<'t>) -> Option<Matched> {
+    pub(crate) fn matches<'t>(&self, text: &'t [u8], fields: &mut Fields<'t>) -> Option<Matched> {
+        let head = before(text, LONGEST_PREFIX);
+        let line = before(text, find_byte(head, b'\n').unwrap_or(text.len()));
         if let Some(found) = Match::new(&self.parts, line).run(fields) {
             return Some(found);
         }
@@ -360,8 +364,11 @@ impl<'p, 't> Match<'p, 't> {
 
     fn run(&mut self, fields: &mut Fields<'t>) -> Option<Matched> {
         let found = self.next(fields, Some((0, 0)))?;
-        // The first reading is kept; whether there is a second one is all that is asked here.
-        let ambiguous = self.open > 0 && self.next(&mut Fields::default(), None).is_some();
+        // The first reading is kept; whether there is a second one is all that is asked here. All
+        // words but a few of the companions end alike.
+        let room = before(behind(self.line, found.length), LONGEST_VALUE);
+        let again = self.open > 0 && find(behind(room, 12), b":  ").is_some();
+        let ambiguous = again && self.next(&mut Fields::default(), None).is_some();
         Some(Matched { ambiguous, ..found })
     }
 
@@ -479,9 +486,6 @@ impl<'p, 't> Match<'p, 't> {
             _ => padded.trim_ascii_end(),
         };
         if escape.shape == Shape::Host && !value.iter().all(|byte| is_host(*byte)) {
-            return None;
-        }
-        if value.contains(&b'\n') {
             return None;
         }
         set(fields, escape, value);

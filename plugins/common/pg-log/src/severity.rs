@@ -152,6 +152,10 @@ const LONGEST: usize = 64;
 /// Reads the word at the beginning of `text`.
 #[inline]
 pub(crate) fn word(text: &[u8]) -> Option<Word> {
+    // All of them begin with a capital letter or with one that is not ASCII.
+    if !matches!(text.first()?, b'A'..=b'Z' | 0x80..) {
+        return None;
+    }
     for (known, word) in &UNTRANSLATED {
         if text.starts_with(known) {
             return Some(*word);
@@ -164,6 +168,11 @@ pub(crate) fn word(text: &[u8]) -> Option<Word> {
 /// along with it.
 fn translated(text: &[u8]) -> Option<Word> {
     let colon = find_byte(before(text, LONGEST), b':')?;
+    if !matches!(text.get(colon.saturating_add(1)), Some(b' ') | None)
+        && !text.starts_with("쿼리".as_bytes())
+    {
+        return None;
+    }
     let (word, behind) = text.split_at_checked(colon)?;
     if behind.starts_with(b":  ")
         && let Some(severity) = Severity::from_word(word)

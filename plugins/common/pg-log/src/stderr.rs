@@ -35,16 +35,22 @@ pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &
         fields,
         faults,
     };
-    let (piece, mut rest) = piece(prefix, body, &mut event.faults);
-    match level {
-        Level::Severity(_) => set_message(&mut event, piece),
-        Level::Companion(companion) => set_companion(&mut event, companion, piece),
-    }
-    while let Some((companion, body)) = next_companion(prefix, rest, &event.fields) {
-        let (piece, behind) = self::piece(prefix, body, &mut event.faults);
-        set_companion(&mut event, companion, piece);
-        rest = behind;
-    }
+    let mut place = level;
+    let mut body = body;
+    let rest = loop {
+        let piece = piece(prefix, body, &mut event.faults);
+        match place {
+            Level::Severity(_) => set_message(&mut event, piece.text),
+            Level::Companion(companion) => set_companion(&mut event, companion, piece.text),
+        }
+        let next = piece.next.as_deref();
+        let Some((companion, length)) = next.and_then(|next| next.companion_of(&event.fields))
+        else {
+            break piece.rest;
+        };
+        place = Level::Companion(companion);
+        body = behind(piece.rest, length);
+    };
     if event.fields.get(Field::InternalQuery).is_some()
         && let Some(at) = event.fields.get(Field::Position)
     {
@@ -58,35 +64,41 @@ pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &
     Some((event, rest))
 }
 
-/// The companion line that `text` begins with, if it is of the same process as `fields`, and what
-/// stands behind its word.
-fn next_companion<'t>(
-    prefix: &Prefix,
-    text: &'t [u8],
-    fields: &Fields<'t>,
-) -> Option<(Companion, &'t [u8])> {
-    if text.is_empty() {
-        return None;
-    }
-    let mut own = Fields::default();
-    let Matched { word, length, .. } = prefix.matches(text, &mut own)?;
-    let Word::Companion(companion, word) = word else {
-        return None;
-    };
-    for field in [Field::ProcessId, Field::SessionId] {
-        if own.get(field).map(|text| text.raw) != fields.get(field).map(|text| text.raw) {
-            return None;
-        }
-    }
-    Some((companion, behind(text, length.saturating_add(word))))
+/// A text with its continuations, what follows it, and what that begins with.
+struct Piece<'t> {
+    text: Text<'t>,
+    rest: &'t [u8],
+    next: Option<Box<Line<'t>>>,
 }
 
-/// A text up to the next line with a prefix, and what follows. Lines behind a tab belong to it, and
-/// so do those that fit no prefix: hosts take tabs off, and programs the server runs print into the
-/// same stream.
-fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> (Text<'t>, &'t [u8]) {
+/// The beginning of a line that fits the prefix.
+struct Line<'t> {
+    fields: Fields<'t>,
+    matched: Matched,
+}
+
+impl Line<'_> {
+    /// Which companion of the message it is, and where its text begins. One of another process
+    /// belongs to another message.
+    fn companion_of(&self, message: &Fields<'_>) -> Option<(Companion, usize)> {
+        let Word::Companion(companion, word) = self.matched.word else {
+            return None;
+        };
+        let same = |field: Field| {
+            let (own, other) = (self.fields.get(field), message.get(field));
+            own.map(|text| text.raw) == other.map(|text| text.raw)
+        };
+        let length = self.matched.length.saturating_add(word);
+        (same(Field::ProcessId) && same(Field::SessionId)).then_some((companion, length))
+    }
+}
+
+/// A text up to the next line with a prefix. Lines behind a tab belong to it, and so do those that
+/// fit no prefix: hosts take tabs off, and programs the server runs print into the same stream.
+fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> Piece<'t> {
     let mut end = 0_usize;
-    let mut continued = false;
+    let mut form = Form::Plain;
+    let mut following = None;
     loop {
         let Some(newline) = find_byte(behind(text, end), b'\n') else {
             end = text.len();
@@ -98,18 +110,22 @@ fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> (Text<'t>,
             break;
         }
         if !next.starts_with(b"\t") {
-            if prefix.fits(next) {
+            let mut fields = Fields::default();
+            if let Some(matched) = prefix.matches(next, &mut fields) {
+                following = Some(Box::new(Line { fields, matched }));
                 break;
             }
             faults.insert(Faults::UNPREFIXED_LINE);
         }
-        continued = true;
+        form = Form::Tabbed;
         end = end.saturating_add(1);
     }
     let piece = before(text, end);
-    let piece = piece.strip_suffix(b"\r").unwrap_or(piece);
-    let form = if continued { Form::Tabbed } else { Form::Plain };
-    (Text::new(piece, form), behind(text, end.saturating_add(1)))
+    Piece {
+        text: Text::new(piece.strip_suffix(b"\r").unwrap_or(piece), form),
+        rest: behind(text, end.saturating_add(1)),
+        next: following,
+    }
 }
 
 /// The message, without the SQLSTATE that `log_error_verbosity = verbose` puts before it and the
@@ -129,12 +145,13 @@ fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
     event.fields.set(Field::Message, Text::new(raw, piece.form));
 }
 
-/// `42601: ` before a message.
+/// `42601: ` before a message. Every SQLSTATE has a digit; `AUDIT: ` is pgaudit's.
 fn sqlstate(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let (code, rest) = message.split_at_checked(5)?;
     let fits = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     let rest = rest.strip_prefix(b": ")?;
-    code.iter().all(fits).then_some((code, rest))
+    let code_fits = code.iter().all(fits) && code.iter().any(u8::is_ascii_digit);
+    code_fits.then_some((code, rest))
 }
 
 fn set_companion<'t>(event: &mut Event<'t>, companion: Companion, piece: Text<'t>) {

@@ -1,4 +1,5 @@
 //! The tables of messages: every example is of the class it stands under, and says what it is for.
+#![allow(clippy::panic, reason = "helpers of tests may panic")]
 
 #[path = "../build/table.rs"]
 mod table;
@@ -6,7 +7,7 @@ mod table;
 use pg_log::{Class, Classes};
 
 fn rows() -> Vec<table::Row> {
-    table::read(include_str!("../classes.txt")).expect("the table is well-formed")
+    table::read(include_str!("../classes.txt")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -49,6 +50,16 @@ fn the_values_of_an_example_put_into_its_pattern_give_the_example_back() {
                 assert_eq!(rebuilt, example.text, "{}", pattern.text);
             }
         }
+    }
+}
+
+#[test]
+fn the_table_is_what_the_crate_knows() {
+    let rows = rows();
+    assert_eq!(rows.len(), Class::all().len());
+    for (row, class) in rows.iter().zip(Class::all()) {
+        assert_eq!(row.name, class.name);
+        assert_eq!(row.sqlstates, class.sqlstates);
     }
 }
 

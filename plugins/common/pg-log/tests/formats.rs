@@ -1,4 +1,5 @@
 //! One error, as each format writes it, is one event.
+#![allow(clippy::expect_used, reason = "helpers of tests may panic")]
 
 use pg_log::{Event, Field, Level, Parser, Prefix, Severity};
 

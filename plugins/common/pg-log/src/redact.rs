@@ -1,0 +1,470 @@
+//! What must not leave a module: data in messages, and in what stands below them.
+//!
+//! A text whose pattern is known loses the values that the table marks; its SQL goes through `pg-sql`.
+//! Of any other text everything in quotes goes, whatever marks the language quotes with, and below a
+//! message what stands in parentheses too. A quote that is not closed reaches to the end: what cannot
+//! be read is data.
+
+use pg_sql::{Comments, RedactOptions};
+
+use crate::classes::{Classes, Recognized, Sensitivity};
+use crate::scan::{before, behind, find, find_byte};
+
+/// How much is taken out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Redaction {
+    /// All data: values in messages, keys, rows and parameters, literals of statements, and whatever
+    /// stands in quotes where the text is not known.
+    #[default]
+    Strict,
+    /// Literals of statements and values of parameters only.
+    Statements,
+    /// Nothing.
+    Off,
+}
+
+/// What else is taken out, on request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Names {
+    /// Names of roles.
+    pub users: bool,
+    /// Names and addresses of machines.
+    pub hosts: bool,
+}
+
+/// Takes data out of texts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redactor<'c> {
+    pub(crate) classes: &'c Classes,
+    pub(crate) redaction: Redaction,
+    pub(crate) names: Names,
+}
+
+impl Redactor<'_> {
+    /// Whether a value of this sensitivity goes as a whole.
+    pub(crate) fn hides(&self, sensitivity: Sensitivity, name: &str) -> bool {
+        match sensitivity {
+            Sensitivity::Data => match self.redaction {
+                Redaction::Strict => true,
+                Redaction::Statements => name == "db.query.parameters",
+                Redaction::Off => false,
+            },
+            Sensitivity::User => self.names.users,
+            Sensitivity::Host => self.names.hosts,
+            Sensitivity::None | Sensitivity::Sql | Sensitivity::Lines => false,
+        }
+    }
+
+    /// A text without the values of its pattern.
+    pub(crate) fn known(&self, text: &[u8], found: &Recognized<'_>, out: &mut Vec<u8>) {
+        let mut at = 0_usize;
+        for capture in found.captures(text) {
+            let (from, to) = capture.span;
+            out.extend_from_slice(text.get(at..from).unwrap_or_default());
+            self.value(
+                capture.value.sensitivity,
+                capture.value.name,
+                capture.text,
+                out,
+            );
+            at = to;
+        }
+        out.extend_from_slice(text.get(at..found.end()).unwrap_or_default());
+    }
+
+    /// One value as it may be seen.
+    pub(crate) fn value(
+        &self,
+        sensitivity: Sensitivity,
+        name: &str,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        if sensitivity == Sensitivity::Sql {
+            self.sql(name, text, out);
+        } else if !text.is_empty() && self.hides(sensitivity, name) {
+            out.push(b'?');
+        } else {
+            out.extend_from_slice(text);
+        }
+    }
+
+    /// SQL as it may be seen.
+    pub(crate) fn sql(&self, name: &str, text: &[u8], out: &mut Vec<u8>) {
+        if self.redaction == Redaction::Off {
+            out.extend_from_slice(text);
+        } else if name == "plan" {
+            self.plan(text, out);
+        } else if name == "pgaudit.statement" {
+            self.audited(text, out);
+        } else {
+            out.extend_from_slice(&statement(text));
+        }
+    }
+
+    /// A plan of auto_explain: its query is SQL, and of the rest literals go, which plans print in
+    /// quotes: filters, index conditions, parameters.
+    fn plan(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut rest = text;
+        if let Some(query) = text.strip_prefix(b"Query Text: ") {
+            let end = plan_of_query(query);
+            out.extend_from_slice(b"Query Text: ");
+            out.extend_from_slice(&statement(before(query, end)));
+            rest = behind(query, end);
+        }
+        plan_literals(rest, out);
+    }
+
+    /// The end of a pgaudit line: `statement,parameters[,rows]`, the first two quoted like csvlog's
+    /// columns if need be.
+    fn audited(&self, text: &[u8], out: &mut Vec<u8>) {
+        let (statement, rest) = column(text);
+        let quoted = statement.starts_with(b"\"");
+        let inside = statement
+            .strip_prefix(b"\"")
+            .map(|inside| inside.strip_suffix(b"\"").unwrap_or(inside));
+        let sql = self::statement(inside.unwrap_or(statement));
+        if quoted {
+            out.push(b'"');
+            out.extend_from_slice(&sql);
+            out.push(b'"');
+        } else if statement == b"<not logged>" || statement == b"<previously logged>" {
+            out.extend_from_slice(statement);
+        } else {
+            out.extend_from_slice(&sql);
+        }
+        let Some(rest) = rest.strip_prefix(b",") else {
+            return;
+        };
+        let (parameters, rest) = column(rest);
+        out.push(b',');
+        if parameters.is_empty() || parameters == b"<not logged>" || parameters == b"<none>" {
+            out.extend_from_slice(parameters);
+        } else {
+            out.push(b'?');
+        }
+        out.extend_from_slice(rest);
+    }
+
+    /// A message, of a known pattern or not.
+    pub(crate) fn message(
+        &self,
+        text: &[u8],
+        sqlstate: &[u8],
+        found: Option<&Recognized<'_>>,
+        out: &mut Vec<u8>,
+    ) {
+        if self.redaction == Redaction::Off && self.names == Names::default() {
+            out.extend_from_slice(text);
+            return;
+        }
+        // What RAISE says is whatever the function's author made of the data.
+        let raised = sqlstate == b"P0001" || sqlstate == b"P0004";
+        if raised && self.redaction == Redaction::Strict {
+            out.push(b'?');
+        } else if let Some(found) = found {
+            self.known(text, found, out);
+        } else if self.redaction == Redaction::Strict {
+            quoted(text, Brackets::Keep, out);
+        } else {
+            out.extend_from_slice(text);
+        }
+    }
+
+    /// A DETAIL, HINT or CONTEXT: line by line, each by its own pattern.
+    pub(crate) fn companion(&self, text: &[u8], out: &mut Vec<u8>) {
+        if self.redaction == Redaction::Off && self.names == Names::default() {
+            out.extend_from_slice(text);
+            return;
+        }
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (end, known) = self.line(rest);
+            let line = before(rest, end);
+            match known {
+                Some(found) => self.open_ended(line, &found, out),
+                None if self.redaction == Redaction::Strict => quoted(line, Brackets::Empty, out),
+                None => out.extend_from_slice(line),
+            }
+            rest = behind(rest, end);
+            if let Some(behind) = rest.strip_prefix(b"\n") {
+                out.push(b'\n');
+                rest = behind;
+            }
+        }
+    }
+
+    /// The length of the first line, with those that continue its last value, and what it is.
+    fn line(&self, text: &[u8]) -> (usize, Option<Recognized<'_>>) {
+        let Some(found) = self.classes.companion(text) else {
+            return (find_byte(text, b'\n').unwrap_or(text.len()), None);
+        };
+        let mut end = found.end();
+        let last = found.captures(text).last();
+        let open = last.is_some_and(|last| {
+            let value = last.value;
+            last.span.1 == found.end()
+                && matches!(value.sensitivity, Sensitivity::Sql | Sensitivity::Data)
+        });
+        while open && end < text.len() {
+            let next = behind(text, end.saturating_add(1));
+            if self.classes.companion(next).is_some() {
+                break;
+            }
+            let length = find_byte(next, b'\n').unwrap_or(next.len());
+            end = end.saturating_add(1).saturating_add(length);
+        }
+        (end, Some(found))
+    }
+
+    /// A line of a known pattern whose last value goes on to the end of `text`.
+    fn open_ended(&self, text: &[u8], found: &Recognized<'_>, out: &mut Vec<u8>) {
+        if found.end() >= text.len() {
+            self.known(text, found, out);
+            return;
+        }
+        let Some(last) = found.captures(text).last() else {
+            return;
+        };
+        let from = last.span.0;
+        let mut at = 0_usize;
+        for capture in found.captures(text) {
+            out.extend_from_slice(text.get(at..capture.span.0).unwrap_or_default());
+            let value = if capture.span.0 == from {
+                behind(text, from)
+            } else {
+                capture.text
+            };
+            self.value(capture.value.sensitivity, capture.value.name, value, out);
+            at = capture.span.1;
+        }
+    }
+}
+
+/// A statement without its data; a comment that carries a trace context keeps what the sqlcommenter
+/// specification names.
+pub(crate) fn statement(text: &[u8]) -> Vec<u8> {
+    let options = RedactOptions {
+        comments: Comments::Drop,
+        ..RedactOptions::default()
+    };
+    pg_sql::redact(text, &options).text
+}
+
+/// The first column of a row, quotes and all, and what follows it.
+fn column(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut end = 0_usize;
+    if text.starts_with(b"\"") {
+        end = 1;
+        loop {
+            let Some(quote) = find_byte(behind(text, end), b'"') else {
+                return (text, b"");
+            };
+            end = end.saturating_add(quote).saturating_add(1);
+            if text.get(end) != Some(&b'"') {
+                break;
+            }
+            end = end.saturating_add(1);
+        }
+    } else {
+        end = find_byte(text, b',').unwrap_or(text.len()).max(end);
+    }
+    (before(text, end), behind(text, end))
+}
+
+/// Where the plan begins behind the query: at the first line that has a cost, or the end.
+fn plan_of_query(query: &[u8]) -> usize {
+    let mut at = 0_usize;
+    while let Some(newline) = find_byte(behind(query, at), b'\n') {
+        let line = at.saturating_add(newline);
+        let next = behind(query, line.saturating_add(1));
+        let end = find_byte(next, b'\n').unwrap_or(next.len());
+        if find(before(next, end), b"  (cost=").is_some() || next.starts_with(b"Query Parameters:")
+        {
+            return line;
+        }
+        at = line.saturating_add(1);
+    }
+    query.len()
+}
+
+/// Lines of a plan: what stands in single quotes goes, and numbers that are compared with.
+fn plan_literals(text: &[u8], out: &mut Vec<u8>) {
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        if number > 0 {
+            out.push(b'\n');
+        }
+        let indent = line.iter().take_while(|byte| **byte == b' ').count();
+        let detail = behind(line, indent);
+        let expression = [
+            &b"Filter: "[..],
+            b"Index Cond: ",
+            b"Recheck Cond: ",
+            b"Hash Cond: ",
+            b"Merge Cond: ",
+            b"Join Filter: ",
+            b"Output: ",
+            b"One-Time Filter: ",
+            b"TID Cond: ",
+            b"Sort Key: ",
+            b"Group Key: ",
+            b"Function Call: ",
+            b"Query Parameters: ",
+        ];
+        let label = expression.iter().find(|label| detail.starts_with(label));
+        match label {
+            Some(label) => {
+                let length = indent.saturating_add(label.len());
+                out.extend_from_slice(before(line, length));
+                out.extend_from_slice(&statement(behind(line, length)));
+            }
+            None => quoted(line, Brackets::Keep, out),
+        }
+    }
+}
+
+/// What becomes of parentheses in a text that is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Brackets {
+    Keep,
+    Empty,
+}
+
+/// Marks that PostgreSQL's translations quote with, and what closes each. A mark that closes one
+/// language's quotes opens another's.
+const QUOTES: [(&str, &[&str]); 8] = [
+    ("\"", &["\""]),
+    ("'", &["'"]),
+    ("»", &["«"]),
+    ("«", &["»"]),
+    ("„", &["“", "”"]),
+    ("“", &["”"]),
+    ("「", &["」"]),
+    ("『", &["』"]),
+];
+
+/// A text that is not known, with nothing in its quotes.
+pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) {
+    let mut at = 0_usize;
+    let mut kept = 0_usize;
+    while let Some(byte) = text.get(at) {
+        let opens = matches!(byte, b'"' | b'\'' | b'(' | 0x80..);
+        let opened = opens.then(|| opening(text, at, brackets)).flatten();
+        let Some((length, closes)) = opened else {
+            at = at.saturating_add(1);
+            continue;
+        };
+        let inside = at.saturating_add(length);
+        out.extend_from_slice(text.get(kept..inside).unwrap_or_default());
+        out.push(b'?');
+        match closing(behind(text, inside), closes) {
+            Some(close) => kept = inside.saturating_add(close),
+            None => return,
+        }
+        at = kept.saturating_add(1);
+        while text.get(at).is_some_and(|byte| (0x80..0xc0).contains(byte)) {
+            at = at.saturating_add(1);
+        }
+    }
+    out.extend_from_slice(behind(text, kept));
+}
+
+/// The mark that opens a quote at `at`: its length, and what closes it. An apostrophe behind a
+/// letter is one.
+fn opening(text: &[u8], at: usize, brackets: Brackets) -> Option<(usize, &'static [&'static str])> {
+    let rest = behind(text, at);
+    if rest.starts_with(b"(") {
+        return (brackets == Brackets::Empty).then_some((1, &[")"]));
+    }
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    if rest.starts_with(b"'") && before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    QUOTES
+        .iter()
+        .find(|(mark, _)| rest.starts_with(mark.as_bytes()))
+        .map(|(mark, closes)| (mark.len(), *closes))
+}
+
+/// Where the last mark stands that may close a quote: values have quotes in them, so the last one
+/// wins over the first.
+fn closing(text: &[u8], closes: &[&str]) -> Option<usize> {
+    let last = |close: &&str| {
+        let close = close.as_bytes();
+        (0..text.len())
+            .rev()
+            .find(|at| behind(text, *at).starts_with(close))
+    };
+    closes.iter().filter_map(last).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strict(text: &str, brackets: Brackets) -> String {
+        let mut out = Vec::new();
+        quoted(text.as_bytes(), brackets, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn companion(text: &str) -> String {
+        let classes = Classes::new();
+        let redactor = Redactor {
+            classes: &classes,
+            redaction: Redaction::Strict,
+            names: Names::default(),
+        };
+        let mut out = Vec::new();
+        redactor.companion(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_in_quotes_is_left_of_an_unknown_text() {
+        for (text, expected) in [
+            ("value \"a\"\"b\" odd", "value \"?\" odd"),
+            ("ungültig: »abc«", "ungültig: »?«"),
+            ("invalide : « abc »", "invalide : «?»"),
+            ("can't do that", "can't do that"),
+            ("open \"quote to the end", "open \"?"),
+            ("无效：「abc」", "无效：「?」"),
+        ] {
+            assert_eq!(strict(text, Brackets::Keep), expected);
+        }
+        assert_eq!(strict("行 (1, 'x') 含", Brackets::Empty), "行 (?) 含");
+    }
+
+    #[test]
+    fn companions_keep_what_is_the_schemas_and_lose_what_is_the_users() {
+        for (text, expected) in [
+            (
+                "Key (email)=(a) b) already exists.",
+                "Key (email)=(?) already exists.",
+            ),
+            (
+                "Failing row contains (1, x\ny).",
+                "Failing row contains (?).",
+            ),
+            (
+                "Process 1 waits for ShareLock on transaction 5; blocked by process 2.\nProcess 1: UPDATE t\nSET a = 'x'\nProcess 2: SELECT 7",
+                "Process 1 waits for ShareLock on transaction 5; blocked by process 2.\nProcess 1: UPDATE t\nSET a = ?\nProcess 2: SELECT ?",
+            ),
+            ("parameters: $1 = 'a\nb', $2 = '7'", "parameters: ?"),
+            (
+                "SQL statement \"SELECT 'a'\n FROM \"T\"\"\nPL/pgSQL function f(integer) line 3 at EXECUTE",
+                "SQL statement \"SELECT ?\n FROM \"T\"\"\nPL/pgSQL function f(integer) line 3 at EXECUTE",
+            ),
+            (
+                "COPY t, line 1, column a: \"abc\"",
+                "COPY t, line 1, column a: \"?\"",
+            ),
+            (
+                "Schlüssel »(a)=(x)« existiert bereits.",
+                "Schlüssel »?« existiert bereits.",
+            ),
+        ] {
+            assert_eq!(companion(text), expected);
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! What may leave a module of an event: named values, redacted, in a fixed order.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use pg_sql::sqlcommenter::{self, TraceParent};
+use pg_sql::{LexerOptions, RedactOptions, redact_and_fingerprint};
+
+use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
+use crate::event::{Event, Faults, Level};
+use crate::field::Field;
+use crate::memory::{Memory, Remembered};
+use crate::redact::{Names, Redaction, Redactor};
+use crate::scan::{behind, find_byte};
+use crate::severity::Severity;
+use crate::text::Text;
+use crate::time::{TimeError, Timestamp, Zones};
+
+/// Takes the values of an event, one by one. A name comes once per event.
+pub trait Sink {
+    /// A text; UTF-8 unless the log's encoding was another.
+    fn text(&mut self, name: &str, value: &[u8]);
+    /// A number in decimal, as JSON writes it.
+    fn number(&mut self, name: &str, digits: &[u8]);
+}
+
+/// What a report has in it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What is taken out.
+    pub redaction: Redaction,
+    /// What else.
+    pub names: Names,
+    /// Offsets of abbreviated zones.
+    pub zones: Zones,
+}
+
+/// Writes reports of events.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter {
+    classes: Classes,
+    options: Options,
+}
+
+/// Fields in the order of a report; those behind the message have functions of their own.
+const SESSION: [Field; 18] = [
+    Field::UserName,
+    Field::DatabaseName,
+    Field::Application,
+    Field::ClientAddress,
+    Field::ClientPort,
+    Field::ServerAddress,
+    Field::ProcessId,
+    Field::BackendType,
+    Field::LeaderPid,
+    Field::SessionId,
+    Field::SessionLine,
+    Field::SessionStart,
+    Field::CommandTag,
+    Field::VirtualTransactionId,
+    Field::TransactionId,
+    Field::QueryId,
+    Field::Position,
+    Field::InternalPosition,
+];
+
+/// The server's own words: nothing in them is a user's.
+const SOURCE: [Field; 4] = [Field::Function, Field::File, Field::Line, Field::Backtrace];
+
+/// pgaudit's fields behind CloudNativePG, the statement and its parameters aside.
+const AUDIT: [Field; 7] = [
+    Field::AuditType,
+    Field::AuditStatementId,
+    Field::AuditSubstatementId,
+    Field::AuditClass,
+    Field::AuditCommand,
+    Field::AuditObjectType,
+    Field::AuditObjectName,
+];
+
+impl Reporter {
+    /// Reports as told.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            classes: Classes::new(),
+            options,
+        }
+    }
+
+    /// The classes it knows.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// The class of an event. That of pgaudit's records behind CloudNativePG is pgaudit's.
+    #[must_use]
+    pub fn class(&self, event: &Event<'_>) -> Option<&'static Class> {
+        if event.fields.get(Field::AuditClass).is_some() {
+            return Class::all().iter().find(|class| class.name == "pgaudit");
+        }
+        self.classes.of(event)
+    }
+
+    /// Writes an event, and returns its class. A companion line on its own is given what `memory`
+    /// has of its message.
+    pub fn report(
+        &self,
+        event: &Event<'_>,
+        memory: &mut Memory,
+        sink: &mut dyn Sink,
+    ) -> Option<&'static Class> {
+        let mut report = Report {
+            reporter: self,
+            event,
+            out: sink,
+            buffer: Vec::new(),
+            said: Vec::new(),
+            faults: event.faults,
+            zone_unknown: false,
+        };
+        report.write(memory)
+    }
+
+    fn redactor(&self) -> Redactor<'_> {
+        Redactor {
+            classes: &self.classes,
+            redaction: self.options.redaction,
+            names: self.options.names,
+        }
+    }
+}
+
+struct Report<'r, 'e, 't> {
+    reporter: &'r Reporter,
+    event: &'e Event<'t>,
+    out: &'r mut dyn Sink,
+    buffer: Vec<u8>,
+    /// Names of values that a pattern gave: no name comes twice.
+    said: Vec<&'static str>,
+    faults: Faults,
+    zone_unknown: bool,
+}
+
+impl<'t> Report<'_, '_, 't> {
+    fn write(&mut self, memory: &mut Memory) -> Option<&'static Class> {
+        let message = self.field(Field::Message).map(|text| text.decode());
+        let found = message
+            .as_deref()
+            .and_then(|message| self.reporter.classes.of_message(message));
+        let own = match &found {
+            Some(found) => Some(found.class),
+            None => self.class_without_text(),
+        };
+        let remembered = memory.note(self.event, own);
+        let class = own.or(remembered.and_then(|message| message.class));
+        self.time(Field::LogTime);
+        self.level(remembered.as_ref());
+        if let Some(class) = class {
+            self.out.text("postgresql.event", class.name.as_bytes());
+        }
+        self.session();
+        if let Some(message) = &message {
+            self.message(message, found.as_ref());
+        }
+        for field in [Field::Detail, Field::Hint, Field::Context] {
+            self.companion(field);
+        }
+        self.statements(found.as_ref(), message.as_deref());
+        self.audit();
+        for field in SOURCE {
+            self.plain(field);
+        }
+        self.faults();
+        class
+    }
+
+    /// The class that a SQLSTATE tells, or pgaudit's fields do.
+    fn class_without_text(&self) -> Option<&'static Class> {
+        if self.field(Field::AuditClass).is_some() {
+            return self.reporter.class(self.event);
+        }
+        let code = self.field(Field::Sqlstate)?;
+        self.reporter.classes.of_sqlstate(code.raw)
+    }
+
+    fn field(&self, field: Field) -> Option<Text<'t>> {
+        self.event.fields.get(field)
+    }
+
+    /// A time in UTC, or as it is if its zone is not known.
+    fn time(&mut self, field: Field) {
+        let Some(text) = self.field(field) else {
+            return;
+        };
+        match Timestamp::parse(text.raw, &self.reporter.options.zones) {
+            Ok(time) => {
+                self.buffer.clear();
+                time.write(&mut self.buffer);
+                self.out.text(field.name(), &self.buffer);
+            }
+            Err(TimeError::UnknownZone) => {
+                self.zone_unknown = true;
+                self.out.text("postgresql.local_time", text.raw);
+            }
+            Err(TimeError::Malformed) => {}
+        }
+    }
+
+    fn level(&mut self, remembered: Option<&Remembered>) {
+        let severity = match self.event.level {
+            Level::Severity(severity) => Some(severity),
+            Level::Companion(companion) => {
+                self.out
+                    .text("postgresql.companion", companion.name().as_bytes());
+                remembered.map(|message| message.severity)
+            }
+        };
+        if let Some(severity) = severity {
+            self.out.text("severity", severity.name().as_bytes());
+            let number = severity.number().to_string();
+            self.out.number("severity_number", number.as_bytes());
+        }
+        if let Some(remembered) = remembered
+            && severity >= Some(Severity::Warning)
+        {
+            self.buffer.clear();
+            remembered.write_id(&mut self.buffer);
+            self.out.text("postgresql.event_id", &self.buffer);
+        }
+        let own = self.field(Field::Sqlstate).map(|text| text.raw);
+        let code = own.or(remembered.and_then(|message| message.sqlstate()));
+        if let Some(code) = code {
+            self.out.text(Field::Sqlstate.name(), code);
+        }
+    }
+
+    fn session(&mut self) {
+        for field in SESSION {
+            match field {
+                Field::SessionStart => self.time(field),
+                Field::UserName => self.named(field, Sensitivity::User),
+                Field::ClientAddress | Field::ServerAddress => {
+                    self.named(field, Sensitivity::Host);
+                }
+                _ => self.plain(field),
+            }
+        }
+    }
+
+    /// A field that is kept unless asked.
+    fn named(&mut self, field: Field, sensitivity: Sensitivity) {
+        if !self.reporter.redactor().hides(sensitivity, field.name()) {
+            self.plain(field);
+        }
+    }
+
+    fn plain(&mut self, field: Field) {
+        if let Some(text) = self.field(field) {
+            let text = text.decode();
+            if field.is_number() {
+                number(self.out, field.name(), &text);
+            } else {
+                self.out.text(field.name(), &text);
+            }
+        }
+    }
+
+    fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
+        let code = self
+            .field(Field::Sqlstate)
+            .map_or(&b""[..], |text| text.raw);
+        let mut out = std::mem::take(&mut self.buffer);
+        out.clear();
+        let reporter = self.reporter;
+        reporter.redactor().message(message, code, found, &mut out);
+        self.out.text(Field::Message.name(), &out);
+        self.buffer = out;
+        if let Some(found) = found {
+            self.captures(message, found);
+        }
+    }
+
+    /// The values of a pattern, but for those that are data, or SQL, which has its own place.
+    fn captures(&mut self, text: &[u8], found: &Recognized<'_>) {
+        for capture in found.captures(text) {
+            let value = capture.value;
+            let redactor = self.reporter.redactor();
+            match value.sensitivity {
+                Sensitivity::Lines => {
+                    self.report_lines(capture.text);
+                    continue;
+                }
+                Sensitivity::Sql => continue,
+                sensitivity if redactor.hides(sensitivity, value.name) => continue,
+                _ => {}
+            }
+            if capture.text.is_empty() || !self.say(value.name) {
+                continue;
+            }
+            let name = full_name(value.name);
+            match value.kind {
+                Kind::Integer | Kind::Decimal => number(self.out, &name, capture.text),
+                _ => self.out.text(&name, capture.text),
+            }
+        }
+    }
+
+    /// Whether a name is new, and not that of a field the event has.
+    fn say(&mut self, name: &'static str) -> bool {
+        let field = |field: &Field| field.name() == name && self.field(*field).is_some();
+        if self.said.contains(&name) || SESSION.iter().any(field) {
+            return false;
+        }
+        self.said.push(name);
+        true
+    }
+
+    fn report_lines(&mut self, text: &[u8]) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            if let Some(found) = self.reporter.classes.report(rest) {
+                self.captures(rest, &found);
+            }
+            let end = find_byte(rest, b'\n').unwrap_or(rest.len());
+            rest = behind(rest, end.saturating_add(1));
+        }
+    }
+
+    /// A DETAIL, HINT or CONTEXT, and the values in its lines.
+    fn companion(&mut self, field: Field) {
+        let Some(text) = self.field(field) else {
+            return;
+        };
+        let text = text.decode();
+        let mut out = std::mem::take(&mut self.buffer);
+        out.clear();
+        let reporter = self.reporter;
+        reporter.redactor().companion(&text, &mut out);
+        self.out.text(field.name(), &out);
+        self.buffer = out;
+        let mut rest: &[u8] = &text;
+        while !rest.is_empty() {
+            if let Some(found) = self.reporter.classes.companion(rest) {
+                self.captures(rest, &found);
+            }
+            let end = find_byte(rest, b'\n').unwrap_or(rest.len());
+            rest = behind(rest, end.saturating_add(1));
+        }
+    }
+
+    /// The statement of the client, wherever it stands, its fingerprint and its trace; and the
+    /// query of a function.
+    fn statements(&mut self, found: Option<&Recognized<'_>>, message: Option<&[u8]>) {
+        let internal = self.field(Field::InternalQuery).map(|text| text.decode());
+        if let Some(text) = internal {
+            self.sql(Field::InternalQuery.name(), &text);
+        }
+        let own = self.field(Field::Statement).map(|text| text.decode());
+        let audited = self.field(Field::AuditStatement).map(|text| text.decode());
+        let in_message = || {
+            let (found, message) = (found?, message?);
+            let mut captures = found.captures(message);
+            captures
+                .find(|capture| capture.value.name == "db.query.text")
+                .map(|capture| Cow::Borrowed(capture.text))
+        };
+        match own.or(audited).or_else(in_message) {
+            Some(text) => self.statement(&text),
+            None => self.trace(None),
+        }
+    }
+
+    fn sql(&mut self, name: &str, text: &[u8]) {
+        let mut out = std::mem::take(&mut self.buffer);
+        out.clear();
+        self.reporter.redactor().sql(name, text, &mut out);
+        self.out.text(name, &out);
+        self.buffer = out;
+    }
+
+    fn statement(&mut self, text: &[u8]) {
+        let (redacted, fingerprint) = redact_and_fingerprint(text, &RedactOptions::default());
+        let shown = match self.reporter.options.redaction {
+            Redaction::Off => text,
+            _ => &redacted.text,
+        };
+        self.out.text(Field::Statement.name(), shown);
+        let mut digits = String::with_capacity(16);
+        if write!(digits, "{fingerprint}").is_ok() {
+            self.out
+                .text("postgresql.query.fingerprint", digits.as_bytes());
+        }
+        self.trace(Some(text));
+    }
+
+    /// The trace that a comment of the statement names, or the application.
+    fn trace(&mut self, statement: Option<&[u8]>) {
+        let commented = |text: &[u8]| {
+            crate::scan::find(text, b"traceparent")?;
+            sqlcommenter::tags(text, &LexerOptions::default()).trace_parent()
+        };
+        let application = || {
+            let name = self.field(Field::Application)?;
+            (name.raw.len() >= 55).then_some(())?;
+            let name = name.decode();
+            TraceParent::in_application_name(std::str::from_utf8(&name).ok()?)
+        };
+        let Some(parent) = statement.and_then(commented).or_else(application) else {
+            return;
+        };
+        self.hexadecimal("trace_id", &parent.trace_id);
+        self.hexadecimal("span_id", &parent.span_id);
+    }
+
+    fn hexadecimal(&mut self, name: &str, bytes: &[u8]) {
+        let mut digits = String::with_capacity(32);
+        let written = bytes
+            .iter()
+            .try_for_each(|byte| write!(digits, "{byte:02x}"));
+        if written.is_ok() {
+            self.out.text(name, digits.as_bytes());
+        }
+    }
+
+    fn audit(&mut self) {
+        for field in AUDIT {
+            self.plain(field);
+        }
+        if let Some(text) = self.field(Field::AuditParameter)
+            && self.reporter.options.redaction == Redaction::Off
+        {
+            self.out.text(Field::AuditParameter.name(), &text.decode());
+        }
+    }
+
+    fn faults(&mut self) {
+        if self.faults.is_empty() && !self.zone_unknown {
+            return;
+        }
+        let zone = self.zone_unknown.then_some("time_zone_unknown");
+        let names: Vec<&str> = self.faults.names().chain(zone).collect();
+        self.out.text("pgmesh.faults", names.join(",").as_bytes());
+    }
+}
+
+/// A number, or a text where JSON would write the number otherwise.
+fn number(out: &mut dyn Sink, name: &str, digits: &[u8]) {
+    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+    let whole = crate::scan::digits(unsigned);
+    let fraction = behind(unsigned, whole);
+    let fits = match fraction.strip_prefix(b".") {
+        Some(rest) => !rest.is_empty() && crate::scan::digits(rest) == rest.len(),
+        None => fraction.is_empty(),
+    };
+    let leading_zero = whole > 1 && unsigned.starts_with(b"0");
+    if fits && whole > 0 && !leading_zero && digits.len() <= 20 {
+        out.number(name, digits);
+    } else {
+        out.text(name, digits);
+    }
+}
+
+/// A name without a dot is PostgreSQL's, and so are some with one.
+fn full_name(name: &'static str) -> Cow<'static, str> {
+    let own = !name.contains('.') || OWN.iter().any(|own| name.starts_with(own));
+    if own {
+        Cow::Owned(["postgresql.", name].concat())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// First parts of names that are PostgreSQL's too.
+const OWN: [&str; 6] = [
+    "checkpoint.",
+    "cron.",
+    "lock.",
+    "timescaledb.",
+    "vacuum.",
+    "wal.",
+];
