@@ -457,3 +457,84 @@ fn commands_name_what_they_are_about() {
         assert_eq!(relations(text), expected, "{text}");
     }
 }
+
+#[test]
+fn commands_inside_others_are_told_but_for_those_that_only_read() {
+    for (text, expected) in [
+        ("select (select 1)", ""),
+        ("insert into t values (1)", ""),
+        ("with d as (delete from t returning *) select 1", "DELETE"),
+        (
+            "with d as (delete from t returning *) delete from u",
+            "DELETE",
+        ),
+        ("explain analyze delete from t", "DELETE"),
+        ("explain delete from t", ""),
+        ("explain (analyze) select 1 into t", "SELECT INTO"),
+        (
+            "explain analyze create table t as select 1",
+            "CREATE TABLE AS",
+        ),
+        ("explain analyze execute p", "EXECUTE"),
+        ("create table t as execute p", "EXECUTE"),
+        ("create table t as select 1", ""),
+        ("prepare p as insert into t select 1", "INSERT"),
+        ("copy (update t set a = 1 returning a) to stdout", "UPDATE"),
+        (
+            "merge into t using u on t.a = u.a when matched then delete when not matched then insert values (1)",
+            "DELETE",
+        ),
+        (
+            "insert into t values (1) on conflict do update set a = 1",
+            "UPDATE",
+        ),
+        (
+            "create rule r as on insert to t do also (delete from u; insert into v select 1)",
+            "DELETE INSERT",
+        ),
+        (
+            "create schema s create table t (a int) grant select on t to r",
+            "CREATE TABLE GRANT",
+        ),
+        (
+            "create function f() returns int begin atomic delete from t; end",
+            "DELETE",
+        ),
+        ("alter role r set role = x", ""),
+    ] {
+        let inner = one(text).inner;
+        let shown: Vec<&str> = inner.iter().map(|command| command.as_str()).collect();
+        assert_eq!(shown.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_merge_that_changes_all_rows_counts_as_without_where() {
+    for (when, filtered) in [
+        ("on t.id = u.id when matched then delete", true),
+        ("on true when matched then delete", false),
+        ("on 1 = 1 when matched then update set a = 1", false),
+        ("on true when matched and t.id = 1 then delete", true),
+        ("on true when matched and 1 = 1 then delete", false),
+        ("on false when not matched then insert values (1)", true),
+        (
+            "on t.id = u.id when not matched by source then delete",
+            false,
+        ),
+        (
+            "on t.id = u.id when not matched by source and t.old then delete",
+            true,
+        ),
+    ] {
+        let traits = one(&format!("merge into t using u {when}")).traits;
+        assert_eq!(!traits.has(Traits::UNFILTERED), filtered, "{when}");
+    }
+}
+
+#[test]
+fn cascade_is_told() {
+    for text in ["truncate t cascade", "drop table t, u cascade"] {
+        assert!(one(text).traits.has(Traits::CASCADE), "{text}");
+    }
+    assert!(!one("truncate t").traits.has(Traits::CASCADE));
+}

@@ -9,6 +9,7 @@
 //! `summary` words it.
 
 mod changes;
+mod conditions;
 mod functions;
 mod machine;
 mod name;

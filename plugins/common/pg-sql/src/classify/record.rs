@@ -1,6 +1,7 @@
 //! Turns what the grammar meets into facts: relations, functions, effects, clauses, the summary.
 
 use super::changes::{Changes, boolean, is_written_settings};
+use super::conditions::Conditions;
 use super::functions::effects_of;
 use super::name::Parts;
 use super::names::{Found, Names};
@@ -18,9 +19,6 @@ pub const MAX_NAMES: usize = 512;
 /// Reads inside WITH RECURSIVE that wait for its end.
 const MAX_UNDECIDED: usize = 4096;
 
-/// Return addresses between a WHERE and its own ORs: that of `expression`.
-const OWN_OPERATION_DEPTH: usize = 1;
-
 /// What the grammar asks for with `@action`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
@@ -29,6 +27,7 @@ pub(crate) enum Action {
     AnalyzeValue,
     Call,
     CallTable,
+    Cascade,
     Cmd,
     Column,
     CopyFrom,
@@ -47,6 +46,11 @@ pub(crate) enum Action {
     Literal,
     Local,
     Locking,
+    MergeAnd,
+    MergeBySource,
+    MergeChange,
+    MergeOn,
+    MergeWhen,
     Name,
     Object,
     ObjectOfColumn,
@@ -79,13 +83,6 @@ pub(crate) enum Action {
     Write,
 }
 
-/// The condition being read: whether what was read of it since its last OR names a column.
-struct Condition {
-    depth: usize,
-    names_column: bool,
-    always: bool,
-}
-
 /// What is known of the statement that is being read.
 pub(crate) struct Recorder<'t> {
     text: &'t [u8],
@@ -100,13 +97,14 @@ pub(crate) struct Recorder<'t> {
     attributes: Names,
     changes: Changes,
     scopes: Scopes,
-    conditions: Vec<Condition>,
+    conditions: Conditions,
     nesting: usize,
     query_parentheses: usize,
     limit_inside: Option<usize>,
     /// The outermost parentheses that hold an operand of UNION, INTERSECT or EXCEPT.
     operands_inside: Option<usize>,
     command: Option<Command>,
+    inner: Vec<Command>,
     class: Option<AuditClass>,
     inner_class: Option<AuditClass>,
     effects: Effects,
@@ -134,12 +132,13 @@ impl<'t> Recorder<'t> {
             attributes: Names::default(),
             changes: Changes::default(),
             scopes: Scopes::default(),
-            conditions: Vec::new(),
+            conditions: Conditions::default(),
             nesting: 0,
             query_parentheses: 0,
             limit_inside: None,
             operands_inside: None,
             command: None,
+            inner: Vec::new(),
             class: None,
             inner_class: None,
             effects: Effects::NONE,
@@ -172,7 +171,7 @@ impl<'t> Recorder<'t> {
                 .into_iter()
                 .for_each(|token| self.parts.push(token)),
             Action::Column => {
-                self.column();
+                self.conditions.column();
                 if self.parts.has_dot() {
                     self.field();
                 }
@@ -205,9 +204,15 @@ impl<'t> Recorder<'t> {
             Action::QueryOpen => self.query_parentheses = self.query_parentheses.saturating_add(1),
             Action::QueryClose => self.query_parentheses = self.query_parentheses.saturating_sub(1),
             Action::Limit | Action::SetOperation => self.limit(action),
-            Action::WhereOpen => self.open_condition(depth),
-            Action::Disjunct => self.disjunct(depth),
-            Action::WhereClose | Action::FilterClose => self.close_condition(action),
+            Action::WhereOpen => self.conditions.open(depth),
+            Action::Disjunct => self.conditions.disjunct(depth),
+            Action::WhereClose => {
+                self.conditions.close();
+            }
+            Action::FilterClose => {
+                let chooses = self.conditions.close();
+                self.filtered(chooses);
+            }
             Action::Operation => self.operation(),
             Action::Values => {
                 if self.summary.is_empty() {
@@ -215,6 +220,12 @@ impl<'t> Recorder<'t> {
                 }
             }
             Action::Cmd => self.command(argument),
+            Action::Cascade => self.traits = self.traits.and(Traits::CASCADE),
+            Action::MergeOn => self.conditions.merge_on(),
+            Action::MergeWhen => self.conditions.merge_when(),
+            Action::MergeBySource => self.conditions.merge_by_source(),
+            Action::MergeAnd => self.conditions.merge_and(),
+            Action::MergeChange => self.filtered(self.conditions.merge_chooses()),
             Action::Into => self.into(),
             Action::CreateTableAs => self.rename_command("CREATE TABLE", "CREATE TABLE AS"),
             Action::Explain => self.explained = true,
@@ -285,6 +296,10 @@ impl<'t> Recorder<'t> {
         Statement {
             range,
             command: self.command.unwrap_or(Command::UNKNOWN),
+            inner: match self.explained && !self.analyzed {
+                true => Vec::new(),
+                false => self.inner,
+            },
             class,
             effects,
             traits: if self.limit_inside.is_some() {
@@ -347,12 +362,6 @@ impl<'t> Recorder<'t> {
         self.overflowed
     }
 
-    fn column(&mut self) {
-        if let Some(condition) = self.conditions.last_mut() {
-            condition.names_column = true;
-        }
-    }
-
     /// The name behind a dot was just read.
     fn field(&mut self) {
         let mut parts = Parts::default();
@@ -388,7 +397,7 @@ impl<'t> Recorder<'t> {
     }
 
     fn read(&mut self) {
-        self.column();
+        self.conditions.column();
         let Some(index) = self.relation() else { return };
         let Some(name) = self.relations.get(index) else {
             return;
@@ -465,37 +474,13 @@ impl<'t> Recorder<'t> {
         }
     }
 
-    fn open_condition(&mut self, depth: usize) {
-        self.conditions.push(Condition {
-            depth,
-            names_column: false,
-            always: false,
-        });
-    }
-
-    fn disjunct(&mut self, depth: usize) {
-        if let Some(condition) = self.conditions.last_mut()
-            && condition.depth.saturating_add(OWN_OPERATION_DEPTH) == depth
-        {
-            condition.always |= !condition.names_column;
-            condition.names_column = false;
-        }
-    }
-
-    fn close_condition(&mut self, action: Action) {
-        let Some(condition) = self.conditions.pop() else {
-            return;
+    /// Something is updated or deleted, in chosen rows or in all.
+    fn filtered(&mut self, chooses: bool) {
+        let said = match chooses {
+            true => Traits::FILTERED,
+            false => Traits::UNFILTERED,
         };
-        if action == Action::FilterClose {
-            let always = condition.always || !condition.names_column;
-            let said = if always {
-                Traits::UNFILTERED
-            } else {
-                Traits::FILTERED
-            };
-            self.traits = self.traits.and(said);
-        }
-        self.column();
+        self.traits = self.traits.and(said);
     }
 
     fn operation(&mut self) {
@@ -508,6 +493,9 @@ impl<'t> Recorder<'t> {
         };
         self.effects = self.effects.and(effects);
         self.rest_of_operation(command);
+        if self.nesting > 0 || self.command.is_some() {
+            self.hold(command, class);
+        }
         if self.nesting > 0 {
             return;
         }
@@ -517,6 +505,14 @@ impl<'t> Recorder<'t> {
             self.own_effects = self.own_effects.and(effects);
         } else if self.inner_class.is_none() && self.is_wrapper() {
             self.inner_class = Some(class);
+        }
+    }
+
+    /// A command that is not the statement's own, unless it only reads or is a clause (SET).
+    fn hold(&mut self, command: Command, class: AuditClass) {
+        let is_told = command.as_str() != "SELECT" && class != AuditClass::MiscSet;
+        if is_told && !self.inner.contains(&command) {
+            self.inner.push(command);
         }
     }
 
@@ -558,6 +554,9 @@ impl<'t> Recorder<'t> {
             self.command = Some(command);
             self.class = Some(class);
             self.own_effects = self.own_effects.and(effects);
+        } else {
+            self.inner.retain(|held| held.as_str() != from);
+            self.hold(command, class);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is said of a statement.
 
+use super::tables::COMMANDS;
 use std::fmt;
 use std::ops::Range;
 
@@ -21,6 +22,11 @@ pub struct Statement {
     pub range: Range<usize>,
     /// As the server's command tag calls it.
     pub command: Command,
+    /// Other commands it holds, each once: in common table expressions, behind EXPLAIN ANALYZE,
+    /// PREPARE or COPY, in the elements of a schema, the actions of a rule, or the body of a
+    /// routine; UPDATE and DELETE of a MERGE, UPDATE of an INSERT. SELECT is not among them: what is
+    /// read is told by effects and relations. A plain EXPLAIN holds none, since it runs nothing.
+    pub inner: Vec<Command>,
     /// pgaudit's class of it; a query that writes in a common table expression is a WRITE.
     pub class: AuditClass,
     /// What running it does.
@@ -146,6 +152,13 @@ impl Command {
     pub const fn as_str(self) -> &'static str {
         self.0
     }
+
+    /// pgaudit's class of it, by itself.
+    #[must_use]
+    pub fn class(self) -> AuditClass {
+        let row = COMMANDS.iter().find(|(command, _, _)| *command == self);
+        row.map_or(AuditClass::Misc, |(_, class, _)| *class)
+    }
 }
 
 impl fmt::Display for Command {
@@ -269,7 +282,8 @@ flags! {
     /// Clauses of a statement.
     Traits: u8;
     /// An UPDATE or DELETE in it has no WHERE, or one that chooses no rows: it names no column and
-    /// no sub-query, or one side of an OR does not (`WHERE true`, `WHERE id = 5 OR 1 = 1`).
+    /// no sub-query, or one side of an OR does not (`WHERE true`, `WHERE id = 5 OR 1 = 1`). So has
+    /// a MERGE that updates or deletes where neither ON nor AND chooses rows.
     UNFILTERED = 0 "unfiltered",
     /// The outermost query has LIMIT or FETCH FIRST.
     LIMIT = 1 "limit",
@@ -283,4 +297,6 @@ flags! {
     PARAMETER = 5 "parameter",
     /// An UPDATE or DELETE in it has a WHERE that chooses rows.
     FILTERED = 6 "filtered",
+    /// CASCADE of TRUNCATE or DROP: it reaches what is not named.
+    CASCADE = 7 "cascade",
 }
