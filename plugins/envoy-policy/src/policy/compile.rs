@@ -55,18 +55,20 @@ pub(super) fn rules(documents: &[RuleDocument]) -> Result<Vec<Rule>, String> {
 
 /// What a user may want to know of rules that are in order.
 pub(super) fn warnings(rules: &[Rule]) -> Vec<String> {
-    let grants_unread =
-        |rule: &&Rule| rule.action == Action::Allow && rule.what.incomplete == Some(true);
-    rules
-        .iter()
-        .filter(grants_unread)
-        .map(|rule| {
-            format!(
-                "rule `{}` allows texts that could not be read for certain: they may do anything",
-                rule.name
-            )
-        })
-        .collect()
+    let grants = rules.iter().filter(|rule| rule.action == Action::Allow);
+    let warning = |rule: &Rule| {
+        let reason = if rule.what.incomplete == Some(true) {
+            "texts that could not be read for certain: they may do anything"
+        } else if rule.what.is_only(|what| what.fingerprints.clear()) {
+            "by fingerprint alone, which can be forged: add conditions on what the statement does"
+        } else if rule.what.is_only(|what| what.functions.clear()) {
+            "whatever calls no other function: add conditions on what the statement does"
+        } else {
+            return None;
+        };
+        Some(format!("rule `{}` allows {reason}", rule.name))
+    };
+    grants.filter_map(warning).collect()
 }
 
 /// Reads the entries of a list, and names the one that is wrong.

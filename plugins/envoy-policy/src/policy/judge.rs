@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pg_sql::classify::{Classification, Effects, classify};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
 
-use super::rule::{Client, Rule};
+use super::rule::{self, Client, Rule};
 use super::unit::{Scene, Unit};
 use super::{Policy, Profile, REPLICATION_COMMANDS, Reason};
 use crate::config::{Action, Mode, Verdict};
@@ -282,7 +282,8 @@ impl Profile {
 
     /// The rules that can apply, in order: all, where a text is not seen through.
     fn candidates(&self, unit: &Unit<'_>) -> Vec<u16> {
-        if !unit.deep || self.by_relation.is_empty() || super::rule::reaches_unnamed(unit) {
+        let unnamed = rule::reaches_unnamed(unit) || rule::cascades(unit);
+        if !unit.deep || self.by_relation.is_empty() || unnamed {
             return self.numbers.to_vec();
         }
         let mut numbers = self.general.to_vec();
@@ -424,7 +425,7 @@ fn replication_command(client: &Client, text: &[u8]) -> Option<&'static str> {
     match known {
         Some(command) => Some(command),
         // A physical walsender runs nothing else.
-        None if !client.logical => Some(super::rule::no_command()),
+        None if !client.logical => Some(rule::no_command()),
         None => None,
     }
 }

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use pg_sql::classify::{Access, Command, QualifiedName, Relation};
+use pg_sql::classify::{Access, Command, QualifiedName, Relation, Traits};
 
 use super::glob::{Cidr, Glob, NameGlob};
 use super::unit::{Classes, Scene, Unit};
@@ -134,6 +134,15 @@ pub(super) struct What {
     pub(super) transactions: u8,
 }
 
+impl What {
+    /// Whether there is one condition, the one that `clear` takes away.
+    pub(super) fn is_only(&self, clear: impl Fn(&mut Self)) -> bool {
+        let mut rest = self.clone();
+        clear(&mut rest);
+        rest == Self::default() && *self != rest
+    }
+}
+
 /// A compiled rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -234,12 +243,27 @@ impl Rule {
     }
 
     fn class(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
-        (!self.what.classes.is_empty()).then(|| unit.sure(self.what.classes.holds(unit.class)))
+        let wanted = self.what.classes;
+        (!wanted.is_empty()).then(|| {
+            let inner = unit.inner.iter().map(|command| command.class());
+            let mut classes = inner.chain([unit.class]);
+            unit.sure(match self.allows() {
+                true => classes.all(|class| wanted.holds(class)),
+                false => classes.any(|class| wanted.holds(class)),
+            })
+        })
     }
 
     fn command(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
         let globs = &self.what.command;
-        (!globs.is_empty()).then(|| unit.sure(any(globs, unit.command)))
+        (!globs.is_empty()).then(|| {
+            let inner = unit.inner.iter().map(|command| command.as_str());
+            let mut commands = inner.chain([unit.command]);
+            unit.sure(match self.allows() {
+                true => commands.all(|command| any(globs, command)),
+                false => commands.any(|command| any(globs, command)),
+            })
+        })
     }
 
     fn effect(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
@@ -259,7 +283,6 @@ impl Rule {
     }
 
     fn filter(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
-        use pg_sql::classify::Traits;
         self.what
             .unfiltered
             .then(|| unit.deeply_sure(unit.traits.has(Traits::UNFILTERED)))
@@ -335,7 +358,8 @@ impl Rule {
         use pg_sql::classify::Effects;
         let beyond_tables = Effects::TOUCHES_SERVER_FILES.and(Effects::CHANGES_ROLES);
         let beyond_tables = beyond_tables.without(self.what.effects);
-        if unit.effects.without(beyond_tables) != unit.effects || reaches_unnamed(unit) {
+        let beyond = unit.effects.without(beyond_tables) != unit.effects;
+        if beyond || reaches_unnamed(unit) || cascades(unit) {
             return Match::No;
         }
         let covered = |relation: &Relation| {
@@ -343,7 +367,8 @@ impl Rule {
                 (Access::READ, &self.what.reads),
                 (Access::WRITE, &self.what.writes),
             ];
-            let within = |globs: &[NameGlob]| one_of(globs, &relation.name, scene, true);
+            let within =
+                |globs: &[NameGlob]| one_of(globs, &relation.name, Kind::Relation, scene, true);
             let mut least = Match::Yes;
             for (access, globs) in ways {
                 if relation.access.has(access) {
@@ -371,7 +396,7 @@ impl Rule {
             .functions
             .iter()
             .chain(unit.attributes)
-            .map(|name| one_of(globs, name, scene, allows));
+            .map(|name| one_of(globs, name, Kind::Function, scene, allows));
         let matched = if allows {
             matches.min().unwrap_or(Match::Yes)
         } else {
@@ -390,21 +415,61 @@ fn any_relation(globs: &[NameGlob], access: Access, unit: &Unit<'_>, scene: &Sce
     let matched = unit
         .relations
         .iter()
-        .filter(|relation| relation.access.has(access) || removes(unit, relation, access))
-        .map(|relation| one_of(globs, &relation.name, scene, false))
+        .map(|relation| {
+            let accessed = match relation.access.has(access) {
+                true => Match::Yes,
+                false if redefines(unit, relation, access) => Match::Maybe,
+                false => return Match::No,
+            };
+            one_of(globs, &relation.name, Kind::Relation, scene, false).min(accessed)
+        })
         .max()
         .unwrap_or(Match::No);
-    if matched != Match::Yes && reaches_unnamed(unit) {
+    let unnamed = reaches_unnamed(unit) || (access != Access::READ && cascades(unit));
+    if matched != Match::Yes && unnamed {
         return Match::Maybe;
     }
     unit.deeply(matched)
 }
 
-/// A DROP writes, whatever else it is.
-fn removes(unit: &Unit<'_>, relation: &Relation, access: Access) -> bool {
-    access == Access::WRITE
-        && unit.command.starts_with("DROP ")
-        && relation.access.has(Access::OBJECT)
+/// Beginnings of commands that, done to a relation, may change its rows: they remove or rewrite it,
+/// or make a query of another one change it.
+const MAY_WRITE: &[&str] = &[
+    "ALTER ",
+    "CREATE RULE",
+    "CREATE TABLE",
+    "CREATE TRIGGER",
+    "DROP ",
+];
+
+/// Beginnings of commands that, done to a relation, may show its rows: they run expressions over
+/// them, give it another name, or send them elsewhere.
+const MAY_READ: &[&str] = &[
+    "ALTER ",
+    "CREATE INDEX",
+    "CREATE POLICY",
+    "CREATE PUBLICATION",
+    "CREATE RULE",
+    "CREATE STATISTICS",
+    "CREATE TRIGGER",
+];
+
+/// Whether a definition may read or write the rows of a relation.
+fn redefines(unit: &Unit<'_>, relation: &Relation, access: Access) -> bool {
+    let commands = match access {
+        Access::WRITE => MAY_WRITE,
+        _ => MAY_READ,
+    };
+    let inner = unit.inner.iter().map(|command| command.as_str());
+    relation.access.has(Access::OBJECT)
+        && inner
+            .chain([unit.command])
+            .any(|command| commands.iter().any(|start| command.starts_with(start)))
+}
+
+/// Whether it goes on to relations that refer to the named ones.
+pub(super) fn cascades(unit: &Unit<'_>) -> bool {
+    unit.traits.has(Traits::CASCADE)
 }
 
 /// Commands that reach relations they do not name.
@@ -440,17 +505,36 @@ pub(super) fn reaches_unnamed(unit: &Unit<'_>) -> bool {
     unit.relations.is_empty() && REACH_UNNAMED.binary_search(&unit.command).is_ok()
 }
 
-fn one_of(globs: &[NameGlob], name: &QualifiedName, scene: &Scene<'_>, certain: bool) -> Match {
+/// What a name is of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Relation,
+    Function,
+}
+
+fn one_of(
+    globs: &[NameGlob],
+    name: &QualifiedName,
+    kind: Kind,
+    scene: &Scene<'_>,
+    certain: bool,
+) -> Match {
     globs
         .iter()
-        .map(|glob| name_matches(glob, name, scene, certain))
+        .map(|glob| name_matches(glob, name, kind, scene, certain))
         .max()
         .unwrap_or(Match::No)
 }
 
 /// Whether a name is one of a glob. Without a schema it may be in any schema of the search path,
 /// or in pg_catalog; in any schema at all if the path is not known.
-fn name_matches(glob: &NameGlob, name: &QualifiedName, scene: &Scene<'_>, certain: bool) -> Match {
+fn name_matches(
+    glob: &NameGlob,
+    name: &QualifiedName,
+    kind: Kind,
+    scene: &Scene<'_>,
+    certain: bool,
+) -> Match {
     if !glob.name.matches(&name.name) {
         return Match::No;
     }
@@ -463,7 +547,8 @@ fn name_matches(glob: &NameGlob, name: &QualifiedName, scene: &Scene<'_>, certai
     let Some(path) = scene.search_path else {
         return Match::Maybe;
     };
-    let system = name.name.starts_with("pg_").then_some("pg_catalog");
+    let in_catalog = kind == Kind::Function || name.name.starts_with("pg_");
+    let system = in_catalog.then_some("pg_catalog");
     let mut schemas = path.iter().map(String::as_str).chain(system);
     if certain {
         Match::from(!path.is_empty() && schemas.all(|candidate| schema.matches(candidate)))

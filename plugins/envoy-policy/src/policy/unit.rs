@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 
 use pg_sql::LexerOptions;
-use pg_sql::classify::{AuditClass, Effects, QualifiedName, Relation, Statement, Traits};
+use pg_sql::classify::{AuditClass, Command, Effects, QualifiedName, Relation, Statement, Traits};
 
 use super::rule::{Match, no_command};
 
@@ -31,6 +31,8 @@ impl Classes {
 pub struct Unit<'a> {
     /// Its command tag.
     pub command: &'a str,
+    /// Commands inside it.
+    pub inner: &'a [Command],
     /// pgaudit's class.
     pub class: AuditClass,
     /// What it does.
@@ -60,6 +62,7 @@ impl<'a> Unit<'a> {
         let seen = command == "EXECUTE" || !statement.effects.has(Effects::RUNS_UNSEEN_CODE);
         Self {
             command,
+            inner: &statement.inner,
             class: statement.class,
             effects: statement.effects,
             traits: statement.traits,
@@ -74,6 +77,7 @@ impl<'a> Unit<'a> {
 
     const NOTHING: Self = Self {
         command: no_command(),
+        inner: &[],
         class: AuditClass::Misc,
         effects: Effects::NONE,
         traits: Traits::NONE,
