@@ -440,6 +440,7 @@ const MAY_WRITE: &[&str] = &[
     "CREATE TABLE",
     "CREATE TRIGGER",
     "DROP ",
+    "SELECT INTO",
 ];
 
 /// Beginnings of commands that, done to a relation, may show its rows: they run expressions over
