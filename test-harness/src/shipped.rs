@@ -35,6 +35,47 @@ pub fn metrics_bootstrap(server: &Postgres) -> Builder {
         )
 }
 
+/// `envoy/policy.yaml` in front of `server`, with `replica` as its cluster `replicas`, on free ports.
+#[track_caller]
+pub fn policy_bootstrap(server: &Postgres, replica: &Postgres) -> Builder {
+    let policy = places::built_module("envoy-policy");
+    let metrics = places::built_module("envoy-metrics");
+    Envoy::with_bootstrap(&file("envoy/policy.yaml"))
+        .replacing("port_value: 9901", "port_value: 0")
+        .replacing("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
+        .replacing(
+            "port_value: 5432",
+            &format!("port_value: {}", server.port()),
+        )
+        .replacing(
+            "port_value: 5433",
+            &format!("port_value: {}", replica.port()),
+        )
+        .replacing(
+            "/etc/envoy/pgmesh-envoy-metrics.wasm",
+            &metrics.to_string_lossy(),
+        )
+        .replacing(
+            "/etc/envoy/pgmesh-envoy-policy.wasm",
+            &policy.to_string_lossy(),
+        )
+}
+
+/// The policy in the shipped bootstrap, another in its place: JSON on one line.
+#[track_caller]
+pub fn policy_bootstrap_with(server: &Postgres, replica: &Postgres, policy: &str) -> Builder {
+    let bootstrap = file("envoy/policy.yaml");
+    let start = bootstrap
+        .find("{\n                  \"rules\"")
+        .expect("a policy");
+    let shipped = bootstrap.get(start..).expect("a policy");
+    let end = shipped.find("\n                }\n").expect("its end");
+    let shipped = shipped
+        .get(..end + "\n                }".len())
+        .expect("its end");
+    policy_bootstrap(server, replica).replacing(shipped, policy)
+}
+
 /// The same with another configuration of the filter, JSON on one line.
 #[track_caller]
 pub fn metrics_bootstrap_with(server: &Postgres, configuration: &str) -> Builder {

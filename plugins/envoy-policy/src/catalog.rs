@@ -1,11 +1,14 @@
 //! Every metric of the module in one table, and the slots they count in. The README's table is
 //! checked against it.
 
+use std::collections::HashMap;
+
 use proxy_host::Host;
 use proxy_host::metrics::{Counter, HistogramStore, Label, Metrics};
 
 use crate::cause::Cause;
 use crate::gate::Uninspectable;
+use crate::limits::Reached;
 use crate::policy::Policy;
 
 /// A metric: its name, its labels and what it means.
@@ -25,6 +28,8 @@ pub const SPECS: &[Spec] = &[
     CONNECTIONS,
     UNINSPECTABLE,
     CANCEL_REQUESTS,
+    LIMITS_REACHED,
+    ROUTES,
     HELD_BYTES,
     RECORDS_SUPPRESSED,
     HOST_FAILURES,
@@ -50,6 +55,18 @@ const CANCEL_REQUESTS: Spec = Spec {
     name: "pgmesh_policy_cancel_requests_total",
     labels: &["action"],
     help: "CancelRequests that passed or were dropped.",
+};
+const LIMITS_REACHED: Spec = Spec {
+    name: "pgmesh_policy_limits_reached_total",
+    labels: &["limit", "kind", "mode"],
+    help: "Connections and statements that were one too many, and sessions closed because something \
+           took too long (`connections`, `rate`, `busy`, `time`).",
+};
+const ROUTES: Spec = Spec {
+    name: "pgmesh_policy_routes_total",
+    labels: &["route"],
+    help: "Sessions by the route they took; `default` is tcp_proxy's own cluster, `too_late` a session \
+           that asked for encryption first, so that its server was chosen before it said who it is.",
 };
 const HELD_BYTES: Spec = Spec {
     name: "pgmesh_policy_held_bytes",
@@ -123,6 +140,8 @@ pub struct Counters {
     connections: ByRule,
     uninspectable: Vec<[Option<Counter>; 2]>,
     cancels: [Option<Counter>; 2],
+    limits: HashMap<(Reached, bool), Counter>,
+    routes: HashMap<String, Counter>,
     held: Counter,
     held_shown: i64,
     suppressed: Counter,
@@ -148,6 +167,8 @@ impl Counters {
             connections: by_rule(CONNECTIONS),
             uninspectable: vec![[None; 2]; Uninspectable::ALL.len()],
             cancels: [None; 2],
+            limits: HashMap::new(),
+            routes: HashMap::new(),
             metrics,
         }
     }
@@ -202,6 +223,30 @@ impl Counters {
             self.metrics.counter(host, CANCEL_REQUESTS.name, &labels)
         });
         self.metrics.add(counter, 1);
+    }
+
+    /// A limit was reached; in dry run it is only told.
+    pub fn limit(&mut self, host: &impl Host, policy: &Policy, reached: Reached, enforced: bool) {
+        let metrics = &mut self.metrics;
+        let counter = *self.limits.entry((reached, enforced)).or_insert_with(|| {
+            let labels: [Label<'_>; 3] = [
+                ("limit", Cause::Limit(reached).label(policy)),
+                ("kind", reached.kind.as_str()),
+                ("mode", if enforced { "enforce" } else { "dry_run" }),
+            ];
+            metrics.counter(host, LIMITS_REACHED.name, &labels)
+        });
+        metrics.add(counter, 1);
+    }
+
+    /// A session goes to the cluster of this route.
+    pub fn route(&mut self, host: &impl Host, route: &str) {
+        let metrics = &mut self.metrics;
+        let counter = *self.routes.entry(route.to_owned()).or_insert_with(|| {
+            let labels: [Label<'_>; 1] = [("route", route)];
+            metrics.counter(host, ROUTES.name, &labels)
+        });
+        metrics.add(counter, 1);
     }
 
     /// A record was not written.

@@ -3,6 +3,7 @@
 
 use crate::gate::Uninspectable;
 use crate::gate::denial::Refusal;
+use crate::limits::{Kind, Reached};
 use crate::policy::{Policy, Reason};
 use crate::startup::StartupError;
 
@@ -23,6 +24,8 @@ pub enum Cause {
     Startup(StartupError),
     /// The session cannot be read.
     Uninspectable(Uninspectable),
+    /// A limit.
+    Limit(Reached),
 }
 
 /// What a client is told of a cause that is no rule.
@@ -40,6 +43,8 @@ const INVALID_AUTHORIZATION: &[u8; 5] = b"28000";
 const PROGRAM_LIMIT: &[u8; 5] = b"54000";
 const PROTOCOL_VIOLATION: &[u8; 5] = b"08P01";
 const NAME_TOO_LONG: &[u8; 5] = b"42622";
+const TOO_MANY_CONNECTIONS: &[u8; 5] = b"53300";
+const LIMIT_EXCEEDED: &[u8; 5] = b"53400";
 const NOT_SUPPORTED: &[u8; 5] = b"0A000";
 
 const fn words(
@@ -60,6 +65,8 @@ const fn words(
 
 /// First number of the causes that are no rules.
 const FIRST: u16 = 0xF000;
+/// First number of limits: four for each, by kind.
+const FIRST_LIMIT: u16 = 0xF800;
 
 const WORDS: &[Words] = &[
     words(
@@ -189,6 +196,10 @@ impl Cause {
     pub fn code(self) -> u16 {
         match self {
             Self::Rule(number) => number,
+            Self::Limit(reached) => {
+                let number = u16::from(reached.limit) << 2 | reached.kind as u16;
+                FIRST_LIMIT.saturating_add(number)
+            }
             other => {
                 let place = WORDS.iter().position(|words| words.cause == other);
                 let place = place.and_then(|place| u16::try_from(place).ok());
@@ -200,6 +211,13 @@ impl Cause {
     /// By its number.
     #[must_use]
     pub fn of_code(code: u16) -> Self {
+        if let Some(number) = code.checked_sub(FIRST_LIMIT) {
+            let kind = Kind::ALL.get(usize::from(number & 3));
+            return Self::Limit(Reached {
+                limit: u8::try_from(number >> 2).unwrap_or(u8::MAX),
+                kind: kind.copied().unwrap_or(Kind::Rate),
+            });
+        }
         match code.checked_sub(FIRST) {
             None => Self::Rule(code),
             Some(place) => WORDS
@@ -228,6 +246,10 @@ impl Cause {
     pub fn label(self, policy: &Policy) -> &str {
         match self {
             Self::Rule(number) => policy.rule(number).map_or("", |rule| rule.name.as_str()),
+            Self::Limit(reached) => policy
+                .limits
+                .get(usize::from(reached.limit))
+                .map_or("", |limit| limit.name.as_str()),
             other => other.words().map_or("", |words| words.label),
         }
     }
@@ -254,6 +276,7 @@ impl Cause {
                     rule.map_or("", |rule| rule.hint.as_str()),
                 )
             }
+            Self::Limit(Reached { kind, .. }) => limit_words(kind),
             other => other
                 .words()
                 .map_or((*INSUFFICIENT_PRIVILEGE, String::new(), ""), |words| {
@@ -261,6 +284,7 @@ impl Cause {
                 }),
         };
         let detail = match fingerprint {
+            _ if matches!(self, Self::Limit(_)) => format!("Limit \"{label}\"."),
             Some(fingerprint) => format!("Rule \"{label}\", fingerprint {fingerprint:016x}."),
             None => format!("Rule \"{label}\"."),
         };
@@ -271,6 +295,29 @@ impl Cause {
             hint: hint.to_owned(),
         }
     }
+}
+
+/// SQLSTATE, message and hint.
+fn limit_words(kind: Kind) -> ([u8; 5], String, &'static str) {
+    let (sqlstate, message, hint) = match kind {
+        Kind::Connections => (
+            TOO_MANY_CONNECTIONS,
+            "too many connections for the mesh's policy",
+            "Close idle connections, or use a smaller pool.",
+        ),
+        Kind::Rate => (
+            LIMIT_EXCEEDED,
+            "too many statements per second for the mesh's policy",
+            "Try again later.",
+        ),
+        Kind::Busy => (
+            LIMIT_EXCEEDED,
+            "too many sessions wait for the server at once for the mesh's policy",
+            "Try again later.",
+        ),
+        Kind::Time => (LIMIT_EXCEEDED, "took too long for the mesh's policy", ""),
+    };
+    (*sqlstate, message.to_owned(), hint)
 }
 
 #[cfg(test)]
@@ -289,5 +336,9 @@ mod tests {
             assert_eq!(Cause::of_code(cause.code()), *cause);
         }
         assert_eq!(Cause::of_code(Cause::Rule(7).code()), Cause::Rule(7));
+        for kind in Kind::ALL {
+            let cause = Cause::Limit(Reached { limit: 63, kind });
+            assert_eq!(Cause::of_code(cause.code()), cause);
+        }
     }
 }

@@ -27,6 +27,10 @@ pub struct Document {
     /// with `larger_than` or `incomplete` allows it.
     #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 1_073_741_824)))]
     pub max_statement_bytes: u32,
+    /// How much a client may have, over all workers of the process.
+    pub limits: Vec<LimitDocument>,
+    /// Clusters for sessions: the first that matches is taken, tcp_proxy's own if none does.
+    pub routes: Vec<RouteDocument>,
     /// Bytes held for all connections of a worker together.
     #[cfg_attr(feature = "schema", schemars(range(min = 65_536, max = 536_870_912)))]
     pub max_held_bytes: u32,
@@ -41,6 +45,8 @@ impl Default for Document {
             uninspectable: Verdict::Deny,
             protocol_versions: Vec::new(),
             cancel: Cancel::Any,
+            limits: Vec::new(),
+            routes: Vec::new(),
             max_statement_bytes: 1 << 20,
             max_held_bytes: 64 << 20,
         }
@@ -182,6 +188,56 @@ pub struct RuleDocument {
     pub application_name: Option<String>,
 }
 
+/// One route. Conditions that are left out match everything; all that are given must match.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RouteDocument {
+    /// In metrics.
+    pub name: String,
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    /// Users, as globs.
+    #[serde(default)]
+    pub user: Vec<String>,
+    /// Databases, as globs.
+    #[serde(default)]
+    pub database: Vec<String>,
+    /// `application_name` of the StartupMessage, as globs.
+    #[serde(default)]
+    pub application: Vec<String>,
+    /// Replication connections, or the others.
+    pub replication: Option<bool>,
+    /// What the client asks for with `options=-c pgmesh.route=...`; it never reaches the server.
+    pub option: Option<String>,
+}
+
+/// One limit. What is left out is not limited.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LimitDocument {
+    /// In records, metrics, and what the client is told.
+    pub name: String,
+    /// Clients that differ in one of these have an allowance each; all share one if empty.
+    #[serde(default)]
+    pub key: Vec<KeyPart>,
+    /// Connections at once. One more is refused with SQLSTATE 53300.
+    pub max_connections: Option<u32>,
+    /// Statements in a second, on average. One more is denied with SQLSTATE 53400.
+    pub statements_per_second: Option<u32>,
+    /// Statements that may come at once after a pause; as many as in a second if left out.
+    pub burst: Option<u32>,
+    /// Sessions that wait for the server at once. One more is denied with SQLSTATE 53400.
+    pub max_busy: Option<u32>,
+    /// Seconds that the server may take to answer. The session is closed then.
+    pub max_statement_seconds: Option<u32>,
+    /// Seconds that a transaction may be open. The session is closed then.
+    pub max_transaction_seconds: Option<u32>,
+    /// Seconds that an open transaction may wait for the client. The session is closed then.
+    pub max_idle_in_transaction_seconds: Option<u32>,
+}
+
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$about])*
@@ -240,6 +296,22 @@ words! {
         TouchesServerFiles = "touches_server_files",
         /// Begins, ends or marks transactions.
         ControlsTransaction = "controls_transaction",
+    }
+}
+
+words! {
+    /// What tells clients apart.
+    KeyPart {
+        /// URI of the mesh certificate.
+        Principal = "principal",
+        /// Address.
+        Source = "source",
+        /// User.
+        User = "user",
+        /// Database.
+        Database = "database",
+        /// `application_name` of the StartupMessage.
+        Application = "application",
     }
 }
 

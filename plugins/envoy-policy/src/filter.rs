@@ -9,9 +9,12 @@ use proxy_host::{Action, Buffer, ContextId, Host, HostError, Plugin, Side};
 use siphasher::sip::SipHasher24;
 
 use crate::catalog::Counters;
+use crate::config::Mode;
 use crate::gate::edits::Edits;
 use crate::gate::{Gate, Limits};
+use crate::limits;
 use crate::policy::Policy;
+use crate::shares::Shares;
 use crate::sitting::{Bench, Keys, Recorder, Sitting};
 
 /// The most bytes that are copied out of the host in one call.
@@ -25,6 +28,7 @@ pub struct PolicyFilter {
     counters: Counters,
     recorder: Recorder,
     keys: SeenKeys,
+    shares: Shares,
     edits: Edits,
     /// Bytes held by all connections as of the last tick.
     held: usize,
@@ -40,8 +44,18 @@ pub struct Connection {
     sitting: Sitting,
     /// It was doomed at the last tick already: what was written has gone out.
     doomed: bool,
+    /// Nothing goes on before its StartupMessage has been seen.
+    waits_for_route: bool,
+    /// Something took too long at the last tick already.
+    overdue: bool,
     /// The host failed: nothing passes any more.
     broken: bool,
+}
+
+impl Connection {
+    fn has_begun(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.has_begun())
+    }
 }
 
 /// Hashes of the keys that this worker has seen.
@@ -105,7 +119,10 @@ impl PolicyFilter {
             connection.gate = Some(Box::new(Gate::new(limits, self.key(host))));
         }
         let passed = self.pass(host, connection, direction, size);
+        let waits = connection.waits_for_route && !connection.has_begun();
         match passed {
+            // The host chooses a server with the first bytes that go on.
+            Ok(()) if waits => Action::Pause,
             Ok(()) => Action::Continue,
             Err(HostError(status)) => {
                 log::error!("pgmesh: closing a connection: the host failed with status {status}");
@@ -138,6 +155,7 @@ impl PolicyFilter {
             counters,
             recorder,
             keys,
+            shares,
             edits,
             held,
             ..
@@ -163,6 +181,8 @@ impl PolicyFilter {
                 recorder,
                 keys,
                 may_hold: &mut may_hold,
+                shares,
+                too_late_to_route: gate.has_begun(),
             };
             let read = host.with_buffer(buffer, seen, left.min(CHUNK), |bytes| {
                 match direction {
@@ -214,6 +234,10 @@ impl Plugin for PolicyFilter {
             .map_err(|error| format!("the host has no timers: status {}", error.0))?;
         Ok(Self {
             counters: Counters::new(host, &policy),
+            shares: match policy.limits.is_empty() {
+                true => Shares::default(),
+                false => Shares::start(host, &limits::tables(&policy.limits)),
+            },
             policy,
             recorder: Recorder::default(),
             keys: SeenKeys::default(),
@@ -226,6 +250,14 @@ impl Plugin for PolicyFilter {
 
     fn connect(&mut self) -> Connection {
         Connection::default()
+    }
+
+    fn accept(&mut self, _host: &impl Host, connection: &mut Connection) -> Action {
+        connection.waits_for_route = !self.policy.routes.is_empty();
+        match connection.waits_for_route {
+            true => Action::Pause,
+            false => Action::Continue,
+        }
     }
 
     fn downstream_data(
@@ -250,7 +282,8 @@ impl Plugin for PolicyFilter {
 
     fn upstream_close(&mut self, _host: &impl Host, _connection: &mut Connection) {}
 
-    fn disconnect(&mut self, host: &impl Host, _connection: Connection, remaining: usize) {
+    fn disconnect(&mut self, host: &impl Host, mut connection: Connection, remaining: usize) {
+        connection.sitting.leave(host, &self.policy, &self.shares);
         if remaining == 0 {
             self.held = 0;
             self.flush(host);
@@ -268,18 +301,31 @@ impl Plugin for PolicyFilter {
         connections: impl Iterator<Item = (ContextId, &'a mut Connection)>,
     ) {
         let mut held = 0_usize;
+        let now = host.now();
+        let enforced = self.policy.mode == Mode::Enforce;
         for (id, connection) in connections {
             let Some(gate) = &connection.gate else {
                 continue;
             };
             held = held.saturating_add(gate.held_bytes());
-            if connection.doomed && host.set_effective_context(id).is_ok() {
+            let overdue = connection.sitting.overdue(&self.policy, &self.shares, now);
+            if let Some(reached) = overdue
+                && !connection.overdue
+            {
+                self.counters.limit(host, &self.policy, reached, enforced);
+            }
+            connection.overdue = overdue.is_some();
+            let close = connection.doomed || (connection.overdue && enforced);
+            if close && host.set_effective_context(id).is_ok() {
                 // A connection that the host no longer knows is closed already.
                 let _closed = host.close(Side::Downstream);
             }
             connection.doomed = gate.is_doomed();
         }
         self.held = held;
+        if !self.policy.limits.is_empty() {
+            self.shares.beat(host, now);
+        }
         self.flush(host);
     }
 }

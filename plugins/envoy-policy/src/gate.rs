@@ -140,8 +140,8 @@ pub trait Judge {
     /// The server reported a setting (ParameterStatus); `None` if the value is too long to be read.
     fn parameter(&mut self, name: &[u8], value: Option<&[u8]>);
 
-    /// The server is ready for the next Query.
-    fn ready(&mut self, status: TransactionStatus);
+    /// The server is ready for the next Query; `settled` says that it has answered all that came.
+    fn ready(&mut self, status: TransactionStatus, settled: bool);
 
     /// What stands in a token to name the reason of a denial in the server's log.
     fn label(&self, denial: Denial) -> &str;
@@ -246,6 +246,15 @@ impl Gate {
             Direction::Frontend => self.frontend.skipped(at, bytes, edits),
             Direction::Backend => self.backend.skipped(at, bytes, edits),
         }
+    }
+
+    /// Whether anything has gone to the server, or may.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.shared.started
+            || self.shared.unseen
+            || self.shared.doomed
+            || self.frontend.has_asked_for_encryption()
     }
 
     /// Whether the connection has been refused, and should be closed once what was written has

@@ -10,6 +10,8 @@
 //! - [`policy`]: its rules, and what they decide.
 //! - [`gate`]: cuts the stream, holds what must be judged, replaces what is denied.
 //! - [`startup`]: who a StartupMessage is from, and the settings written into it.
+//! - [`limits`], [`shares`]: how much a client may have, counted over all workers.
+//! - [`routes`]: which server a session goes to.
 //! - `sitting`: the judge of one connection: what is known of it, and the way from gate to policy.
 //! - [`cause`]: everything that can decide, and what a client is told of it.
 //! - [`catalog`], [`record`]: what is counted and what is told.
@@ -21,8 +23,11 @@ pub mod cause;
 pub mod config;
 mod filter;
 pub mod gate;
+pub mod limits;
 pub mod policy;
 pub mod record;
+pub mod routes;
+pub mod shares;
 mod sitting;
 pub mod startup;
 

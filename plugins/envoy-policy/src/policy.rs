@@ -22,10 +22,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 pub use judge::{Aftermath, Ask, Decision, SessionState};
+pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
 pub use settings::Protected;
 
 use crate::config::{Action, Cancel, Document, Mode, Verdict};
+use crate::limits::{self, Limit};
+use crate::routes::{self, Route};
 
 /// Commands of the replication protocol (PostgreSQL docs: "Streaming Replication Protocol"); on a
 /// connection for logical replication, a text that begins with none of them is SQL
@@ -72,6 +75,10 @@ pub struct Policy {
     pub cancel: Cancel,
     /// Bytes of a text that are held.
     pub max_statement_bytes: usize,
+    /// How much a client may have.
+    pub limits: Vec<Limit>,
+    /// Clusters for sessions.
+    pub routes: Vec<Route>,
     /// Bytes held by all connections of a worker.
     pub max_held_bytes: usize,
 }
@@ -103,6 +110,8 @@ impl Policy {
                 })
                 .collect::<Result<_, _>>()?,
             cancel: document.cancel,
+            limits: limits::compile(&document.limits)?,
+            routes: routes::compile(&document.routes)?,
             max_statement_bytes: within(
                 "max_statement_bytes",
                 document.max_statement_bytes,

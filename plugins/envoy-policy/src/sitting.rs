@@ -12,12 +12,15 @@ use proxy_host::Host;
 
 use crate::catalog::{Counters, Outcome};
 use crate::cause::Cause;
-use crate::config::{Cancel, Verdict};
+use crate::config::{Cancel, Mode, Verdict};
 use crate::gate::denial::{Denial, Refusal};
 use crate::gate::{Admission, Judge, Request, Uninspectable};
+use crate::limits::{Held, Limits, Reached};
 use crate::policy::unit::transaction_bit;
 use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState};
 use crate::record::{self, Record, Text};
+use crate::routes;
+use crate::shares::Shares;
 use crate::startup::{self, StartupError};
 
 /// What is known of one connection.
@@ -39,6 +42,22 @@ pub(crate) struct Sitting {
     suspect_prepared: bool,
     /// The client has changed how texts are read, and a ROLLBACK may change it back.
     reading_changed: bool,
+    /// What it has of its limits.
+    held: Held,
+}
+
+impl Sitting {
+    /// The client is gone: what it had of its limits is given back.
+    pub(crate) fn leave(&mut self, host: &impl Host, policy: &Policy, shares: &Shares) {
+        let limits = &policy.limits;
+        Limits { limits, shares }.leave(host, &mut self.held);
+    }
+
+    /// Whether something has taken too long.
+    pub(crate) fn overdue(&self, policy: &Policy, shares: &Shares, now: u64) -> Option<Reached> {
+        let limits = &policy.limits;
+        Limits { limits, shares }.overdue(&self.held, now)
+    }
 }
 
 /// What is said once per worker and second at most.
@@ -87,6 +106,10 @@ pub(crate) struct Bench<'a, H, K> {
     pub(crate) keys: &'a mut K,
     /// Bytes that the worker may still hold.
     pub(crate) may_hold: &'a mut usize,
+    /// This worker's part in the limits.
+    pub(crate) shares: &'a Shares,
+    /// The host has chosen a server already.
+    pub(crate) too_late_to_route: bool,
 }
 
 impl<H: Host, K: Keys> Bench<'_, H, K> {
@@ -222,6 +245,29 @@ impl<H: Host, K: Keys> Bench<'_, H, K> {
         Ok(())
     }
 
+    /// Chooses the server.
+    fn route(&mut self, startup: &StartupMessage<'_>) {
+        if self.policy.routes.is_empty() {
+            return;
+        }
+        let asked = startup::settings(startup).unwrap_or_default();
+        let option = asked.iter().rfind(|(name, _)| name == routes::OPTION);
+        let option = option.map(|(_, value)| String::from_utf8_lossy(value));
+        let chosen = routes::choose(&self.policy.routes, &self.sitting.client, option.as_deref());
+        let name = match chosen {
+            _ if self.too_late_to_route => "too_late",
+            None => "default",
+            Some((_, route)) => match route.take(self.host) {
+                Ok(()) => &route.name,
+                Err(error) => {
+                    log::error!("pgmesh: route `{}`: status {}", route.name, error.0);
+                    "default"
+                }
+            },
+        };
+        self.counters.route(self.host, name);
+    }
+
     /// What holds for a request that comes now.
     fn state(&self, settled: bool) -> SessionState {
         let sitting = &*self.sitting;
@@ -281,6 +327,49 @@ impl<H: Host, K: Keys> Bench<'_, H, K> {
         }
     }
 
+    fn limits(&self) -> Limits<'_> {
+        Limits {
+            limits: &self.policy.limits,
+            shares: self.shares,
+        }
+    }
+
+    /// Holds a request that the rules allow against the limits; `runs`: it makes the server run
+    /// a statement.
+    fn check_limits(&mut self, runs: bool) -> Result<(), Denial> {
+        if self.policy.limits.is_empty() {
+            return Ok(());
+        }
+        let mut held = std::mem::take(&mut self.sitting.held);
+        let limits = self.limits();
+        let mut checked = limits.busy(self.host, &mut held);
+        if checked.is_ok() && runs {
+            checked = limits.run(self.host, &held);
+        }
+        self.sitting.held = held;
+        checked.or_else(|reached| self.limit_reached(reached))
+    }
+
+    /// A limit is reached: a denial, unless the policy is in dry run.
+    fn limit_reached(&mut self, reached: Reached) -> Result<(), Denial> {
+        let enforced = self.policy.mode == Mode::Enforce;
+        let cause = Cause::Limit(reached);
+        self.counters
+            .limit(self.host, self.policy, reached, enforced);
+        let outcome = match enforced {
+            true => Outcome::Denied,
+            false => Outcome::WouldBeDenied,
+        };
+        self.record(cause, outcome, None);
+        match enforced {
+            true => Err(Denial {
+                code: cause.code(),
+                fingerprint: 0,
+            }),
+            false => Ok(()),
+        }
+    }
+
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
         self.sitting.suspect |= aftermath.changes_reading;
         self.sitting.suspect_prepared |=
@@ -312,7 +401,17 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
                 fingerprint: 0,
             });
         }
-        let rewritten = startup::rewritten(startup, &profile);
+        let mut held = Held::default();
+        let admitted = self
+            .limits()
+            .admit(self.host, &self.sitting.client, &mut held);
+        self.sitting.held = held;
+        if let Err(denial) = admitted.or_else(|reached| self.limit_reached(reached)) {
+            self.verdict("denied");
+            return Admission::Deny(denial);
+        }
+        self.route(startup);
+        let rewritten = startup::rewritten(startup, &profile, !self.policy.routes.is_empty());
         self.sitting.profile = Some(profile);
         match rewritten {
             Ok(packet) => {
@@ -345,7 +444,8 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
                     truncated: false,
                     at_once: protocol == SubProtocol::Simple,
                 };
-                self.judge_text(ask, protocol, settled)
+                self.judge_text(ask, protocol, settled)?;
+                self.check_limits(protocol == SubProtocol::Simple)
             }
             Request::TooLong {
                 protocol,
@@ -358,14 +458,16 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
                     truncated: true,
                     at_once: protocol == SubProtocol::Simple,
                 };
-                self.judge_text(ask, protocol, settled)
+                self.judge_text(ask, protocol, settled)?;
+                self.check_limits(protocol == SubProtocol::Simple)
             }
             Request::FunctionCall { .. } => {
-                self.judge_text(Ask::FunctionCall, SubProtocol::Function, settled)
+                self.judge_text(Ask::FunctionCall, SubProtocol::Function, settled)?;
+                self.check_limits(true)
             }
             Request::Execute => {
                 self.sitting.suspect |= self.sitting.suspect_prepared;
-                Ok(())
+                self.check_limits(true)
             }
         }
     }
@@ -413,9 +515,15 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
         }
     }
 
-    fn ready(&mut self, status: TransactionStatus) {
+    fn ready(&mut self, status: TransactionStatus, settled: bool) {
         self.sitting.open = true;
         self.sitting.transaction = Some(transaction_bit(status));
+        if settled && !self.policy.limits.is_empty() {
+            let mut held = std::mem::take(&mut self.sitting.held);
+            let in_transaction = status != TransactionStatus::Idle;
+            self.limits().ready(self.host, &mut held, in_transaction);
+            self.sitting.held = held;
+        }
     }
 
     fn label(&self, denial: Denial) -> &str {

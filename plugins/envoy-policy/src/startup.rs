@@ -6,6 +6,7 @@ use pg_wire::body::startup::StartupMessage;
 
 use crate::gate::MAX_STARTUP_PACKET;
 use crate::policy::{Client, Profile};
+use crate::routes::OPTION;
 
 /// Bytes of a name that the server does not cut (`NAMEDATALEN` less one).
 const MAX_NAME: usize = 63;
@@ -136,6 +137,7 @@ fn split_options(text: &[u8]) -> Vec<Vec<u8>> {
 pub fn rewritten(
     startup: &StartupMessage<'_>,
     profile: &Profile,
+    routed: bool,
 ) -> Result<Option<Vec<u8>>, StartupError> {
     let parameters: Vec<_> = startup.parameters.iter().collect();
     let is_last = |index: usize, name: &[u8]| {
@@ -143,6 +145,8 @@ pub fn rewritten(
         after.is_none_or(|after| after.iter().all(|(other, _)| *other != name))
     };
     let stamped = profile.application_name.is_some();
+    let options = startup.parameters.get(b"options").filter(|_| routed);
+    let options = options.and_then(without_route);
     let kept: Vec<_> = parameters
         .iter()
         .enumerate()
@@ -150,7 +154,8 @@ pub fn rewritten(
         .map(|(_, parameter)| *parameter)
         .filter(|(name, _)| !(stamped && name.eq_ignore_ascii_case(b"application_name")))
         .collect();
-    if kept.len() == parameters.len() && profile.settings.is_empty() && !stamped {
+    let unchanged = kept.len() == parameters.len() && options.is_none();
+    if unchanged && profile.settings.is_empty() && !stamped {
         return Ok(None);
     }
     let imposed = profile
@@ -168,6 +173,13 @@ pub fn rewritten(
     packet.extend_from_slice(&startup.version.major.to_be_bytes());
     packet.extend_from_slice(&startup.version.minor.to_be_bytes());
     for (name, value) in kept.into_iter().chain(imposed) {
+        let value = match &options {
+            Some(options) if name == b"options" => options,
+            _ => value,
+        };
+        if routed && name.eq_ignore_ascii_case(OPTION.as_bytes()) {
+            continue;
+        }
         packet.extend_from_slice(name);
         packet.push(0);
         packet.extend(value.iter().filter(|byte| **byte != 0));
@@ -182,6 +194,48 @@ pub fn rewritten(
         *to = from;
     }
     Ok(Some(packet))
+}
+
+/// `options` without those that ask for a route; `None` if there are none.
+fn without_route(options: &[u8]) -> Option<Vec<u8>> {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut words = split_options(options).into_iter();
+    let mut dropped = false;
+    while let Some(word) = words.next() {
+        let (flag, assignment) = match word.as_slice() {
+            b"-c" => (Some(word), words.next().unwrap_or_default()),
+            _ => (None, word),
+        };
+        let bare = assignment
+            .strip_prefix(b"--")
+            .or_else(|| assignment.strip_prefix(b"-c"))
+            .unwrap_or(&assignment);
+        let name = bare.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(OPTION.as_bytes()) {
+            dropped = true;
+            continue;
+        }
+        kept.extend(flag);
+        kept.push(assignment);
+    }
+    dropped.then(|| {
+        kept.iter()
+            .map(|word| escaped(word))
+            .collect::<Vec<_>>()
+            .join(&b' ')
+    })
+}
+
+/// A word as `split_options` reads it.
+fn escaped(word: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(word.len());
+    for byte in word {
+        if byte.is_ascii_whitespace() || matches!(byte, b'\\' | 0x0b) {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -244,7 +298,7 @@ mod tests {
         let body = body("user\0a\0user\0u\0application_name\0psql\0");
         let startup = StartupMessage::read(&body).unwrap();
         let profile = policy.profile(&client(&startup).unwrap());
-        let packet = rewritten(&startup, &profile).unwrap().unwrap();
+        let packet = rewritten(&startup, &profile, false).unwrap().unwrap();
         let expected =
             b"\0\0\0\x3c\0\x03\0\0user\0u\0statement_timeout\x005s\0application_name\0psql@u\0\0";
         assert_eq!(packet.len(), expected.len());
@@ -253,11 +307,24 @@ mod tests {
     }
 
     #[test]
+    fn what_asks_for_a_route_is_taken_out_of_the_options() {
+        for (options, expected) in [
+            ("-c pgmesh.route=ro", Some("")),
+            ("-cpgmesh.route=ro -c a=b", Some("-c a=b")),
+            ("-c a=b\\ c --pgmesh.route=ro", Some("-c a=b\\ c")),
+            ("-c a=b", None),
+        ] {
+            let without = without_route(options.as_bytes());
+            assert_eq!(without.as_deref(), expected.map(str::as_bytes), "{options}");
+        }
+    }
+
+    #[test]
     fn a_packet_that_needs_no_change_stays_as_it_is() {
         let policy = Policy::read(br#"{"rules": []}"#).unwrap();
         let body = body("user\0u\0database\0d\0");
         let startup = StartupMessage::read(&body).unwrap();
         let profile = policy.profile(&client(&startup).unwrap());
-        assert_eq!(rewritten(&startup, &profile), Ok(None));
+        assert_eq!(rewritten(&startup, &profile, true), Ok(None));
     }
 }

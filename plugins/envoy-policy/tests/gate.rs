@@ -82,7 +82,7 @@ impl Judge for ByWord {
             .push((name.to_vec(), value.map(<[u8]>::to_vec)));
     }
 
-    fn ready(&mut self, _: TransactionStatus) {
+    fn ready(&mut self, _: TransactionStatus, _: bool) {
         self.ready += 1;
     }
 

@@ -279,7 +279,7 @@ fn answer(
         MessageName::ReadyForQuery => {
             shared.unready = shared.unready.saturating_sub(1);
             if let Ok(ready) = ReadyForQuery::read(body) {
-                judge.ready(ready.status);
+                judge.ready(ready.status, shared.unready == 0 && !shared.unsynced);
             }
         }
         MessageName::ParameterStatus if rest > 0 => {

@@ -85,6 +85,10 @@ impl Frontend {
         }
     }
 
+    pub(super) fn has_asked_for_encryption(&self) -> bool {
+        self.asked_tls || self.asked_gss
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.held.capacity()
     }
@@ -154,6 +158,7 @@ impl Frontend {
             }
             MessageName::CancelRequest => {
                 self.phase = Phase::Over;
+                shared.started = true;
                 let allowed = CancelRequest::read(body).is_ok_and(|cancel| judge.cancel(&cancel));
                 if allowed {
                     edits.insert(window.at, packet);

@@ -10,7 +10,7 @@ use super::glob::{Cidr, Glob, NameGlob};
 use super::rule::{Rule, What, Who};
 use super::settings;
 use super::unit::{Classes, transaction_bit};
-use crate::config::{Action, Class, Effect, RuleDocument, Transaction};
+use crate::config::{Action, Class, Effect, RouteDocument, RuleDocument, Transaction};
 
 /// Rules that a token can number.
 const MAX_RULES: usize = 60_000;
@@ -136,6 +136,19 @@ fn who(document: &RuleDocument) -> Result<Who, String> {
         application: each("application", &document.application, short)?,
         replication: document.replication,
     })
+}
+
+impl Who {
+    /// The conditions of a route.
+    pub(crate) fn of_route(document: &RouteDocument) -> Result<Self, String> {
+        Ok(Self {
+            user: each("user", &document.user, short)?,
+            database: each("database", &document.database, short)?,
+            application: each("application", &document.application, short)?,
+            replication: document.replication,
+            ..Self::default()
+        })
+    }
 }
 
 /// A glob of a name that the server cuts to 63 bytes.

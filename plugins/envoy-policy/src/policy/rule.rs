@@ -51,7 +51,7 @@ pub struct Client {
 
 /// Conditions on the client.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Who {
+pub(crate) struct Who {
     pub(super) principal: Vec<Glob>,
     pub(super) source: Vec<Cidr>,
     pub(super) user: Vec<Glob>,
@@ -65,7 +65,7 @@ fn any(globs: &[Glob], name: &str) -> bool {
 }
 
 impl Who {
-    pub(super) fn matches(&self, client: &Client) -> bool {
+    pub(crate) fn matches(&self, client: &Client) -> bool {
         self.conditions(client).all(|(_, matches)| matches)
     }
 
