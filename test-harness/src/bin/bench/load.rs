@@ -14,15 +14,15 @@ const CLIENTS: &str = "8";
 const SECONDS: &str = "3";
 
 /// An Envoy with or without a filter.
-struct Variant {
-    name: &'static str,
-    envoy: Envoy,
+pub struct Variant {
+    pub name: &'static str,
+    pub envoy: Envoy,
 }
 
 /// What one pgbench run has cost.
-struct Run {
-    cpu_per_transaction: f64,
-    tps: f64,
+pub struct Run {
+    pub cpu_per_transaction: f64,
+    pub tps: f64,
 }
 
 fn variants(server: &Postgres) -> Vec<Variant> {
@@ -121,13 +121,15 @@ pub fn bulk_throughput(options: &Options) {
     }
 }
 
-fn pgbench_server() -> Postgres {
+/// A server with pgbench's tables.
+pub fn pgbench_server() -> Postgres {
     let server = Postgres::start(Version::V18);
     output_of(server.client("pgbench").args(["-i", "-s", "10", "-q"]));
     server
 }
 
-fn pgbench(server: &Postgres, envoy: &Envoy, mode: &str) -> Run {
+/// One run of pgbench's SELECT through an Envoy.
+pub fn pgbench(server: &Postgres, envoy: &Envoy, mode: &str) -> Run {
     let before = envoy.cpu_time();
     let mut command = server.client_through(envoy.port(), "pgbench");
     let report = run(command.args(["-n", "-S", "-M", mode, "-c", CLIENTS, "-T", SECONDS]));
@@ -139,7 +141,8 @@ fn pgbench(server: &Postgres, envoy: &Envoy, mode: &str) -> Run {
     }
 }
 
-fn run(command: &mut Command) -> String {
+/// What a program prints.
+pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output_of(command).stdout).into_owned()
 }
 
@@ -160,7 +163,7 @@ fn number_after(report: &str, label: &str) -> f64 {
 
 /// Every variant once a round, each round in the other direction; by round, then variant. What the
 /// first, uncounted round gives is thrown away: it fills caches.
-fn in_rounds<T>(
+pub fn in_rounds<T>(
     rounds: usize,
     variants: &[Variant],
     what: &str,
@@ -185,7 +188,8 @@ fn in_rounds<T>(
     results
 }
 
-fn ratios<T>(rounds: &[Vec<T>], index: usize, of: impl Fn(&T) -> f64) -> Vec<f64> {
+/// Of each round, a variant's value to the first variant's.
+pub fn ratios<T>(rounds: &[Vec<T>], index: usize, of: impl Fn(&T) -> f64) -> Vec<f64> {
     rounds
         .iter()
         .map(|round| of(&round[index]) / of(&round[0]))

@@ -8,6 +8,7 @@
 
 mod load;
 mod memory;
+mod policy;
 mod report;
 mod sql;
 
@@ -23,6 +24,8 @@ const PARTS: &[Part] = &[
     ("idle", memory::idle_connections),
     ("idle-envoy", memory::idle_connections_in_envoy),
     ("labels", memory::label_sets),
+    ("policy", policy::cpu_per_transaction),
+    ("policy-copy", policy::copy_in),
     ("sql", sql::in_wasm),
 ];
 
