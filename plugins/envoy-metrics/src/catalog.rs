@@ -336,6 +336,18 @@ pub const OTHERS: &[(&str, Kind, &[&str], &str)] = &[
         &[],
         "Metrics or changes that the host refused; each is a figure that is missing.",
     ),
+    (
+        TEXTS_FORGOTTEN,
+        Kind::Counter,
+        &[],
+        "Statement texts that made room for others; what still runs of them is followed without text.",
+    ),
+    (
+        QUERY_LOG_SUPPRESSED,
+        Kind::Counter,
+        &[],
+        "Statements chosen for the query log whose fingerprint had used up its lines of the minute.",
+    ),
 ];
 
 /// Connections refused by the server.
@@ -348,6 +360,10 @@ pub const LABEL_SETS_DROPPED: &str = "label_sets_dropped_total";
 pub const STATE_BYTES: &str = "state_bytes";
 /// Calls the host refused.
 pub const METRICS_REFUSED: &str = "metrics_refused_total";
+/// Texts that are no longer known.
+pub const TEXTS_FORGOTTEN: &str = "statement_texts_forgotten_total";
+/// Lines that were not written.
+pub const QUERY_LOG_SUPPRESSED: &str = "query_log_suppressed_total";
 
 /// Every metric's name, without the prefix.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -32,6 +32,52 @@ pub struct Config {
     pub duration_buckets_microseconds: Vec<u64>,
     /// Names of metrics that are not wanted, without the prefix `pgmesh_`.
     pub disable: Vec<String>,
+    /// Bytes of a statement's text that the query log, the traces and the top statements look at.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 65_536)))]
+    pub max_statement_bytes: u32,
+    /// One line of JSON in the host's log for each statement chosen. Off unless it is here.
+    pub query_log: Option<QueryLog>,
+    /// What each statement has cost, reported at intervals. Off unless it is here.
+    pub top_statements: Option<TopStatements>,
+}
+
+/// Which statements get a line in the log.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct QueryLog {
+    /// Those that took at least so many milliseconds.
+    pub slower_than_ms: Option<u32>,
+    /// Those that failed, or were cut off by the end of the connection.
+    pub failed: bool,
+    /// One in so many; 1 for all, 0 for none. Two proxies on the way of a session choose the same.
+    pub one_in: u32,
+    /// Lines that a fingerprint may have in a minute; 0 for any number.
+    pub per_fingerprint_and_minute: u32,
+    /// Whether the server's error message is shown: it can hold values.
+    pub messages: bool,
+}
+
+/// How the top statements are kept and reported.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct TopStatements {
+    /// How many are reported; so many times five are kept.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
+    pub top: u32,
+    /// Seconds between two reports.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86_400)))]
+    pub interval_s: u32,
+}
+
+impl Default for TopStatements {
+    fn default() -> Self {
+        Self {
+            top: 100,
+            interval_s: 60,
+        }
+    }
 }
 
 /// Labels of the session. What a client may choose freely is off unless asked for.
@@ -68,6 +114,9 @@ impl Default for Config {
             histograms: Histograms::default(),
             duration_buckets_microseconds: DURATION_BUCKETS.to_vec(),
             disable: Vec::new(),
+            max_statement_bytes: 4096,
+            query_log: None,
+            top_statements: None,
         }
     }
 }
@@ -113,6 +162,16 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         within("max_label_sets", self.max_label_sets, 1, 100_000)?;
         within("flush_interval_ms", self.flush_interval_ms, 100, 60_000)?;
+        within(
+            "max_statement_bytes",
+            self.max_statement_bytes,
+            1024,
+            65_536,
+        )?;
+        if let Some(top) = &self.top_statements {
+            within("top_statements.top", top.top, 1, 1000)?;
+            within("top_statements.interval_s", top.interval_s, 1, 86_400)?;
+        }
         let buckets = &self.duration_buckets_microseconds;
         if buckets.is_empty() || buckets.len() > MAX_BUCKETS {
             return Err(format!(

@@ -1,11 +1,12 @@
 //! The filter as the host drives it: every callback copies what the session needs to see, lets it
 //! decode, and answers Continue. It writes nothing and never pauses.
 
-use pg_wire::{Direction, Session};
+use pg_wire::{Direction, Limits, Session};
 use proxy_host::{Action, Buffer, ContextId, Host, Plugin};
 
 use crate::catalog;
 use crate::config::Config;
+use crate::follow::Follow;
 use crate::hints::Hints;
 use crate::recorder::{Ledger, Recorder};
 use crate::series::Series;
@@ -17,6 +18,8 @@ const CHUNK: usize = 64 * 1024;
 pub struct Metrics {
     series: Series,
     hints: Hints,
+    follow: Option<Box<Follow>>,
+    limits: Limits,
 }
 
 /// One connection through it.
@@ -46,12 +49,27 @@ impl Metrics {
             series: &mut self.series,
             hints: &mut self.hints,
             ledger,
+            follow: self.follow.as_deref_mut(),
         };
         if size > 0 {
             recorder.bytes(catalog::direction(direction), size);
             decode(host, session, &mut recorder, direction, size);
         }
         Action::Continue
+    }
+}
+
+impl Metrics {
+    /// Hands all counts to the host; `connections` is what they hold, in bytes.
+    fn flush(&mut self, host: &impl Host, connections: usize) {
+        let mut held = connections;
+        if let Some(follow) = &self.follow {
+            held = held.saturating_add(follow.bytes());
+            for (name, total) in follow.counters() {
+                self.series.publish(host, name, total);
+            }
+        }
+        self.series.flush(host, held);
     }
 }
 
@@ -102,7 +120,13 @@ impl Plugin for Metrics {
         let config = Config::read(configuration)?;
         host.set_tick_period(config.flush_interval_ms)
             .map_err(|error| format!("the host has no timers: status {}", error.0))?;
+        let follow = Follow::new(host, &config).map(Box::new);
         Ok(Self {
+            limits: match follow {
+                Some(_) => Follow::limits(&config),
+                None => Limits::DEFAULT,
+            },
+            follow,
             series: Series::new(config),
             hints: Hints::default(),
         })
@@ -110,8 +134,8 @@ impl Plugin for Metrics {
 
     fn connect(&mut self) -> Connection {
         Connection {
-            session: Session::new(),
-            ledger: Ledger::new(),
+            session: Session::with(self.limits),
+            ledger: Ledger::new(self.follow.is_some()),
         }
     }
 
@@ -146,15 +170,22 @@ impl Plugin for Metrics {
             series: &mut self.series,
             hints: &mut self.hints,
             ledger,
+            follow: self.follow.as_deref_mut(),
         };
         connection.session.close(host.now(), &mut recorder);
         recorder.closed();
         if remaining == 0 {
-            self.series.flush(host, 0);
+            if let Some(follow) = &mut self.follow {
+                follow.rest(host);
+            }
+            self.flush(host, 0);
         }
     }
 
     fn retire(&mut self, host: &impl Host) {
+        if let Some(follow) = &mut self.follow {
+            follow.rest(host);
+        }
         self.series.retire(host);
     }
 
@@ -166,6 +197,9 @@ impl Plugin for Metrics {
         let held = connections
             .map(|(_, connection)| connection.bytes())
             .fold(0, usize::saturating_add);
-        self.series.flush(host, held);
+        if let Some(follow) = &mut self.follow {
+            follow.tick(host);
+        }
+        self.flush(host, held);
     }
 }

@@ -12,12 +12,14 @@
 //! - `filter`: the host's callbacks.
 //! - `recorder`: from a session's events to counts.
 //! - [`series`]: label sets and the slots they count in.
+//! - `follow`: statements one by one, if that is turned on.
 //! - `hints`: what the log says about connections that cannot be decoded.
 #![deny(unsafe_code)]
 
 pub mod catalog;
 pub mod config;
 mod filter;
+mod follow;
 mod hints;
 mod recorder;
 pub mod series;

@@ -2,12 +2,13 @@
 
 use pg_wire::{
     Event, MessageName, Nanos, Observer, OpaqueReason, Outcome, ProtocolVersion, ReplicationKind,
-    Report, StartupMessage, Statement, SubProtocol, Transaction,
+    Report, StartupMessage, Statement, StatementText, SubProtocol, TextId, Transaction,
 };
 use proxy_host::Host;
 use proxy_host::metrics::clean;
 
 use crate::catalog::{self, Family};
+use crate::follow::{Follow, Trail};
 use crate::hints::Hints;
 use crate::series::{OTHER_SET, Series, SessionLabels, SetId, UNKNOWN_SET};
 
@@ -19,6 +20,8 @@ pub(crate) struct Ledger {
     session: Option<OpenSession>,
     prepared_statements: u32,
     server_closed: bool,
+    /// There if statements are followed one by one.
+    trail: Option<Box<Trail>>,
 }
 
 /// What has been seen before the server let the session in, or turned it away.
@@ -43,7 +46,7 @@ struct OpenSession {
 }
 
 impl Ledger {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(followed: bool) -> Self {
         let prelude = Prelude {
             messages: [0; MessageName::COUNT],
             bytes: [0; 2],
@@ -55,16 +58,20 @@ impl Ledger {
             session: None,
             prepared_statements: 0,
             server_closed: false,
+            trail: followed.then(Box::default),
         }
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
+        let trail = self.trail.as_ref().map_or(0, |trail| trail.bytes());
         let Some(prelude) = &self.prelude else {
-            return 0;
+            return trail;
         };
         let labels = prelude.startup.as_ref().map(|startup| &startup.labels);
-        size_of::<Prelude>().saturating_add(labels.map_or(0, SessionLabels::heap_bytes))
+        size_of::<Prelude>()
+            .saturating_add(labels.map_or(0, SessionLabels::heap_bytes))
+            .saturating_add(trail)
     }
 
     /// The server closed its side first.
@@ -79,6 +86,7 @@ pub(crate) struct Recorder<'a, H> {
     pub(crate) series: &'a mut Series,
     pub(crate) hints: &'a mut Hints,
     pub(crate) ledger: &'a mut Ledger,
+    pub(crate) follow: Option<&'a mut Follow>,
 }
 
 impl<H: Host> Recorder<'_, H> {
@@ -292,8 +300,18 @@ impl<H: Host> Recorder<'_, H> {
 }
 
 impl<H: Host> Observer for Recorder<'_, H> {
+    fn text(&mut self, text: StatementText<'_>) -> TextId {
+        match (&mut self.follow, &mut self.ledger.trail) {
+            (Some(follow), Some(trail)) => follow.text(trail, &text),
+            _ => TextId::UNTOLD,
+        }
+    }
+
     #[inline]
-    fn message(&mut self, name: MessageName, _bytes: u64) {
+    fn message(&mut self, name: MessageName, bytes: u64) {
+        if let Some(trail) = &mut self.ledger.trail {
+            trail.message(name, bytes);
+        }
         match &mut self.ledger.prelude {
             None => self.add(Family::Messages, name as usize, 1),
             Some(prelude) => {
@@ -305,7 +323,16 @@ impl<H: Host> Observer for Recorder<'_, H> {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        match event {
+        self.count(&event);
+        if let (Some(follow), Some(trail)) = (&mut self.follow, &mut self.ledger.trail) {
+            follow.event(self.host, trail, &event);
+        }
+    }
+}
+
+impl<H: Host> Recorder<'_, H> {
+    fn count(&mut self, event: &Event<'_>) {
+        match *event {
             Event::Startup(message) => self.startup(message),
             Event::Ready { duration } => self.ready(duration),
             Event::ConnectionFailed(report) => self.connection_failed(report),
@@ -328,7 +355,9 @@ impl<H: Host> Observer for Recorder<'_, H> {
                 name: b"application_name",
                 value,
             } => self.renamed(value),
-            Event::ParameterStatus { .. } | Event::ReplicationStarted(_) => {}
+            Event::ParameterStatus { .. }
+            | Event::ReplicationStarted(_)
+            | Event::ServerProcess { .. } => {}
             Event::CopyData { direction, bytes } => {
                 self.add(Family::CopyBytes, catalog::direction(direction), bytes);
             }

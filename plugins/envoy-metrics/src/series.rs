@@ -121,6 +121,8 @@ pub struct Series {
     state_bytes: Option<Counter>,
     published_bytes: i64,
     published_refused: u64,
+    /// Counters that others keep: name, and how much of it has been published.
+    published: Vec<(&'static str, Counter, u64)>,
 }
 
 /// Where each family's slots begin in a set.
@@ -173,6 +175,7 @@ impl Series {
             state_bytes: None,
             published_bytes: 0,
             published_refused: 0,
+            published: Vec::new(),
         };
         for always in [UNKNOWN, OTHER] {
             series.push(SessionLabels::all(always));
@@ -358,6 +361,26 @@ impl Series {
         self.publish_refused(host);
         self.publish_bytes(host, 0);
         self.metrics.flush(host);
+    }
+
+    /// Publishes what a counter that others keep has come to; it is not defined before it counts.
+    pub fn publish(&mut self, host: &impl Host, name: &'static str, total: u64) {
+        let known = self.published.iter().position(|(known, ..)| *known == name);
+        let place = match known {
+            Some(place) => place,
+            None if total == 0 => return,
+            None => {
+                let counter = self.metrics.counter(host, &format!("{PREFIX}{name}"), &[]);
+                self.published.push((name, counter, 0));
+                self.published.len().saturating_sub(1)
+            }
+        };
+        if let Some((_, counter, published)) = self.published.get_mut(place) {
+            let since = total.saturating_sub(*published);
+            *published = total;
+            self.metrics
+                .add(*counter, i64::try_from(since).unwrap_or(i64::MAX));
+        }
     }
 
     fn publish_refused(&mut self, host: &impl Host) {

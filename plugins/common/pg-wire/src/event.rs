@@ -74,6 +74,11 @@ impl std::fmt::Debug for StatementText<'_> {
 pub enum Event<'a> {
     /// A StartupMessage was read; authentication follows.
     Startup(StartupMessage<'a>),
+    /// The server process of this session, by its BackendKeyData.
+    ServerProcess {
+        /// As the server's log and `pg_stat_activity` have it.
+        process_id: u32,
+    },
     /// The first ReadyForQuery: the session is open.
     Ready {
         /// From the StartupMessage to here, authentication included.

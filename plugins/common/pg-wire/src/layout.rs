@@ -75,7 +75,8 @@ impl Layout {
             FrontendCopyDone | BackendCopyDone => layout(4, 4, Head::None),
 
             AuthenticationRequest => layout(4 + 4, TOKEN, Head::None),
-            BackendKeyData => layout(4 + 8, 4 + 4 + 256, Head::None),
+            // Its process id; the key behind it is a secret.
+            BackendKeyData => layout(4 + 8, 4 + 4 + 256, Head::Bytes(4)),
             BindComplete | CloseComplete | EmptyQueryResponse | NoData | ParseComplete
             | PortalSuspended => layout(4, 4, Head::None),
             CommandComplete => layout(4 + 1, ANSWER, Head::Bytes(64)),

@@ -36,11 +36,12 @@ impl Bench {
             series,
             hints,
             ledger,
+            follow: None,
         }
     }
 
     fn open(&mut self, user: &str, application: &str) -> Ledger {
-        let mut ledger = Ledger::new();
+        let mut ledger = Ledger::new(false);
         let mut recorder = self.on(&mut ledger);
         recorder.message(MessageName::StartupMessage, 40);
         recorder.event(startup(user, application));
@@ -114,7 +115,7 @@ fn what_came_before_ready_for_query_counts_under_the_sessions_labels() {
 fn strangers_cannot_use_up_the_label_sets() {
     let mut bench = Bench::new(r#"{"max_label_sets": 1}"#);
     for user in ["a", "b", "c"] {
-        let mut ledger = Ledger::new();
+        let mut ledger = Ledger::new(false);
         let mut recorder = bench.on(&mut ledger);
         recorder.event(startup(user, ""));
         recorder.event(refused());
@@ -148,7 +149,7 @@ fn values_that_show_alike_are_one_label_set_and_hold_no_more_than_is_shown() {
 #[test]
 fn a_stranger_with_long_names_holds_no_more_of_them_than_a_label_can_show() {
     let mut bench = Bench::new("");
-    let mut ledger = Ledger::new();
+    let mut ledger = Ledger::new(false);
     let before = ledger.heap_bytes();
     bench
         .on(&mut ledger)

@@ -93,13 +93,16 @@ impl State {
                 return self.encryption(frame.head, gss);
             }
             (
-                MessageName::AuthenticationRequest
-                | MessageName::BackendKeyData
-                | MessageName::NegotiateProtocolVersion,
+                MessageName::AuthenticationRequest | MessageName::NegotiateProtocolVersion,
                 Request::Startup,
             )
             | (MessageName::RowDescription, Request::Query(_))
             | (MessageName::ParameterDescription, Request::DescribeStatement) => {}
+            (MessageName::BackendKeyData, Request::Startup) => {
+                let process_id = frame.head.first_chunk().copied();
+                let process_id = process_id.map(u32::from_be_bytes).ok_or(BAD_BODY)?;
+                observer.event(Event::ServerProcess { process_id });
+            }
             (
                 MessageName::RowDescription | MessageName::NoData,
                 Request::DescribeStatement | Request::DescribePortal,

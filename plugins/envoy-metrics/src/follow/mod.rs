@@ -1,0 +1,317 @@
+//! Follows statements one by one: the query log and the top statements. Off unless configured; then
+//! the recorder has nothing to call here, and no connection holds anything.
+//!
+//! ```text
+//!  pg_wire::Session -> recorder -> Trail (of a connection) + Follow (of a worker)
+//!                                     texts: redacted once, known by number
+//!                                     context: the client's own trace
+//!                                     query_log -> the host's log
+//!                                     top -> shared (of the process) -> the host's log
+//! ```
+
+mod context;
+mod json;
+mod query_log;
+mod session;
+mod shared;
+mod sketch;
+mod summary;
+mod texts;
+mod top;
+
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
+
+use pg_sql::{Encoding, LexerOptions};
+use pg_wire::{
+    Event, Limits, MessageName, Nanos, Outcome, Report, Severity, Statement, StatementText, TextId,
+};
+use proxy_host::Host;
+
+use crate::catalog;
+use crate::config::{Config, TopStatements};
+use context::Contexts;
+use session::Session;
+use texts::{Known, Texts};
+use top::{Key, Table};
+
+/// Bytes kept of an error message, if it is to be shown.
+const MAX_MESSAGE: usize = 256;
+
+/// What one worker follows with.
+pub(crate) struct Follow {
+    texts: Texts,
+    log: Option<query_log::Writer>,
+    top: Option<Top>,
+}
+
+/// The top statements as this worker has counted them, and how they leave it.
+struct Top {
+    config: TopStatements,
+    table: Table,
+    /// The entry of the shared data, by the configuration: two filters do not mix.
+    key: String,
+    next: Nanos,
+}
+
+/// What is kept of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    session: Session,
+    key: Option<Key>,
+    options: LexerOptions,
+    contexts: Contexts,
+    /// Of DataRow and CopyData messages since the last statement ended.
+    bytes: u64,
+    error: Option<Error>,
+    process_id: u32,
+    statements: u64,
+}
+
+/// The error that a statement has ended with.
+#[derive(Debug)]
+pub(crate) struct Error {
+    severity: Severity,
+    /// Empty unless messages are to be shown.
+    message: Box<str>,
+}
+
+/// Where a statement stands in a trace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SpanContext {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+}
+
+/// A statement that has ended, with all that is known of it.
+pub(crate) struct Ended<'a> {
+    statement: &'a Statement,
+    known: Option<&'a Known>,
+    prepared: &'a str,
+    session: &'a Session,
+    /// Of the server.
+    process_id: u32,
+    bytes: u64,
+    error: Option<&'a Error>,
+    context: Option<SpanContext>,
+    /// The same number at every proxy on the session's way.
+    sample: u64,
+}
+
+impl Follow {
+    /// `None` if nothing is to be followed.
+    pub(crate) fn new(host: &impl Host, config: &Config) -> Option<Self> {
+        if config.query_log.is_none() && config.top_statements.is_none() {
+            return None;
+        }
+        let now = host.now();
+        let top = config.top_statements.clone().map(|top| {
+            let key = format!("pgmesh.top_statements.{}.{}", top.top, top.interval_s);
+            shared::begin(host, &key, &top, now);
+            Top {
+                table: Table::new(&top),
+                config: top,
+                key,
+                next: 0,
+            }
+        });
+        Some(Self {
+            texts: Texts::new(now),
+            log: config.query_log.clone().map(query_log::Writer::new),
+            top,
+        })
+    }
+
+    /// The limits of a session that is followed.
+    pub(crate) fn limits(config: &Config) -> Limits {
+        Limits {
+            statement_text: config.max_statement_bytes,
+            ..Limits::DEFAULT
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let log = self.log.as_ref().map_or(0, query_log::Writer::bytes);
+        let top = self.top.as_ref().map_or(0, |top| top.table.bytes());
+        self.texts.bytes().saturating_add(log).saturating_add(top)
+    }
+
+    /// What has been counted here: name and total.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+        let log = self.log.as_ref();
+        [
+            (catalog::TEXTS_FORGOTTEN, self.texts.forgotten()),
+            (
+                catalog::QUERY_LOG_SUPPRESSED,
+                log.map_or(0, query_log::Writer::suppressed),
+            ),
+        ]
+    }
+
+    /// The text of a Query or Parse.
+    pub(crate) fn text(&mut self, trail: &mut Trail, shown: &StatementText<'_>) -> TextId {
+        let id = self.texts.number(shown, trail.options);
+        trail.contexts.text(id, shown.text, &trail.options);
+        id
+    }
+
+    /// Any event, once the metrics have had it.
+    pub(crate) fn event(&mut self, host: &impl Host, trail: &mut Trail, event: &Event<'_>) {
+        match event {
+            Event::Startup(message) => {
+                trail.session.begin(message);
+                trail.contexts.application(message.application_name);
+            }
+            Event::ServerProcess { process_id } => trail.process_id = *process_id,
+            Event::Ready { .. } => trail.session.look_up(host),
+            Event::ParameterStatus { name, value } => trail.parameter(name, value),
+            Event::Error(report) => {
+                let messages = self.log.as_ref().is_some_and(query_log::Writer::messages);
+                trail.error = Some(Error::of(report, messages));
+            }
+            Event::Statement(statement) => self.statement(trail, statement),
+            Event::Transaction(_) => trail.contexts.transaction_ended(),
+            _ => {}
+        }
+    }
+
+    fn statement(&mut self, trail: &mut Trail, statement: &Statement) {
+        let succeeded = statement.outcome == Outcome::Completed;
+        let own = trail
+            .contexts
+            .ended(statement.text, statement.index, succeeded);
+        let context = own
+            .or_else(|| trail.contexts.inherited())
+            .map(|parent| SpanContext {
+                trace_id: parent.trace_id,
+                span_id: parent.span_id,
+            });
+        let found = self.texts.get(statement.text, statement.index);
+        let (known, prepared) = found.as_ref().map_or((None, ""), |(known, prepared)| {
+            (Some(&**known), &**prepared)
+        });
+        let bytes = std::mem::take(&mut trail.bytes);
+        let error = trail.error.take();
+        trail.statements = trail.statements.saturating_add(1);
+        if let Some(log) = &mut self.log {
+            let ended = Ended {
+                statement,
+                known,
+                prepared,
+                session: &trail.session,
+                process_id: trail.process_id,
+                bytes,
+                error: error.as_ref(),
+                context,
+                sample: trail.sample(),
+            };
+            if let Some(line) = log.line(&ended) {
+                log::info!("{line}");
+            }
+        }
+        if let (Some(top), Some(known)) = (&mut self.top, known) {
+            let key = trail.key(known);
+            let trace_id = context.map(|context| context.trace_id);
+            top.table.add(key, known, statement, bytes, trace_id);
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, host: &impl Host) {
+        let Some(top) = &mut self.top else { return };
+        let now = host.now();
+        if now >= top.next {
+            top.hand_over(host, now);
+        }
+    }
+
+    /// No connection is left, or this worker ends.
+    pub(crate) fn rest(&mut self, host: &impl Host) {
+        if let Some(top) = &mut self.top
+            && !top.table.is_empty()
+        {
+            top.hand_over(host, host.now());
+        }
+    }
+}
+
+impl Top {
+    fn hand_over(&mut self, host: &impl Host, now: Nanos) {
+        let interval = u64::from(self.config.interval_s).saturating_mul(1_000_000_000);
+        self.next = now.saturating_add(interval);
+        let shared = shared::hand_over(host, &self.key, &self.config, &mut self.table, now);
+        if let Some(shared) = shared {
+            let line = top::report(&shared.table, &self.config, shared.since, now);
+            log::info!("{line}");
+        }
+    }
+}
+
+impl Trail {
+    /// A message went by.
+    #[inline]
+    pub(crate) fn message(&mut self, name: MessageName, bytes: u64) {
+        use MessageName::{BackendCopyData, DataRow, FrontendCopyData};
+        if matches!(name, DataRow | BackendCopyData | FrontendCopyData) {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let message = self.error.as_ref().map_or(0, |error| error.message.len());
+        size_of::<Self>()
+            .saturating_add(self.session.heap_bytes())
+            .saturating_add(self.contexts.heap_bytes())
+            .saturating_add(message)
+    }
+
+    fn parameter(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"application_name" => {
+                self.session.renamed(value);
+                self.contexts.application(value);
+            }
+            b"standard_conforming_strings" => {
+                self.options.standard_conforming_strings = value == b"on";
+            }
+            b"client_encoding" => {
+                self.options.encoding = Encoding::from_name(&String::from_utf8_lossy(value));
+            }
+            _ => {}
+        }
+    }
+
+    fn key(&mut self, known: &Known) -> &Key {
+        let session = &self.session;
+        let key = self.key.get_or_insert_with(|| Key {
+            fingerprint: 0,
+            user: Rc::from(&*session.user),
+            database: Rc::from(&*session.database),
+        });
+        key.fingerprint = known.fingerprint.0;
+        key
+    }
+
+    fn sample(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u32(self.process_id);
+        hasher.write_u64(self.statements);
+        hasher.write(self.session.user.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl Error {
+    fn of(report: &Report<'_>, with_message: bool) -> Self {
+        let message = match with_message {
+            true => report.message.get(..MAX_MESSAGE).unwrap_or(report.message),
+            false => &[],
+        };
+        Self {
+            severity: report.severity,
+            message: String::from_utf8_lossy(message).into(),
+        }
+    }
+}
