@@ -102,7 +102,7 @@ fn a_text_is_cut_at_its_limit_and_says_so_whatever_its_name_leaves_room_for() {
     };
     let texts = |message: Vec<u8>| conversation(limits, &[client(&[message])]).texts;
     for (text, cut) in [("select 12", false), ("select 1234", true)] {
-        let shown = text[..text.len().min(10)].as_bytes().to_vec();
+        let shown = text.as_bytes()[..text.len().min(10)].to_vec();
         for name in ["", "s", &"n".repeat(63)] {
             let expected = (name.as_bytes().to_vec(), shown.clone(), cut);
             assert_eq!(texts(wire::parse(name, text)), [expected]);

@@ -1,0 +1,148 @@
+//! Writes protobuf messages, field by field.
+
+/// `LEN`: bytes, text and messages.
+const LEN: u64 = 2;
+/// `VARINT`: whole numbers, enums, booleans.
+const VARINT: u64 = 0;
+/// `I64`: eight bytes, little endian.
+const I64: u64 = 1;
+/// `I32`: four bytes, little endian.
+const I32: u64 = 5;
+
+/// Appends the fields of one message to `out`. A field is written even if it is zero or empty: the
+/// caller leaves out what needs not be there.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// For a message whose bytes are all that `out` gets.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// A number that is written in as few bytes as it takes: uint32, uint64, int64, bool, enum.
+    pub fn uint(&mut self, field: u32, value: u64) {
+        self.tag(field, VARINT);
+        put_varint(self.out, value);
+    }
+
+    /// `fixed64`, as OTLP has times.
+    pub fn fixed64(&mut self, field: u32, value: u64) {
+        self.tag(field, I64);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// `fixed32`, as OTLP has flags.
+    pub fn fixed32(&mut self, field: u32, value: u32) {
+        self.tag(field, I32);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// `bytes`, or an embedded message that is written already.
+    pub fn bytes(&mut self, field: u32, value: &[u8]) {
+        self.tag(field, LEN);
+        put_varint(self.out, value.len() as u64);
+        self.out.extend_from_slice(value);
+    }
+
+    /// `string`.
+    pub fn text(&mut self, field: u32, value: &str) {
+        self.bytes(field, value.as_bytes());
+    }
+
+    /// An embedded message.
+    pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.tag(field, LEN);
+        let start = self.out.len();
+        fill(&mut Writer { out: self.out });
+        let length = self.out.len().saturating_sub(start) as u64;
+        // The length stands in front, and is known only now; messages within are short.
+        let mut prefix = [0; 10];
+        let prefix = varint(&mut prefix, length);
+        self.out.splice(start..start, prefix.iter().copied());
+    }
+
+    /// A `KeyValue` whose value is text.
+    pub fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
+        self.message(field, |attribute| {
+            attribute.text(1, key);
+            attribute.message(2, |any| any.text(1, value));
+        });
+    }
+
+    /// A `KeyValue` whose value is a whole number.
+    pub fn int_attribute(&mut self, field: u32, key: &str, value: i64) {
+        self.message(field, |attribute| {
+            attribute.text(1, key);
+            attribute.message(2, |any| any.uint(3, value as u64));
+        });
+    }
+
+    fn tag(&mut self, field: u32, kind: u64) {
+        put_varint(self.out, u64::from(field) << 3 | kind);
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut bytes = [0; 10];
+    out.extend_from_slice(varint(&mut bytes, value));
+}
+
+/// The bytes of a number: seven bits each, the lowest first, the top bit set in all but the last.
+fn varint(bytes: &mut [u8; 10], mut value: u64) -> &[u8] {
+    let mut length = 0;
+    for byte in bytes.iter_mut() {
+        length = usize::saturating_add(length, 1);
+        *byte = value as u8 & 0x7f;
+        value >>= 7;
+        if value == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    bytes.get(..length).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        fill(&mut Writer::new(&mut out));
+        out
+    }
+
+    #[test]
+    fn fields_are_the_bytes_of_the_protobuf_documentation() {
+        assert_eq!(written(|w| w.uint(1, 150)), b"\x08\x96\x01");
+        assert_eq!(written(|w| w.text(2, "testing")), b"\x12\x07testing");
+        assert_eq!(
+            written(|w| w.message(3, |w| w.uint(1, 150))),
+            b"\x1a\x03\x08\x96\x01"
+        );
+        assert_eq!(written(|w| w.fixed64(1, 1)), b"\x09\x01\0\0\0\0\0\0\0");
+        assert_eq!(written(|w| w.fixed32(16, 256)), b"\x85\x01\0\x01\0\0");
+        assert_eq!(
+            written(|w| w.uint(1, u64::MAX)),
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+        );
+    }
+
+    #[test]
+    fn a_long_message_has_a_long_length() {
+        let bytes = written(|w| w.message(1, |w| w.bytes(1, &[7; 300])));
+        assert_eq!(bytes[..6], [0x0a, 0xaf, 0x02, 0x0a, 0xac, 0x02]);
+        assert_eq!(bytes.len(), 306);
+    }
+
+    #[test]
+    fn attributes_are_key_values() {
+        let bytes = written(|w| w.text_attribute(9, "k", "v"));
+        assert_eq!(bytes, b"\x4a\x08\x0a\x01k\x12\x03\x0a\x01v");
+        let bytes = written(|w| w.int_attribute(9, "k", 5));
+        assert_eq!(bytes, b"\x4a\x07\x0a\x01k\x12\x02\x18\x05");
+    }
+}
