@@ -1,0 +1,314 @@
+//! From one record to the next.
+//!
+//! A record is a JSON object. The entry stands in a member as text (a line of stderr, a csvlog row, a
+//! jsonlog or CloudNativePG object), or the host has taken a JSON entry apart and its members are the
+//! record's own. What is not PostgreSQL's passes as it is.
+
+use pg_log::json::{Kind, Member, Members, unescape};
+use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
+
+use crate::config::{self, Config, Preset};
+use crate::output::Output;
+
+/// Bytes of a buffer that are kept between records; a larger one is given back.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It passes as it is.
+    Unchanged,
+    /// [`Filter::output`] takes its place.
+    Replaced,
+    /// It is dropped.
+    Dropped,
+}
+
+/// What the filter has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Records that came.
+    pub records: u64,
+    /// Of these, entries of PostgreSQL.
+    pub events: u64,
+    /// Of these, dropped by name, severity or sampling.
+    pub dropped: u64,
+    /// Entries of no class.
+    pub unclassified: u64,
+    /// Records too large to be looked at.
+    pub oversize: u64,
+}
+
+/// The filter of one host instance, with what it has learned.
+#[derive(Debug)]
+pub struct Filter {
+    preset: Config,
+    config: Config,
+    lowest: Option<Severity>,
+    /// The `pgmesh` member that `config` was read from, and what was wrong with it.
+    source: Vec<u8>,
+    error: Option<String>,
+    parser: Parser,
+    reporter: Reporter,
+    memory: Memory,
+    sampled: Vec<(&'static str, u32)>,
+    counters: Counters,
+    counters_due: u64,
+    text: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Filter {
+    /// A filter as a preset sets it.
+    #[must_use]
+    pub fn new(preset: Preset) -> Self {
+        let config = preset.config();
+        Self {
+            preset: config.clone(),
+            lowest: None,
+            reporter: Reporter::new(config.report_options().unwrap_or_default()),
+            config,
+            source: Vec::new(),
+            error: None,
+            parser: Parser::new(),
+            memory: Memory::default(),
+            sampled: Vec::new(),
+            counters: Counters::default(),
+            counters_due: 0,
+            text: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// The record that takes the place of the last one, with a NUL behind it.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Handles a record; `seconds` is its time since 1970.
+    pub fn record(&mut self, record: &[u8], seconds: u64) -> Outcome {
+        self.counters.records = self.counters.records.saturating_add(1);
+        self.shrink();
+        let mut members = Members::of(record);
+        let all: Vec<Member<'_>> = members.by_ref().collect();
+        let finished = members
+            .finished()
+            .is_some_and(|rest| rest.trim_ascii().is_empty());
+        if !finished || std::str::from_utf8(record).is_err() {
+            return Outcome::Unchanged;
+        }
+        let configured = all.iter().find(|member| member.key == config::MEMBER);
+        if let Some(member) = configured {
+            self.configure(member);
+        }
+        match self.entry(&all, seconds) {
+            Outcome::Unchanged if configured.is_some() => {
+                let mut output = Output::begin(&mut self.output, &all, false);
+                for member in all.iter().filter(|member| member.key != config::MEMBER) {
+                    output.member(member);
+                }
+                if let Some(error) = &self.error {
+                    output.text("pgmesh.config_error", error.as_bytes());
+                }
+                output.end();
+                Outcome::Replaced
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Handles a record that the host could not hand over.
+    pub fn oversize(&mut self, length: usize) {
+        self.counters.records = self.counters.records.saturating_add(1);
+        self.counters.oversize = self.counters.oversize.saturating_add(1);
+        let mut output = Output::begin(&mut self.output, &[], false);
+        output.text("pgmesh.faults", b"too_large");
+        output.number("pgmesh.record_bytes", length.to_string().as_bytes());
+        output.end();
+    }
+
+    /// Large records are rare: their buffers are not kept.
+    fn shrink(&mut self) {
+        for buffer in [&mut self.text, &mut self.output] {
+            if buffer.capacity() > KEPT_CAPACITY {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Reads the configuration in a member, unless it is the one read last.
+    fn configure(&mut self, member: &Member<'_>) {
+        if self.source == member.value {
+            return;
+        }
+        self.source = member.value.to_vec();
+        let mut text = Vec::new();
+        match member.kind {
+            Kind::String => unescape(member.value, &mut text),
+            _ => text.extend_from_slice(member.value),
+        }
+        let read = Config::parse(&self.preset, &text);
+        let applied = read.and_then(|config| self.apply(config));
+        self.error = applied.err();
+    }
+
+    fn apply(&mut self, config: Config) -> Result<(), String> {
+        self.reporter = Reporter::new(config.report_options()?);
+        self.lowest = config.lowest_severity()?;
+        self.parser = match config.compiled_prefix()? {
+            Some(prefix) => Parser::with_prefix(prefix),
+            None => Parser::new(),
+        };
+        self.sampled.clear();
+        self.config = config;
+        Ok(())
+    }
+
+    /// Finds the entry among the members and writes the record that takes their place.
+    fn entry(&mut self, all: &[Member<'_>], seconds: u64) -> Outcome {
+        let mut reader = Reader::default();
+        let mut taken = Vec::with_capacity(all.len());
+        for member in all {
+            taken.push(member.key != config::MEMBER && reader.take(*member));
+        }
+        if let Some(event) = reader.finish() {
+            return self.write(&event, all, &taken, seconds);
+        }
+        let Some((place, text)) = self.text_member(all) else {
+            return Outcome::Unchanged;
+        };
+        taken.fill(false);
+        if let Some(taken) = taken.get_mut(place) {
+            *taken = true;
+        }
+        // The buffer is out of its place while its text is read.
+        let mut unescaped = std::mem::take(&mut self.text);
+        let text = if text.contains(&b'\\') {
+            unescaped.clear();
+            unescape(text, &mut unescaped);
+            unescaped.as_slice()
+        } else {
+            text
+        };
+        let outcome = match self.parser.parse(text) {
+            Some((event, _)) => self.write(&event, all, &taken, seconds),
+            None => Outcome::Unchanged,
+        };
+        self.text = unescaped;
+        outcome
+    }
+
+    /// The member whose text may be an entry: the first of the configured keys that is there.
+    fn text_member<'r>(&self, all: &[Member<'r>]) -> Option<(usize, &'r [u8])> {
+        self.config.keys.iter().find_map(|key| {
+            let named =
+                |member: &Member<'_>| member.kind == Kind::String && member.key == key.as_bytes();
+            let place = all.iter().position(named)?;
+            all.get(place).map(|member| (place, member.value))
+        })
+    }
+
+    /// Writes the record: members that stay as they came, the entry where the first of `taken` was.
+    fn write(
+        &mut self,
+        event: &Event<'_>,
+        all: &[Member<'_>],
+        taken: &[bool],
+        seconds: u64,
+    ) -> Outcome {
+        self.counters.events = self.counters.events.saturating_add(1);
+        let keep = self.config.keep_raw || self.config.classify_only;
+        let stays = |place: usize, member: &Member<'_>| {
+            let taken = taken.get(place).copied().unwrap_or(false);
+            member.key != config::MEMBER && (keep || !taken)
+        };
+        let places = || all.iter().enumerate();
+        let kept: Vec<Member<'_>> = places()
+            .filter(|(place, member)| stays(*place, member))
+            .map(|(_, member)| *member)
+            .collect();
+        let mut buffer = std::mem::take(&mut self.output);
+        let mut output = Output::begin(&mut buffer, &kept, self.config.classify_only);
+        let mut class = None;
+        let mut written = false;
+        for (place, member) in places() {
+            if stays(place, member) {
+                output.member(member);
+            }
+            if !written && taken.get(place) == Some(&true) {
+                written = true;
+                class = self.reporter.report(event, &mut self.memory, &mut output);
+            }
+        }
+        if let Some(error) = &self.error {
+            output.text("pgmesh.config_error", error.as_bytes());
+        }
+        if class.is_none() {
+            self.counters.unclassified = self.counters.unclassified.saturating_add(1);
+        }
+        let dropped = self.is_dropped(event.severity(), class);
+        if !dropped {
+            self.write_counters(seconds, &mut output);
+        }
+        output.end();
+        self.output = buffer;
+        if dropped {
+            self.counters.dropped = self.counters.dropped.saturating_add(1);
+            return Outcome::Dropped;
+        }
+        Outcome::Replaced
+    }
+
+    /// Whether a record is not wanted. A companion line without its message always is.
+    fn is_dropped(&mut self, severity: Option<Severity>, class: Option<&'static Class>) -> bool {
+        if severity.is_some() && severity < self.lowest {
+            return true;
+        }
+        let Some(class) = class else {
+            return false;
+        };
+        if self.config.drop.iter().any(|name| name == class.name) {
+            return true;
+        }
+        let Some(every) = self.config.sample.get(class.name) else {
+            return false;
+        };
+        let known = self
+            .sampled
+            .iter_mut()
+            .find(|(name, _)| *name == class.name);
+        let Some((_, seen)) = known else {
+            self.sampled.push((class.name, 1));
+            return false;
+        };
+        let dropped = *seen > 0;
+        *seen = seen.saturating_add(1).checked_rem(*every).unwrap_or(0);
+        dropped
+    }
+
+    /// Adds the counters to a record when they are due.
+    fn write_counters(&mut self, seconds: u64, output: &mut Output<'_, '_>) {
+        let interval = u64::from(self.config.counters_interval_seconds);
+        if interval == 0 || seconds < self.counters_due {
+            return;
+        }
+        self.counters_due = seconds.saturating_add(interval);
+        let counters = self.counters;
+        for (name, count) in [
+            ("pgmesh.records_total", counters.records),
+            ("pgmesh.events_total", counters.events),
+            ("pgmesh.dropped_total", counters.dropped),
+            ("pgmesh.unclassified_total", counters.unclassified),
+            ("pgmesh.oversize_total", counters.oversize),
+        ] {
+            output.number(name, count.to_string().as_bytes());
+        }
+    }
+}

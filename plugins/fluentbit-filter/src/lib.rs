@@ -1,0 +1,21 @@
+//! `pgmesh-fluentbit-filter.wasm`: a record of Fluent Bit in, a clean, classified, redacted one out.
+//!
+//! ```text
+//!  record (JSON) -> record (which member is the log) -> pg_log::Parser -> pg_log::Reporter -> output (JSON)
+//! ```
+//!
+//! - [`config`]: what a user can set, and the presets.
+//! - [`filter`]: from one record to the next; knows no host.
+//! - `output`: the record that is handed back.
+//! - `exports`: the host's calls, in the module only.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod filter;
+mod output;
+
+pub use config::Config;
+pub use filter::{Filter, Outcome};
+
+#[cfg(target_arch = "wasm32")]
+mod exports;

@@ -1,0 +1,93 @@
+//! The record that is handed back: members as they came, and what the log entry says in the place of
+//! the text it was read from.
+
+use pg_log::Sink;
+use pg_log::json::{Kind, Member, escape};
+
+/// A record under construction.
+#[derive(Debug)]
+pub(crate) struct Output<'o, 'r> {
+    out: &'o mut Vec<u8>,
+    /// Members that stay: what is added does not take their names.
+    kept: &'o [Member<'r>],
+    /// Add severity, SQLSTATE and event only.
+    terse: bool,
+}
+
+impl<'o, 'r> Output<'o, 'r> {
+    /// Begins a record in `out`.
+    pub(crate) fn begin(out: &'o mut Vec<u8>, kept: &'o [Member<'r>], terse: bool) -> Self {
+        out.clear();
+        out.push(b'{');
+        Self { out, kept, terse }
+    }
+
+    /// A member as it came.
+    pub(crate) fn member(&mut self, member: &Member<'_>) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(member.key);
+        self.out.extend_from_slice(b"\":");
+        if member.kind == Kind::String {
+            self.out.push(b'"');
+            self.out.extend_from_slice(member.value);
+            self.out.push(b'"');
+        } else {
+            self.out.extend_from_slice(member.value);
+        }
+    }
+
+    /// Ends the record; the host reads up to the NUL.
+    pub(crate) fn end(self) {
+        self.out.extend_from_slice(b"}\0");
+    }
+
+    fn comma(&mut self) {
+        if self.out.len() > 1 {
+            self.out.push(b',');
+        }
+    }
+
+    /// A name that a member has already goes behind `pgmesh.`.
+    fn key(&mut self, name: &str) {
+        self.comma();
+        self.out.push(b'"');
+        if self.kept.iter().any(|member| member.key == name.as_bytes()) {
+            self.out.extend_from_slice(b"pgmesh.");
+        }
+        escape(name.as_bytes(), self.out);
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        !self.terse
+            || matches!(
+                name,
+                "severity"
+                    | "severity_number"
+                    | "db.response.status_code"
+                    | "postgresql.event"
+                    | "postgresql.event_id"
+                    | "pgmesh.faults"
+                    | "pgmesh.config_error"
+            )
+    }
+}
+
+impl Sink for Output<'_, '_> {
+    fn text(&mut self, name: &str, value: &[u8]) {
+        if self.is_wanted(name) {
+            self.key(name);
+            self.out.push(b'"');
+            escape(value, self.out);
+            self.out.push(b'"');
+        }
+    }
+
+    fn number(&mut self, name: &str, digits: &[u8]) {
+        if self.is_wanted(name) {
+            self.key(name);
+            self.out.extend_from_slice(digits);
+        }
+    }
+}

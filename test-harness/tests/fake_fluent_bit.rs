@@ -1,0 +1,241 @@
+//! The built filter in a host that keeps Fluent Bit's contract to the letter.
+
+use serde_json::json;
+use test_harness::fakes::fluent_bit::{Answer, FluentBit};
+use test_harness::hosts::places::built_module;
+
+fn filter(function: &str) -> FluentBit {
+    FluentBit::load(&built_module("fluentbit-filter"), function)
+}
+
+const ERROR: &str = "2026-11-23 03:34:37.123 UTC [4711] bob@shop ERROR:  duplicate key value violates unique constraint \"users_email_key\"";
+
+/// A record as `tail` makes it.
+fn log(line: &str) -> Vec<u8> {
+    json!({ "log": line }).to_string().into_bytes()
+}
+
+#[test]
+fn a_line_becomes_a_record_in_the_place_of_its_text() {
+    let mut host = filter("pgmesh");
+    let record = br#"{"stream":"stderr","log":"2026-11-23 03:34:37.123 UTC [4711] bob@shop ERROR:  division by zero","n":1.50,"b":18446744073709551615}"#;
+    let Answer::Replaced(text) = host.record(0, record) else {
+        panic!("the record is replaced");
+    };
+    assert_eq!(
+        text.replace(char::is_whitespace, " "),
+        r#"{"stream":"stderr","timestamp":"2026-11-23T03:34:37.123Z","severity":"ERROR","severity_number":17,"postgresql.event_id":"ID","postgresql.event":"division_by_zero","user.name":"bob","db.namespace":"shop","process.pid":4711,"message":"division by zero","n":1.50,"b":18446744073709551615}"#
+            .replace("ID", host_id(&text))
+    );
+}
+
+/// The event id, which is a hash.
+fn host_id(text: &str) -> &str {
+    let at = text.find("event_id\":\"").expect("there is one") + 11;
+    &text[at..at + 16]
+}
+
+#[test]
+fn what_is_not_postgresqls_comes_back_as_it_went() {
+    let mut host = filter("pgmesh");
+    for record in [
+        r#"{"log":"2026-11-23 03:34:37,123 INFO: no action. I am (a), the leader"}"#,
+        r#"{"message":{"nested":true},"log":5}"#,
+        r#"{}"#,
+        r#"not json"#,
+        r#"{"log":"2026-11-23 03:34:37.123 UTC [1] LOG:  x""#,
+        r#"{"log":"2026-11-23 03:34:37.123 UTC [1] LOG:  x"} trailing"#,
+        "",
+    ] {
+        assert_eq!(
+            host.record(0, record.as_bytes()),
+            Answer::Passed,
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn presets_differ_as_their_names_say() {
+    let secret = format!("{ERROR} 'hunter2'");
+    let secret = log(&secret.replace("duplicate", "odd \\\"hunter2\\\""));
+    let text = |function: &str| match filter(function).record(0, &secret) {
+        Answer::Replaced(text) => text,
+        other => panic!("{function}: {other:?}"),
+    };
+    assert!(!text("pgmesh").contains("hunter2"));
+    assert!(!text("pgmesh").contains("\"log\""));
+    assert!(text("pgmesh_keep_raw").contains("\"log\""));
+    assert!(text("pgmesh_no_redaction").contains("hunter2"));
+    let terse = filter("pgmesh_classify_only")
+        .record(0, &log(ERROR))
+        .record();
+    assert_eq!(terse["log"], ERROR);
+    assert_eq!(terse["postgresql.event"], "unique_violation");
+    assert!(terse.get("user.name").is_none());
+}
+
+#[test]
+fn a_function_the_module_has_not_is_refused_at_the_start() {
+    let module = built_module("fluentbit-filter");
+    assert!(FluentBit::try_load(&module, "pgmesh_everything").is_err());
+}
+
+#[test]
+fn the_member_that_configures_is_read_once_and_taken_off() {
+    let mut host = filter("pgmesh");
+    let with = |configuration: &str, line: &str| {
+        json!({ "pgmesh": configuration, "log": line }).to_string()
+    };
+    let configuration = r#"{"drop":["unique_violation"],"min_severity":"WARNING"}"#;
+    let answer = host.record(0, with(configuration, ERROR).as_bytes());
+    assert_eq!(answer, Answer::Dropped);
+    let mild = ERROR.replace("ERROR:  duplicate", "LOG:  other");
+    assert_eq!(
+        host.record(0, with(configuration, &mild).as_bytes()),
+        Answer::Dropped
+    );
+    let other = ERROR.replace("duplicate key", "another thing");
+    let record = host
+        .record(0, with(configuration, &other).as_bytes())
+        .record();
+    assert!(record.get("pgmesh").is_none());
+    // Somebody else's line loses the member too.
+    let foreign = host
+        .record(0, with(configuration, "hello").as_bytes())
+        .record();
+    assert_eq!(foreign, json!({ "log": "hello" }));
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_said_in_each_record() {
+    let mut host = filter("pgmesh");
+    let record = json!({ "pgmesh": "{\"redaktion\":\"off\"}", "log": ERROR }).to_string();
+    let answer = host.record(0, record.as_bytes()).record();
+    let error = answer["pgmesh.config_error"].as_str().expect("an error");
+    assert!(error.contains("unknown field `redaktion`"), "{error}");
+}
+
+#[test]
+fn one_record_in_so_many_is_kept_of_a_sampled_event() {
+    let mut host = filter("pgmesh");
+    let configuration = r#"{"sample":{"unique_violation":10}}"#;
+    let record = json!({ "pgmesh": configuration, "log": ERROR }).to_string();
+    let kept = (0..100)
+        .filter(|_| host.record(0, record.as_bytes()) != Answer::Dropped)
+        .count();
+    assert_eq!(kept, 10);
+}
+
+#[test]
+fn counters_come_with_a_record_when_they_are_due() {
+    let mut host = filter("pgmesh");
+    let record =
+        json!({ "pgmesh": r#"{"counters_interval_seconds":60}"#, "log": ERROR }).to_string();
+    let mut records = |seconds: u32| {
+        let record = host.record(seconds, record.as_bytes()).record();
+        record.get("pgmesh.records_total").cloned()
+    };
+    assert_eq!(records(1000), Some(json!(1)));
+    assert_eq!(records(1059), None);
+    assert_eq!(records(1060), Some(json!(3)));
+}
+
+#[test]
+fn a_jsonlog_entry_that_the_host_took_apart_is_the_same_record() {
+    let mut host = filter("pgmesh");
+    let entry = r#""timestamp":"2026-11-23 03:34:37.123 UTC","user":"bob","dbname":"shop","pid":4711,"error_severity":"ERROR","message":"division by zero","state_code":"22012""#;
+    let whole = json!({ "log": format!("{{{entry}}}") }).to_string();
+    let apart = format!("{{{entry},\"kubernetes\":{{\"pod\":\"a\"}}}}");
+    let without_id = |answer: Answer| {
+        let mut record = answer.record();
+        let members = record.as_object_mut().expect("an object");
+        members.remove("postgresql.event_id");
+        members.remove("kubernetes");
+        record
+    };
+    let whole = without_id(host.record(0, whole.as_bytes()));
+    assert_eq!(whole["db.response.status_code"], "22012");
+    assert_eq!(without_id(host.record(0, apart.as_bytes())), whole);
+}
+
+#[test]
+fn a_name_that_the_record_has_already_is_not_taken_twice() {
+    let mut host = filter("pgmesh");
+    let record = json!({ "severity": "mine", "log": ERROR }).to_string();
+    let Answer::Replaced(text) = host.record(0, record.as_bytes()) else {
+        panic!("the record is replaced");
+    };
+    assert_eq!(text.matches("\"severity\":").count(), 1);
+    assert!(text.contains(r#""severity":"mine""#) && text.contains(r#""pgmesh.severity":"ERROR""#));
+}
+
+#[test]
+fn a_record_that_is_too_large_comes_back_as_a_record_that_says_so() {
+    let mut host = filter("pgmesh");
+    let line = "x".repeat(64 * 1024 * 1024);
+    let record = host.record(0, &log(&line)).record();
+    assert_eq!(record["pgmesh.faults"], "too_large");
+    assert!(
+        host.memory_bytes() <= 4 * 1024 * 1024,
+        "{}",
+        host.memory_bytes()
+    );
+    // A large one that fits is handled.
+    let line = format!("{ERROR} {}", "y".repeat(1024 * 1024));
+    assert_eq!(host.record(0, &log(&line)).record()["severity"], "ERROR");
+}
+
+#[test]
+fn memory_stays_flat_over_many_records() {
+    let mut host = filter("pgmesh");
+    let lines: Vec<Vec<u8>> = (0..997)
+        .map(|number| {
+            let line = ERROR.replace("4711", &number.to_string());
+            log(&format!("{line} at {}", "z".repeat(number % 300)))
+        })
+        .collect();
+    for line in &lines {
+        host.record(0, line);
+    }
+    let settled = host.memory_bytes();
+    assert!(settled <= 2 * 1024 * 1024, "{settled}");
+    for round in 0..300 {
+        for line in &lines {
+            assert!(matches!(host.record(round, line), Answer::Replaced(_)));
+        }
+    }
+    assert_eq!(host.memory_bytes(), settled);
+}
+
+#[test]
+fn hostile_lines_are_one_record_each_and_no_trap() {
+    let mut host = filter("pgmesh");
+    for line in [
+        String::new(),
+        "\0\0\0".to_owned(),
+        "2026-11-23 03:34:37.123 UTC,\"open".to_owned(),
+        "2026-11-23 03:34:37.123 UTC,".repeat(1000),
+        "{\"error_severity\":\"ERROR\",\"message\":\"cut".to_owned(),
+        format!("{ERROR}\n\t{ERROR}\n{ERROR}"),
+        format!("{ERROR}: {}", "(".repeat(100_000)),
+        format!("{ERROR}: {}", "\"'»«„".repeat(20_000)),
+        format!(
+            "2026-11-23 03:34:37.123 UTC [1] LOG:  statement: {}",
+            "((((".repeat(50_000)
+        ),
+        format!(
+            "2026-11-23 03:34:37.123 UTC [1] LOG:  duration: 1 ms  plan:\n\t{}",
+            "\u{1}'".repeat(50_000)
+        ),
+        "2026-11-23 03:34:37.123 UTC [".repeat(10_000),
+        "LOG:  ".repeat(10_000),
+    ] {
+        let answer = host.record(0, &log(&line));
+        assert!(
+            matches!(answer, Answer::Passed | Answer::Replaced(_)),
+            "{answer:?}: {:.80}",
+            line
+        );
+    }
+}
