@@ -7,20 +7,22 @@
 //!
 //! - `glob`: patterns of names and networks.
 //! - `compile`: from the document to rules.
+//! - `index`: which rules a statement is held against.
 //! - [`rule`]: one rule, and whether it matches.
 //! - [`unit`]: what rules are held against.
 //! - `settings`: what a session must not change.
 
 mod compile;
 mod glob;
+mod index;
 mod judge;
 pub mod rule;
 mod settings;
 pub mod unit;
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
+use index::Index;
 pub use judge::{Aftermath, Ask, Decision, SessionState};
 pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
@@ -172,12 +174,8 @@ fn protocol_version(text: &str) -> Option<(u16, u16)> {
 /// What a policy means for clients that the same rules are about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Profile {
-    /// Rules that can match, in order.
-    numbers: Rc<[u16]>,
-    /// Those that any statement has to be held against.
-    general: Rc<[u16]>,
-    /// Those that are about relations of one name only, by that name.
-    by_relation: Rc<HashMap<String, Vec<u16>>>,
+    /// Rules that can match.
+    index: Rc<Index>,
     /// Settings that the session starts with: name and value.
     pub settings: Vec<(String, String)>,
     /// `application_name`, if the policy stamps it.
@@ -192,7 +190,6 @@ impl Profile {
     fn new(policy: &Policy, numbers: Vec<u16>, client: &Client) -> Self {
         let mut settings: Vec<(String, String)> = Vec::new();
         let mut application_name = None;
-        let (mut general, mut by_relation) = (Vec::new(), HashMap::<String, Vec<u16>>::new());
         for number in &numbers {
             let Some(rule) = policy.rule(*number) else {
                 continue;
@@ -207,17 +204,6 @@ impl Profile {
             {
                 application_name = Some(stamp(template, client));
             }
-            match rule.one_relation_each() {
-                Some(names) => {
-                    for name in names {
-                        by_relation
-                            .entry(name.to_owned())
-                            .or_default()
-                            .push(*number);
-                    }
-                }
-                None => general.push(*number),
-            }
         }
         let protected = Protected::new(
             settings
@@ -226,9 +212,7 @@ impl Profile {
         );
         Self {
             admission: admission(policy, &numbers),
-            numbers: numbers.into(),
-            general: general.into(),
-            by_relation: Rc::new(by_relation),
+            index: Rc::new(Index::new(policy, numbers)),
             protected: Rc::new(protected),
             settings,
             application_name,

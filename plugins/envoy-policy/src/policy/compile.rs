@@ -103,12 +103,13 @@ fn rule(document: &RuleDocument) -> Result<Rule, String> {
     if imposes && document.action == Action::Deny && what == What::default() {
         return Err("set: the rule lets nobody in whose session could have settings".to_owned());
     }
-    Ok(Rule {
+    let mut rule = Rule {
         name: name.clone(),
         action: document.action,
         mode: document.mode,
         who,
         what,
+        given: Vec::new(),
         message: document.message.clone(),
         hint: document.hint.clone().unwrap_or_default(),
         sqlstate,
@@ -118,7 +119,9 @@ fn rule(document: &RuleDocument) -> Result<Rule, String> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
             .collect(),
         application_name: document.application_name.clone(),
-    })
+    };
+    rule.given = rule.given();
+    Ok(rule)
 }
 
 fn who(document: &RuleDocument) -> Result<Who, String> {

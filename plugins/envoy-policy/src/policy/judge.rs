@@ -254,7 +254,7 @@ impl Profile {
     /// The first rule that applies decides.
     fn decide(&self, policy: &Policy, unit: &Unit<'_>, scene: &Scene<'_>) -> Decision {
         let mut decision = Decision::default();
-        for number in self.candidates(unit) {
+        for &number in self.index.candidates(unit, scene.search_path).iter() {
             let Some(rule) = policy.rule(number) else {
                 continue;
             };
@@ -279,42 +279,9 @@ impl Profile {
             Verdict::Deny => decision.deny(Reason::Default, policy.mode),
         }
     }
-
-    /// The rules that can apply, in order: all, where a text is not seen through.
-    fn candidates(&self, unit: &Unit<'_>) -> Vec<u16> {
-        let unnamed = rule::reaches_unnamed(unit) || rule::cascades(unit);
-        if !unit.deep || self.by_relation.is_empty() || unnamed {
-            return self.numbers.to_vec();
-        }
-        let mut numbers = self.general.to_vec();
-        for relation in unit.relations {
-            if let Some(more) = self.by_relation.get(&relation.name.name) {
-                numbers.extend_from_slice(more);
-            }
-        }
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
-    }
 }
 
 impl Rule {
-    /// The names of the relations it is about, if it denies or logs what is done to relations of
-    /// certain names and nothing else.
-    pub(super) fn one_relation_each(&self) -> Option<Vec<&str>> {
-        if self.action == Action::Allow {
-            return None;
-        }
-        let what = &self.what;
-        let lists = [&what.reads, &what.writes, &what.tables];
-        // The shortest list that is given: a relation has to be in every one of them.
-        let list = lists
-            .into_iter()
-            .filter(|list| !list.is_empty())
-            .min_by_key(|list| list.len())?;
-        list.iter().map(|glob| glob.name.literal()).collect()
-    }
-
     /// Whether it says in so many words that texts may be too long to be read.
     fn allows_long_texts(&self) -> bool {
         self.what.incomplete == Some(true) || self.what.larger_than.is_some()

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use pg_sql::LexerOptions;
 use pg_sql::classify::{Access, Command, QualifiedName, Relation, Traits};
 
 use super::glob::{Cidr, Glob, NameGlob};
@@ -60,7 +61,7 @@ pub(crate) struct Who {
     pub(super) replication: Option<bool>,
 }
 
-fn any(globs: &[Glob], name: &str) -> bool {
+pub(super) fn any(globs: &[Glob], name: &str) -> bool {
     globs.is_empty() || globs.iter().any(|glob| glob.matches(name))
 }
 
@@ -154,6 +155,8 @@ pub struct Rule {
     pub mode: Mode,
     pub(super) who: Who,
     pub(super) what: What,
+    /// What [`Rule::given`] says.
+    pub(super) given: Vec<(&'static str, Check)>,
     /// What the client is told, if the user has said.
     pub message: Option<String>,
     /// Empty for none.
@@ -216,27 +219,38 @@ impl Rule {
         unit: &'a Unit<'_>,
         scene: &'a Scene<'_>,
     ) -> impl Iterator<Item = (&'static str, Match)> + 'a {
-        let checks: [(&'static str, Check); 15] = [
-            ("class", Self::class),
-            ("effect", Self::effect),
-            ("where", Self::filter),
-            ("copy", Self::copy),
-            ("function_call", Self::function_call),
-            ("incomplete", Self::incomplete),
-            ("larger_than", Self::larger_than),
-            ("multiple_statements", Self::multiple_statements),
-            ("transaction", Self::transaction),
-            ("command", Self::command),
-            ("reads", Self::reads),
-            ("writes", Self::writes),
-            ("tables", Self::tables),
-            ("functions", Self::functions),
-            ("fingerprint", Self::fingerprint),
-        ];
-        checks
-            .into_iter()
-            .filter_map(move |(name, check)| Some((name, check(self, unit, scene)?)))
+        let held =
+            move |(name, check): &(&'static str, Check)| Some((*name, check(self, unit, scene)?));
+        self.given.iter().filter_map(held)
     }
+
+    /// The conditions that are given.
+    pub(super) fn given(&self) -> Vec<(&'static str, Check)> {
+        let scene = Scene::new(&[], 0, LexerOptions::default());
+        let is_given =
+            |(_, check): &&(&'static str, Check)| check(self, &Unit::EMPTY, &scene).is_some();
+        Self::CHECKS.iter().filter(is_given).copied().collect()
+    }
+
+    /// Every condition by its name in the document, the cheap ones first. One that is not given
+    /// says `None` of whatever it is held against.
+    const CHECKS: &[(&'static str, Check)] = &[
+        ("class", Self::class),
+        ("effect", Self::effect),
+        ("where", Self::filter),
+        ("copy", Self::copy),
+        ("function_call", Self::function_call),
+        ("incomplete", Self::incomplete),
+        ("larger_than", Self::larger_than),
+        ("multiple_statements", Self::multiple_statements),
+        ("transaction", Self::transaction),
+        ("command", Self::command),
+        ("reads", Self::reads),
+        ("writes", Self::writes),
+        ("tables", Self::tables),
+        ("functions", Self::functions),
+        ("fingerprint", Self::fingerprint),
+    ];
 
     fn allows(&self) -> bool {
         self.action == Action::Allow
@@ -408,7 +422,8 @@ impl Rule {
     }
 }
 
-type Check = fn(&Rule, &Unit<'_>, &Scene<'_>) -> Option<Match>;
+/// How surely a condition matches; `None` if it is not given.
+pub(super) type Check = fn(&Rule, &Unit<'_>, &Scene<'_>) -> Option<Match>;
 
 /// For a rule that denies: some access is one it names.
 fn any_relation(globs: &[NameGlob], access: Access, unit: &Unit<'_>, scene: &Scene<'_>) -> Match {
