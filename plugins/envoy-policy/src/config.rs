@@ -1,14 +1,19 @@
 //! The policy as a user writes it: a JSON document. What its parts mean is settled when it is
 //! compiled ([`crate::policy`]); here it is only read.
 
+pub mod json;
+
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use json::{Fields, Json, Read, object, words};
 
 /// What a user can set.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "schema",
+    derive(serde::Deserialize, schemars::JsonSchema),
+    serde(default, deny_unknown_fields)
+)]
 pub struct Document {
     /// `dry_run` lets everything pass and only tells what it would have done.
     pub mode: Mode,
@@ -53,206 +58,215 @@ impl Default for Document {
     }
 }
 
-/// Whether denials are carried out.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// They are.
-    #[default]
-    Enforce,
-    /// They are recorded, and the statement passes.
-    DryRun,
+impl Read for Document {
+    fn read(json: Json) -> Result<Self, String> {
+        let default = Self::default();
+        let mut fields = Fields::of(json)?;
+        let document = Self {
+            mode: fields.take("mode", Some(default.mode))?,
+            default: fields.take("default", Some(default.default))?,
+            rules: fields.take("rules", Some(default.rules))?,
+            uninspectable: fields.take("uninspectable", Some(default.uninspectable))?,
+            protocol_versions: fields.take("protocol_versions", Some(default.protocol_versions))?,
+            cancel: fields.take("cancel", Some(default.cancel))?,
+            max_statement_bytes: fields
+                .take("max_statement_bytes", Some(default.max_statement_bytes))?,
+            limits: fields.take("limits", Some(default.limits))?,
+            routes: fields.take("routes", Some(default.routes))?,
+            max_held_bytes: fields.take("max_held_bytes", Some(default.max_held_bytes))?,
+        };
+        fields.end(&[
+            "mode",
+            "default",
+            "rules",
+            "uninspectable",
+            "protocol_versions",
+            "cancel",
+            "max_statement_bytes",
+            "limits",
+            "routes",
+            "max_held_bytes",
+        ])?;
+        Ok(document)
+    }
 }
 
-/// Yes or no.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It passes.
-    Allow,
-    /// It does not.
-    Deny,
+words! {
+    /// Whether denials are carried out.
+    #[derive(Default)]
+    Mode {
+        /// They are.
+        #[default]
+        Enforce = "enforce",
+        /// They are recorded, and the statement passes.
+        DryRun = "dry_run",
+    }
 }
 
-/// Which CancelRequests pass.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Cancel {
-    /// All: the server knows its keys.
-    #[default]
-    Any,
-    /// Those with a key that a session through this proxy was given.
-    Strict,
+words! {
+    /// Yes or no.
+    Verdict {
+        /// It passes.
+        Allow = "allow",
+        /// It does not.
+        Deny = "deny",
+    }
 }
 
-/// What a rule does.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Lets it pass; later rules are not looked at.
-    Allow,
-    /// Denies it; later rules are not looked at.
-    Deny,
-    /// Records it; later rules decide.
-    Log,
+words! {
+    /// Which CancelRequests pass.
+    Cancel {
+        /// All: the server knows its keys.
+        Any = "any",
+        /// Those with a key that a session through this proxy was given.
+        Strict = "strict",
+    }
 }
 
-/// One rule. Conditions that are left out match everything; all that are given must match.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RuleDocument {
-    /// In records, metrics, and the server's log.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
-    pub name: String,
-    /// What it does.
-    pub action: Action,
-    /// `dry_run` records what it would have done, and lets later rules decide.
-    #[serde(default)]
-    pub mode: Mode,
-
-    /// Who: URI of the client's mesh certificate (`spiffe://...`), as globs.
-    #[serde(default)]
-    pub principal: Vec<String>,
-    /// Who: networks of the client's address.
-    #[serde(default)]
-    pub source: Vec<String>,
-    /// Who: users, as globs.
-    #[serde(default)]
-    pub user: Vec<String>,
-    /// Who: databases, as globs.
-    #[serde(default)]
-    pub database: Vec<String>,
-    /// Who: `application_name` of the StartupMessage, as globs. A client can send any.
-    #[serde(default)]
-    pub application: Vec<String>,
-    /// Who: replication connections, or the others.
-    pub replication: Option<bool>,
-
-    /// What: classes as pgaudit has them.
-    #[serde(default)]
-    pub class: Vec<Class>,
-    /// What: command tags (`DROP TABLE`), as globs.
-    #[serde(default)]
-    pub command: Vec<String>,
-    /// What: effects.
-    #[serde(default)]
-    pub effect: Vec<Effect>,
-    /// What: relations whose rows are read, as globs of `schema.name`, or `name` in any schema.
-    #[serde(default)]
-    pub reads: Vec<String>,
-    /// What: relations whose rows are written, as globs.
-    #[serde(default)]
-    pub writes: Vec<String>,
-    /// What: relations named in any way, as globs.
-    #[serde(default)]
-    pub tables: Vec<String>,
-    /// What: functions called, as globs.
-    #[serde(default)]
-    pub functions: Vec<String>,
-    /// What: UPDATE or DELETE without a WHERE that chooses rows.
-    pub r#where: Option<Where>,
-    /// What: Query texts of several statements (`true`), or of one.
-    pub multiple_statements: Option<bool>,
-    /// What: COPY, or everything else.
-    pub copy: Option<bool>,
-    /// What: the FunctionCall message, or everything else.
-    pub function_call: Option<bool>,
-    /// What: texts that cannot be judged for certain.
-    pub incomplete: Option<bool>,
-    /// What: texts of more bytes.
-    pub larger_than: Option<u64>,
-    /// What: fingerprints, 16 hex digits.
-    #[serde(default)]
-    pub fingerprint: Vec<String>,
-    /// What: the state of the session's transaction when the statement comes.
-    #[serde(default)]
-    pub transaction: Vec<Transaction>,
-
-    /// What the client is told; a sentence that names the rule if left out.
-    pub message: Option<String>,
-    /// What the client could do about it.
-    pub hint: Option<String>,
-    /// Five characters; 42501 for statements and 28000 for connections if left out.
-    pub sqlstate: Option<String>,
-
-    /// Settings that sessions of these clients start with, and cannot change.
-    #[serde(default)]
-    pub set: BTreeMap<String, String>,
-    /// `application_name` of these clients' sessions: `{application}`, `{principal}`, `{user}`,
-    /// `{database}` and `{source}` stand for what the client brought.
-    pub application_name: Option<String>,
+words! {
+    /// What a rule does.
+    Action {
+        /// Lets it pass; later rules are not looked at.
+        Allow = "allow",
+        /// Denies it; later rules are not looked at.
+        Deny = "deny",
+        /// Records it; later rules decide.
+        Log = "log",
+    }
 }
 
-/// One route. Conditions that are left out match everything; all that are given must match.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RouteDocument {
-    /// In metrics.
-    pub name: String,
-    /// Envoy's name of the cluster.
-    pub cluster: String,
-    /// Users, as globs.
-    #[serde(default)]
-    pub user: Vec<String>,
-    /// Databases, as globs.
-    #[serde(default)]
-    pub database: Vec<String>,
-    /// `application_name` of the StartupMessage, as globs.
-    #[serde(default)]
-    pub application: Vec<String>,
-    /// Replication connections, or the others.
-    pub replication: Option<bool>,
-    /// What the client asks for with `options=-c pgmesh.route=...`; it never reaches the server.
-    pub option: Option<String>,
+object! {
+    /// One rule. Conditions that are left out match everything; all that are given must match.
+    RuleDocument {
+        /// In records, metrics, and the server's log.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
+        name: String,
+        /// What it does.
+        action: Action,
+        /// `dry_run` records what it would have done, and lets later rules decide.
+        #[cfg_attr(feature = "schema", serde(default))]
+        mode: Mode = Mode::default(),
+
+        /// Who: URI of the client's mesh certificate (`spiffe://...`), as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        principal: Vec<String>,
+        /// Who: networks of the client's address.
+        #[cfg_attr(feature = "schema", serde(default))]
+        source: Vec<String>,
+        /// Who: users, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        user: Vec<String>,
+        /// Who: databases, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        database: Vec<String>,
+        /// Who: `application_name` of the StartupMessage, as globs. A client can send any.
+        #[cfg_attr(feature = "schema", serde(default))]
+        application: Vec<String>,
+        /// Who: replication connections, or the others.
+        replication: Option<bool>,
+
+        /// What: classes as pgaudit has them.
+        #[cfg_attr(feature = "schema", serde(default))]
+        class: Vec<Class>,
+        /// What: command tags (`DROP TABLE`), as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        command: Vec<String>,
+        /// What: effects.
+        #[cfg_attr(feature = "schema", serde(default))]
+        effect: Vec<Effect>,
+        /// What: relations whose rows are read, as globs of `schema.name`, or `name` in any schema.
+        #[cfg_attr(feature = "schema", serde(default))]
+        reads: Vec<String>,
+        /// What: relations whose rows are written, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        writes: Vec<String>,
+        /// What: relations named in any way, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        tables: Vec<String>,
+        /// What: functions called, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        functions: Vec<String>,
+        /// What: UPDATE or DELETE without a WHERE that chooses rows.
+        r#where as "where": Option<Where>,
+        /// What: Query texts of several statements (`true`), or of one.
+        multiple_statements: Option<bool>,
+        /// What: COPY, or everything else.
+        copy: Option<bool>,
+        /// What: the FunctionCall message, or everything else.
+        function_call: Option<bool>,
+        /// What: texts that cannot be judged for certain.
+        incomplete: Option<bool>,
+        /// What: texts of more bytes.
+        larger_than: Option<u64>,
+        /// What: fingerprints, 16 hex digits.
+        #[cfg_attr(feature = "schema", serde(default))]
+        fingerprint: Vec<String>,
+        /// What: the state of the session's transaction when the statement comes.
+        #[cfg_attr(feature = "schema", serde(default))]
+        transaction: Vec<Transaction>,
+
+        /// What the client is told; a sentence that names the rule if left out.
+        message: Option<String>,
+        /// What the client could do about it.
+        hint: Option<String>,
+        /// Five characters; 42501 for statements and 28000 for connections if left out.
+        sqlstate: Option<String>,
+
+        /// Settings that sessions of these clients start with, and cannot change.
+        #[cfg_attr(feature = "schema", serde(default))]
+        set: BTreeMap<String, String>,
+        /// `application_name` of these clients' sessions: `{application}`, `{principal}`, `{user}`,
+        /// `{database}` and `{source}` stand for what the client brought.
+        application_name: Option<String>,
+    }
 }
 
-/// One limit. What is left out is not limited.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct LimitDocument {
-    /// In records, metrics, and what the client is told.
-    pub name: String,
-    /// Clients that differ in one of these have an allowance each; all share one if empty.
-    #[serde(default)]
-    pub key: Vec<KeyPart>,
-    /// Connections at once. One more is refused with SQLSTATE 53300.
-    pub max_connections: Option<u32>,
-    /// Statements in a second, on average. One more is denied with SQLSTATE 53400.
-    pub statements_per_second: Option<u32>,
-    /// Statements that may come at once after a pause; as many as in a second if left out.
-    pub burst: Option<u32>,
-    /// Sessions that wait for the server at once. One more is denied with SQLSTATE 53400.
-    pub max_busy: Option<u32>,
-    /// Seconds that the server may take to answer. The session is closed then.
-    pub max_statement_seconds: Option<u32>,
-    /// Seconds that a transaction may be open. The session is closed then.
-    pub max_transaction_seconds: Option<u32>,
-    /// Seconds that an open transaction may wait for the client. The session is closed then.
-    pub max_idle_in_transaction_seconds: Option<u32>,
+object! {
+    /// One route. Conditions that are left out match everything; all that are given must match.
+    RouteDocument {
+        /// In metrics.
+        name: String,
+        /// Envoy's name of the cluster.
+        cluster: String,
+        /// Users, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        user: Vec<String>,
+        /// Databases, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        database: Vec<String>,
+        /// `application_name` of the StartupMessage, as globs.
+        #[cfg_attr(feature = "schema", serde(default))]
+        application: Vec<String>,
+        /// Replication connections, or the others.
+        replication: Option<bool>,
+        /// What the client asks for with `options=-c pgmesh.route=...`; it never reaches the server.
+        option: Option<String>,
+    }
 }
 
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
-
-        impl $name {
-            /// As in the document.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-    };
+object! {
+    /// One limit. What is left out is not limited.
+    LimitDocument {
+        /// In records, metrics, and what the client is told.
+        name: String,
+        /// Clients that differ in one of these have an allowance each; all share one if empty.
+        #[cfg_attr(feature = "schema", serde(default))]
+        key: Vec<KeyPart>,
+        /// Connections at once. One more is refused with SQLSTATE 53300.
+        max_connections: Option<u32>,
+        /// Statements in a second, on average. One more is denied with SQLSTATE 53400.
+        statements_per_second: Option<u32>,
+        /// Statements that may come at once after a pause; as many as in a second if left out.
+        burst: Option<u32>,
+        /// Sessions that wait for the server at once. One more is denied with SQLSTATE 53400.
+        max_busy: Option<u32>,
+        /// Seconds that the server may take to answer. The session is closed then.
+        max_statement_seconds: Option<u32>,
+        /// Seconds that a transaction may be open. The session is closed then.
+        max_transaction_seconds: Option<u32>,
+        /// Seconds that an open transaction may wait for the client. The session is closed then.
+        max_idle_in_transaction_seconds: Option<u32>,
+    }
 }
 
 words! {
@@ -343,10 +357,6 @@ pub fn read(json: &[u8]) -> Result<Document, String> {
     if json.trim_ascii().is_empty() {
         return Err("a policy is needed: expected a JSON document with `rules`".to_owned());
     }
-    let mut json = serde_json::Deserializer::from_slice(json);
-    let document = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| format!("{}: {}", error.path(), error.inner()))?;
-    json.end()
-        .map_err(|error| format!("after the document: {error}"))?;
-    Ok(document)
+    let json = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    Document::read(json).map_err(|error| error.trim_start_matches(['.', ':', ' ']).to_owned())
 }

@@ -363,9 +363,10 @@ mod tests {
     use proxy_host::fake::FakeHost;
 
     use super::*;
+    use crate::config::json::Read;
 
     fn compiled(json: &str) -> Result<Vec<Limit>, String> {
-        compile(&serde_json::from_str::<Vec<LimitDocument>>(json).unwrap())
+        compile(&Vec::<LimitDocument>::read(serde_json::from_str(json).unwrap()).unwrap())
     }
 
     fn user(name: &str) -> Client {

@@ -4,7 +4,6 @@
 
 use pg_sql::classify::{Classification, Statement, classify};
 use pg_sql::{ClassifyOptions, Comments, LexerOptions, RedactOptions, redact_and_fingerprint};
-use serde_json::{Map, Value, json};
 
 use crate::catalog::Outcome;
 use crate::policy::Client;
@@ -38,41 +37,62 @@ pub struct Text<'a> {
     pub lexer: LexerOptions,
 }
 
+/// A JSON object that is being written.
+struct Line(String);
+
+impl Line {
+    fn raw(&mut self, name: &str, value: &str) {
+        self.0.push_str(if self.0.is_empty() { "{" } else { "," });
+        self.0.push_str(&quoted(name));
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    fn put(&mut self, name: &str, value: &str) {
+        self.raw(name, &quoted(value));
+    }
+
+    /// Left out where it is empty.
+    fn put_some(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.put(name, value);
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A JSON string. Writing to memory cannot fail.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 /// The line.
 #[must_use]
 pub fn line(record: &Record<'_>) -> String {
     let client = record.client;
-    let mut line = Map::new();
-    let mut put = |name: &str, value: Value| {
-        line.insert(name.to_owned(), value);
-    };
-    put("time", json!(rfc3339(record.time)));
-    put("event", json!("pgmesh.policy"));
-    put("rule", json!(record.rule));
-    put("action", json!(record.outcome.action()));
-    put("mode", json!(record.outcome.mode()));
-    for (name, value) in [
-        ("principal", client.principal.clone()),
-        ("source", client.source.map(|source| source.to_string())),
-        ("user", some(&client.user)),
-        ("database", some(&client.database)),
-        ("application", some(&client.application)),
-    ] {
-        if let Some(value) = value {
-            put(name, json!(value));
-        }
-    }
+    let source = client.source.map(|source| source.to_string());
+    let mut line = Line(String::new());
+    line.put("time", &rfc3339(record.time));
+    line.put("event", "pgmesh.policy");
+    line.put("rule", record.rule);
+    line.put("action", record.outcome.action());
+    line.put("mode", record.outcome.mode());
+    line.put_some("principal", client.principal.as_deref().unwrap_or_default());
+    line.put_some("source", source.as_deref().unwrap_or_default());
+    line.put_some("user", &client.user);
+    line.put_some("database", &client.database);
+    line.put_some("application", &client.application);
     if let Some(statement) = record.statement {
-        describe(statement, &mut put);
+        describe(statement, &mut line);
     }
-    Value::Object(line).to_string()
+    line.end()
 }
 
-fn some(value: &str) -> Option<String> {
-    (!value.is_empty()).then(|| value.to_owned())
-}
-
-fn describe(statement: Text<'_>, put: &mut impl FnMut(&str, Value)) {
+fn describe(statement: Text<'_>, line: &mut Line) {
     let Text {
         text,
         truncated,
@@ -88,26 +108,27 @@ fn describe(statement: Text<'_>, put: &mut impl FnMut(&str, Value)) {
         let words: Vec<_> = seen.statements.iter().map(word).collect();
         words.join("; ")
     };
-    put("command", json!(each(|one| one.command.as_str())));
-    put("class", json!(each(|one| one.class.as_str())));
-    put("relations", json!(relations(&seen)));
-    put("complete", json!(seen.complete));
-    put("fingerprint", json!(format!("{:016x}", fingerprint.0)));
-    put("query", json!(cut(&redacted.text)));
+    line.put("command", &each(|one| one.command.as_str()));
+    line.put("class", &each(|one| one.class.as_str()));
+    line.raw("relations", &format!("[{}]", relations(&seen)));
+    line.raw("complete", if seen.complete { "true" } else { "false" });
+    line.put("fingerprint", &fingerprint.to_string());
+    line.put("query", &cut(&redacted.text));
     if let Some(parent) = pg_sql::sqlcommenter::tags(text, &lexer).trace_parent() {
         let id = u128::from_be_bytes(parent.trace_id);
-        put("trace_id", json!(format!("{id:032x}")));
+        line.put("trace_id", &format!("{id:032x}"));
     }
 }
 
-fn relations(seen: &Classification) -> Vec<String> {
+fn relations(seen: &Classification) -> String {
     let relations = seen
         .statements
         .iter()
         .flat_map(|statement| &statement.relations);
-    relations
-        .map(|relation| relation.name.to_string())
-        .collect()
+    let names: Vec<_> = relations
+        .map(|relation| quoted(&relation.name.to_string()))
+        .collect();
+    names.join(",")
 }
 
 fn cut(text: &[u8]) -> String {

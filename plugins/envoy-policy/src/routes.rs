@@ -99,9 +99,10 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::json::Read;
 
     fn compiled(json: &str) -> Result<Vec<Route>, String> {
-        compile(&serde_json::from_str::<Vec<RouteDocument>>(json).unwrap())
+        compile(&Vec::<RouteDocument>::read(serde_json::from_str(json).unwrap()).unwrap())
     }
 
     #[test]
