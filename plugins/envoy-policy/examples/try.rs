@@ -45,7 +45,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         println!("warning: {warning}");
     }
     let profile = policy.profile(client);
-    for (name, value) in &profile.settings {
+    for (name, value) in profile.settings.iter() {
         println!("session starts with {name} = {value}");
     }
     if let Some(name) = &profile.application_name {

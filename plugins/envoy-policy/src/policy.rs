@@ -11,6 +11,7 @@
 //! - [`rule`]: one rule, and whether it matches.
 //! - [`unit`]: what rules are held against.
 //! - `settings`: what a session must not change.
+//! - `verdicts`: what was decided before.
 
 mod compile;
 mod glob;
@@ -19,7 +20,10 @@ mod judge;
 pub mod rule;
 mod settings;
 pub mod unit;
+mod verdicts;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use index::Index;
@@ -27,6 +31,7 @@ pub use judge::{Aftermath, Ask, Decision, SessionState};
 pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
 pub use settings::Protected;
+use verdicts::Verdicts;
 
 use crate::config::{Action, Cancel, Document, Mode, Verdict};
 use crate::limits::{self, Limit};
@@ -48,6 +53,9 @@ pub(crate) const REPLICATION_COMMANDS: &[&str] = &[
     "UPLOAD_MANIFEST",
 ];
 
+/// Profiles that are kept: more than there are sets of rules in a policy that somebody can read.
+const MAX_PROFILES: usize = 256;
+
 /// Why something is denied.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Reason {
@@ -65,6 +73,9 @@ pub enum Reason {
 #[derive(Debug)]
 pub struct Policy {
     rules: Vec<Rule>,
+    /// What was made of the policy for clients before, by the rules that can match them.
+    profiles: RefCell<HashMap<Box<[u16]>, Profile>>,
+    verdicts: RefCell<Verdicts>,
     /// For the whole policy.
     pub mode: Mode,
     /// Where no rule decides.
@@ -97,8 +108,13 @@ impl Policy {
             }
             Err(format!("{path}: expected {min} to {max}, found {value}"))
         };
+        let rules = compile::rules(&document.rules)?;
         Ok(Self {
-            rules: compile::rules(&document.rules)?,
+            verdicts: RefCell::new(Verdicts::new(
+                rules.iter().filter_map(|rule| rule.what.larger_than),
+            )),
+            rules,
+            profiles: RefCell::default(),
             mode: document.mode,
             default: document.default,
             uninspectable: document.uninspectable,
@@ -162,7 +178,39 @@ impl Policy {
                 }
             }
         }
-        Profile::new(self, numbers, client)
+        let mut profile = self.known_profile(numbers);
+        profile.application_name = self.stamped(client, &profile);
+        profile
+    }
+
+    /// The profile of clients whom these rules can match, made once as long as there are few.
+    fn known_profile(&self, numbers: Vec<u16>) -> Profile {
+        let Ok(mut profiles) = self.profiles.try_borrow_mut() else {
+            return Profile::new(self, numbers, None);
+        };
+        if let Some(profile) = profiles.get(numbers.as_slice()) {
+            return profile.clone();
+        }
+        if profiles.len() >= MAX_PROFILES {
+            return Profile::new(self, numbers, None);
+        }
+        let key = numbers.clone().into_boxed_slice();
+        let profile = Profile::new(self, numbers, u32::try_from(profiles.len()).ok());
+        profiles.insert(key, profile.clone());
+        profile
+    }
+
+    /// `application_name` by the first template of the client's rules.
+    fn stamped(&self, client: &Client, profile: &Profile) -> Option<String> {
+        let rules = profile
+            .index
+            .all()
+            .iter()
+            .filter_map(|number| self.rule(*number));
+        let template = rules
+            .filter_map(|rule| rule.application_name.as_deref())
+            .next()?;
+        Some(stamp(template, client))
     }
 }
 
@@ -174,10 +222,12 @@ fn protocol_version(text: &str) -> Option<(u16, u16)> {
 /// What a policy means for clients that the same rules are about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Profile {
+    /// Under which its verdicts are kept; `None` if they are not.
+    number: Option<u32>,
     /// Rules that can match.
     index: Rc<Index>,
     /// Settings that the session starts with: name and value.
-    pub settings: Vec<(String, String)>,
+    pub settings: Rc<[(String, String)]>,
     /// `application_name`, if the policy stamps it.
     pub application_name: Option<String>,
     /// What the client must not change.
@@ -187,9 +237,9 @@ pub struct Profile {
 }
 
 impl Profile {
-    fn new(policy: &Policy, numbers: Vec<u16>, client: &Client) -> Self {
+    fn new(policy: &Policy, numbers: Vec<u16>, number: Option<u32>) -> Self {
         let mut settings: Vec<(String, String)> = Vec::new();
-        let mut application_name = None;
+        let mut by_fingerprint = false;
         for number in &numbers {
             let Some(rule) = policy.rule(*number) else {
                 continue;
@@ -199,11 +249,7 @@ impl Profile {
                     settings.push((name.clone(), value.clone()));
                 }
             }
-            if application_name.is_none()
-                && let Some(template) = &rule.application_name
-            {
-                application_name = Some(stamp(template, client));
-            }
+            by_fingerprint |= !rule.what.fingerprints.is_empty();
         }
         let protected = Protected::new(
             settings
@@ -211,11 +257,12 @@ impl Profile {
                 .map(|(name, value)| (name.as_str(), value.as_str())),
         );
         Self {
+            number: number.filter(|_| !by_fingerprint),
             admission: admission(policy, &numbers),
             index: Rc::new(Index::new(policy, numbers)),
             protected: Rc::new(protected),
-            settings,
-            application_name,
+            settings: settings.into(),
+            application_name: None,
         }
     }
 }

@@ -116,6 +116,11 @@ impl Index {
         index
     }
 
+    /// All of them, in order.
+    pub(super) fn all(&self) -> &[u16] {
+        &self.all
+    }
+
     fn put(&mut self, number: u16, key: Key<'_>) {
         match key {
             Key::General => self.general.push(number),

@@ -141,6 +141,33 @@ impl Profile {
         ask: Ask<'_>,
         state: &SessionState,
     ) -> (Decision, Aftermath) {
+        let kept = policy.verdicts.try_borrow_mut().ok();
+        let (Some(mut kept), Some(number), false) = (kept, self.number, client.replication) else {
+            return self.judge_afresh(policy, client, ask, state);
+        };
+        match kept.find(number, ask, state) {
+            Ok(verdict) => verdict,
+            Err(false) => self.judge_afresh(policy, client, ask, state),
+            Err(true) => {
+                let mut by_tokens = true;
+                let verdict = self.judge_sql(policy, ask, state, &mut by_tokens);
+                if by_tokens {
+                    kept.keep(verdict.clone());
+                }
+                verdict
+            }
+        }
+    }
+
+    /// Judges a request as if it were the first.
+    #[must_use]
+    pub fn judge_afresh(
+        &self,
+        policy: &Policy,
+        client: &Client,
+        ask: Ask<'_>,
+        state: &SessionState,
+    ) -> (Decision, Aftermath) {
         match ask {
             Ask::FunctionCall => {
                 let mut scene = Scene::new(&[], 0, LexerOptions::default());
@@ -156,16 +183,18 @@ impl Profile {
                     let unit = Unit::replication(command);
                     (self.decide(policy, &unit, &scene), Aftermath::default())
                 }
-                None => self.judge_sql(policy, ask, state),
+                None => self.judge_sql(policy, ask, state, &mut true),
             },
         }
     }
 
+    /// `by_tokens` is cleared where more than the tokens of the text has been looked at.
     fn judge_sql(
         &self,
         policy: &Policy,
         ask: Ask<'_>,
         state: &SessionState,
+        by_tokens: &mut bool,
     ) -> (Decision, Aftermath) {
         let Ask::Text {
             text, truncated, ..
@@ -177,6 +206,7 @@ impl Profile {
         let mut aftermath = Aftermath::default();
         for lexer in readings(text, state) {
             let classification = classify(text, ClassifyOptions { lexer, truncated });
+            *by_tokens &= is_known_by_tokens(&classification);
             aftermath.changes_reading |= changes_reading(&classification);
             let reading = self.judge_reading(policy, ask, state, lexer, &classification);
             match &mut decision {
@@ -286,6 +316,13 @@ impl Rule {
     fn allows_long_texts(&self) -> bool {
         self.what.incomplete == Some(true) || self.what.larger_than.is_some()
     }
+}
+
+/// Whether nothing but its tokens decides about a text: what could not be read, and the body of a
+/// DO, is searched for words wherever they stand.
+fn is_known_by_tokens(classification: &Classification) -> bool {
+    let mut statements = classification.statements.iter();
+    classification.complete && statements.all(|statement| statement.command.as_str() != "DO")
 }
 
 /// Whether a text may change how later texts are read: by a setting, or by code that is not seen.
