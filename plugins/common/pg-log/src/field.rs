@@ -204,6 +204,8 @@ impl Field {
                 value.is_empty() || value == b"[unknown]"
             }
             Self::TransactionId | Self::QueryId => value.is_empty() || value == b"0",
+            // Successful completion, which jsonlog leaves out.
+            Self::Sqlstate => value.is_empty() || value == b"00000",
             Self::ServerAddress => value.is_empty() || value == b"[none]",
             _ => value.is_empty(),
         }

@@ -146,28 +146,25 @@ impl Redactor<'_> {
         out.extend_from_slice(rest);
     }
 
-    /// A message, of a known pattern or not.
+    /// A message, of a known pattern or not; `raised` says that RAISE may have written it, and what
+    /// RAISE says is whatever the function's author made of the data.
     pub(crate) fn message(
         &self,
         text: &[u8],
-        sqlstate: &[u8],
+        raised: bool,
         found: Option<&Recognized<'_>>,
         out: &mut Vec<u8>,
     ) {
         if self.redaction == Redaction::Off && self.names == Names::default() {
             out.extend_from_slice(text);
-            return;
-        }
-        // What RAISE says is whatever the function's author made of the data.
-        let raised = sqlstate == b"P0001" || sqlstate == b"P0004";
-        if raised && self.redaction == Redaction::Strict {
-            out.push(b'?');
         } else if let Some(found) = found {
             self.known(text, found, out);
-        } else if self.redaction == Redaction::Strict {
-            quoted(text, Brackets::Keep, out);
-        } else {
+        } else if self.redaction != Redaction::Strict {
             out.extend_from_slice(text);
+        } else if raised {
+            out.push(b'?');
+        } else {
+            quoted(text, Brackets::Keep, out);
         }
     }
 

@@ -146,8 +146,10 @@ struct Report<'r, 'e, 't> {
 impl<'t> Report<'_, '_, 't> {
     fn write(&mut self, memory: &mut Memory) -> Option<&'static Class> {
         let message = self.field(Field::Message).map(|text| text.decode());
+        let raised = self.sqlstate_of_raise() == Some(true);
         let found = message
             .as_deref()
+            .filter(|_| !raised)
             .and_then(|message| self.reporter.classes.of_message(message));
         let own = match &found {
             Some(found) => Some(found.class),
@@ -187,6 +189,26 @@ impl<'t> Report<'_, '_, 't> {
 
     fn field(&self, field: Field) -> Option<Text<'t>> {
         self.event.fields.get(field)
+    }
+
+    /// Whether the SQLSTATE is that of RAISE or ASSERT; `None` if the log does not say it.
+    fn sqlstate_of_raise(&self) -> Option<bool> {
+        let code = self.field(Field::Sqlstate)?;
+        Some(matches!(code.raw, b"P0001" | b"P0004"))
+    }
+
+    /// Whether a text of no pattern may be RAISE's: it can have any SQLSTATE, but that of the server's
+    /// own errors is a good sign. FATAL and PANIC are the server's alone, and so is the LOG of
+    /// processes without a user.
+    fn may_be_raised(&self) -> bool {
+        if let Some(raised) = self.sqlstate_of_raise() {
+            return raised;
+        }
+        match self.event.severity() {
+            Some(Severity::Fatal | Severity::Panic) | None => false,
+            Some(Severity::Log | Severity::Debug) => self.field(Field::UserName).is_some(),
+            Some(_) => true,
+        }
     }
 
     /// A time in UTC, or as it is if its zone is not known.
@@ -268,13 +290,13 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
-        let code = self
-            .field(Field::Sqlstate)
-            .map_or(&b""[..], |text| text.raw);
+        let raised = self.may_be_raised();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
         let reporter = self.reporter;
-        reporter.redactor().message(message, code, found, &mut out);
+        reporter
+            .redactor()
+            .message(message, raised, found, &mut out);
         self.out.text(Field::Message.name(), &out);
         self.buffer = out;
         if let Some(found) = found {

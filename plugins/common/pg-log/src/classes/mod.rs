@@ -48,6 +48,7 @@ pub struct Capture<'t> {
 pub struct Recognized<'c> {
     /// The class whose pattern it is.
     pub class: &'static Class,
+    pattern: &'static str,
     found: Found,
     values: &'c [Value],
 }
@@ -63,6 +64,12 @@ impl Recognized<'_> {
         })
     }
 
+    /// The pattern, as the table has it.
+    #[must_use]
+    pub fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+
     /// Where the pattern ends in the text.
     #[must_use]
     pub fn end(&self) -> usize {
@@ -73,7 +80,7 @@ impl Recognized<'_> {
 /// A table, ready to be matched.
 #[derive(Clone, Debug)]
 struct Table {
-    patterns: Vec<(&'static Class, Vec<Value>)>,
+    patterns: Vec<(&'static Class, &'static str, Vec<Value>)>,
     trie: Trie,
 }
 
@@ -82,23 +89,24 @@ impl Table {
         let sources = classes
             .iter()
             .flat_map(|class| class.patterns.iter().map(move |source| (class, *source)));
-        let parsed: Vec<(&'static Class, Pattern)> = sources
-            .map(|(class, source)| (class, Pattern::parse(source)))
+        let parsed: Vec<(&'static Class, &'static str, Pattern)> = sources
+            .map(|(class, source)| (class, source, Pattern::parse(source)))
             .collect();
         Self {
-            trie: Trie::new(parsed.iter().map(|(_, pattern)| pattern.pieces.as_slice())),
+            trie: Trie::new(parsed.iter().map(|(.., pattern)| pattern.pieces.as_slice())),
             patterns: parsed
                 .into_iter()
-                .map(|(class, pattern)| (class, pattern.values))
+                .map(|(class, source, pattern)| (class, source, pattern.values))
                 .collect(),
         }
     }
 
     fn find(&self, text: &[u8], end: End) -> Option<Recognized<'_>> {
         let found = self.trie.find(text, end)?;
-        let (class, values) = self.patterns.get(found.pattern)?;
+        let (class, pattern, values) = self.patterns.get(found.pattern)?;
         Some(Recognized {
             class,
+            pattern,
             found,
             values,
         })
