@@ -16,5 +16,6 @@ pub mod drivers;
 pub mod fakes;
 pub mod hosts;
 pub mod net;
+pub mod otlp;
 pub mod relay;
 pub mod shipped;

@@ -348,6 +348,30 @@ pub const OTHERS: &[(&str, Kind, &[&str], &str)] = &[
         &[],
         "Statements chosen for the query log whose fingerprint had used up its lines of the minute.",
     ),
+    (
+        EXPORT_SENT,
+        Kind::Counter,
+        &[],
+        "Spans and log records that the collector has accepted.",
+    ),
+    (
+        EXPORT_DROPPED,
+        Kind::Counter,
+        &[],
+        "Spans and log records dropped because the queue was full, the oldest first.",
+    ),
+    (
+        EXPORT_FAILED,
+        Kind::Counter,
+        &[],
+        "Spans and log records that the collector has refused.",
+    ),
+    (
+        EXPORT_RETRIED,
+        Kind::Counter,
+        &[],
+        "Requests to the collector that are made once more.",
+    ),
 ];
 
 /// Connections refused by the server.
@@ -364,6 +388,14 @@ pub const METRICS_REFUSED: &str = "metrics_refused_total";
 pub const TEXTS_FORGOTTEN: &str = "statement_texts_forgotten_total";
 /// Lines that were not written.
 pub const QUERY_LOG_SUPPRESSED: &str = "query_log_suppressed_total";
+/// Taken by the collector.
+pub const EXPORT_SENT: &str = "export_sent_total";
+/// Fallen off the queue.
+pub const EXPORT_DROPPED: &str = "export_dropped_total";
+/// Refused by the collector.
+pub const EXPORT_FAILED: &str = "export_failed_total";
+/// Asked again.
+pub const EXPORT_RETRIED: &str = "export_retried_total";
 
 /// Every metric's name, without the prefix.
 pub fn names() -> impl Iterator<Item = &'static str> {

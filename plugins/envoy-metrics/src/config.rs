@@ -2,6 +2,7 @@
 
 use proxy_host::metrics::HistogramStore;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Upper bounds of the duration histograms unless configured: 50 us to 10 s.
 pub const DURATION_BUCKETS: &[u64] = &[
@@ -39,6 +40,13 @@ pub struct Config {
     pub query_log: Option<QueryLog>,
     /// What each statement has cost, reported at intervals. Off unless it is here.
     pub top_statements: Option<TopStatements>,
+    /// A span for each statement and transaction block, sent to `export`. Off unless it is here.
+    pub traces: Option<Traces>,
+    /// The collector that takes traces, and the query log if it is asked to.
+    pub export: Option<Export>,
+    /// Attributes of the resource that all that is exported belongs to, beside and before those that
+    /// the host knows.
+    pub resource: BTreeMap<String, String>,
 }
 
 /// Which statements get a line in the log.
@@ -56,6 +64,107 @@ pub struct QueryLog {
     pub per_fingerprint_and_minute: u32,
     /// Whether the server's error message is shown: it can hold values.
     pub messages: bool,
+    /// Whether lines go to `export` as log records, in place of the host's log.
+    pub export: bool,
+}
+
+/// Which spans there are.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Of the statements and blocks that nobody names a parent for, one in so many; 0 for none.
+    pub root_one_in: u32,
+    /// Whether a transaction block has a span that holds those of its statements.
+    pub transactions: bool,
+    /// Whether a session's start-up, authentication included, has a span.
+    pub startup: bool,
+    /// On whose side the spans stand.
+    pub kind: SpanKind,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            root_one_in: 100,
+            transactions: true,
+            startup: false,
+            kind: SpanKind::default(),
+        }
+    }
+}
+
+/// `Span.SpanKind` of OpenTelemetry.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SpanKind {
+    /// `SERVER` on a listener that the host calls inbound, as Istio's sidecar of the server does;
+    /// `CLIENT` anywhere else.
+    #[default]
+    Auto,
+    /// `CLIENT`.
+    Client,
+    /// `SERVER`.
+    Server,
+}
+
+/// Where to send OTLP, as protobuf over HTTP.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The host's cluster that the collector is in.
+    pub cluster: String,
+    /// The `Host` header; the cluster's name unless it is here.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// What stands before `/v1/traces` and `/v1/logs`.
+    #[serde(default)]
+    pub path_prefix: String,
+    /// Headers of every request, for tenants and tokens.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// How long an answer may take.
+    #[serde(default = "five_seconds")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 100, max = 60_000)))]
+    pub timeout_ms: u32,
+    /// Milliseconds after which what has come together is sent, however little it is.
+    #[serde(default = "fifth_of_a_second")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 50, max = 60_000)))]
+    pub interval_ms: u32,
+    /// Items in a request.
+    #[serde(default = "batch_items")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
+    pub batch_items: u32,
+    /// Bytes that may wait, per worker; beyond them the oldest are dropped.
+    #[serde(default = "four_megabytes")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 65_536, max = 67_108_864)))]
+    pub max_queue_bytes: u32,
+    /// Requests under way at once, per worker.
+    #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16)))]
+    pub in_flight: u32,
+}
+
+fn five_seconds() -> u32 {
+    5000
+}
+
+fn fifth_of_a_second() -> u32 {
+    200
+}
+
+fn batch_items() -> u32 {
+    512
+}
+
+fn four_megabytes() -> u32 {
+    4 * 1024 * 1024
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// How the top statements are kept and reported.
@@ -117,6 +226,9 @@ impl Default for Config {
             max_statement_bytes: 4096,
             query_log: None,
             top_statements: None,
+            traces: None,
+            export: None,
+            resource: BTreeMap::new(),
         }
     }
 }
@@ -159,6 +271,23 @@ impl Config {
         Ok(config)
     }
 
+    fn check_export(&self) -> Result<(), String> {
+        let Some(export) = &self.export else {
+            let wants = |path| format!("{path}: expected `export` to say where to send it");
+            return match (&self.traces, &self.query_log) {
+                (Some(_), _) => Err(wants("traces")),
+                (_, Some(QueryLog { export: true, .. })) => Err(wants("query_log.export")),
+                _ => Ok(()),
+            };
+        };
+        within("export.timeout_ms", export.timeout_ms, 100, 60_000)?;
+        within("export.interval_ms", export.interval_ms, 50, 60_000)?;
+        within("export.batch_items", export.batch_items, 1, 10_000)?;
+        let bytes = export.max_queue_bytes;
+        within("export.max_queue_bytes", bytes, 65_536, 67_108_864)?;
+        within("export.in_flight", export.in_flight, 1, 16)
+    }
+
     fn check(&self) -> Result<(), String> {
         within("max_label_sets", self.max_label_sets, 1, 100_000)?;
         within("flush_interval_ms", self.flush_interval_ms, 100, 60_000)?;
@@ -172,6 +301,7 @@ impl Config {
             within("top_statements.top", top.top, 1, 1000)?;
             within("top_statements.interval_s", top.interval_s, 1, 86_400)?;
         }
+        self.check_export()?;
         let buckets = &self.duration_buckets_microseconds;
         if buckets.is_empty() || buckets.len() > MAX_BUCKETS {
             return Err(format!(
@@ -256,6 +386,16 @@ mod tests {
             error(r#"{"disable": ["bytes"]}"#),
             "disable[0]: no metric is named `bytes`"
         );
+    }
+
+    #[test]
+    fn what_is_to_be_exported_needs_somewhere_to_go() {
+        assert_eq!(
+            error(r#"{"traces": {}}"#),
+            "traces: expected `export` to say where to send it"
+        );
+        assert!(error(r#"{"query_log": {"export": true}}"#).starts_with("query_log.export: "));
+        assert!(error(r#"{"export": {}}"#).contains("missing field `cluster`"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! decode, and answers Continue. It writes nothing and never pauses.
 
 use pg_wire::{Direction, Limits, Session};
-use proxy_host::{Action, Buffer, ContextId, Host, Plugin};
+use proxy_host::{Action, Buffer, ContextId, Host, HttpResponse, Plugin};
 
 use crate::catalog;
 use crate::config::Config;
@@ -20,6 +20,10 @@ pub struct Metrics {
     hints: Hints,
     follow: Option<Box<Follow>>,
     limits: Limits,
+    /// The tick is the shorter of two intervals: counts are handed over with each so many.
+    ticks_per_flush: u32,
+    /// Of these, how many are left.
+    ticks: u32,
 }
 
 /// One connection through it.
@@ -118,7 +122,12 @@ impl Plugin for Metrics {
 
     fn configure(host: &impl Host, configuration: &[u8]) -> Result<Self, String> {
         let config = Config::read(configuration)?;
-        host.set_tick_period(config.flush_interval_ms)
+        let flush = config.flush_interval_ms;
+        let tick = config
+            .export
+            .as_ref()
+            .map_or(flush, |export| export.interval_ms.min(flush));
+        host.set_tick_period(tick)
             .map_err(|error| format!("the host has no timers: status {}", error.0))?;
         let follow = Follow::new(host, &config).map(Box::new);
         Ok(Self {
@@ -127,6 +136,8 @@ impl Plugin for Metrics {
                 None => Limits::DEFAULT,
             },
             follow,
+            ticks_per_flush: flush.checked_div(tick).unwrap_or(1),
+            ticks: 1,
             series: Series::new(config),
             hints: Hints::default(),
         })
@@ -184,7 +195,7 @@ impl Plugin for Metrics {
 
     fn retire(&mut self, host: &impl Host) {
         if let Some(follow) = &mut self.follow {
-            follow.rest(host);
+            follow.retire(host);
         }
         self.series.retire(host);
     }
@@ -194,12 +205,22 @@ impl Plugin for Metrics {
         host: &impl Host,
         connections: impl Iterator<Item = (ContextId, &'a mut Connection)>,
     ) {
-        let held = connections
-            .map(|(_, connection)| connection.bytes())
-            .fold(0, usize::saturating_add);
         if let Some(follow) = &mut self.follow {
-            follow.tick(host);
+            follow.tick(host, host.now());
         }
-        self.flush(host, held);
+        self.ticks = self.ticks.saturating_sub(1);
+        if self.ticks == 0 {
+            self.ticks = self.ticks_per_flush;
+            let held = connections
+                .map(|(_, connection)| connection.bytes())
+                .fold(0, usize::saturating_add);
+            self.flush(host, held);
+        }
+    }
+
+    fn http_response(&mut self, host: &impl Host, response: HttpResponse) {
+        if let Some(follow) = &mut self.follow {
+            follow.http_response(host, &response);
+        }
     }
 }

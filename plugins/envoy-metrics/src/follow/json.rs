@@ -3,6 +3,27 @@
 
 use std::fmt::Write;
 
+/// What a statement's fields are written to: a line, or the attributes of a log record.
+pub(crate) trait Fields {
+    /// A field that is text.
+    fn text(&mut self, key: &str, value: &str);
+
+    /// A field that is a whole number.
+    fn number(&mut self, key: &str, value: u64);
+
+    /// As [`Fields::text`], left out where there is none.
+    fn text_if_any(&mut self, key: &str, value: &str) {
+        if !value.is_empty() {
+            self.text(key, value);
+        }
+    }
+
+    /// A duration: given in nanoseconds, written in microseconds.
+    fn duration(&mut self, key: &str, nanoseconds: u64) {
+        self.number(key, nanoseconds.checked_div(1000).unwrap_or(0));
+    }
+}
+
 /// An object that is being written.
 pub(crate) struct Object<'a> {
     out: &'a mut String,
@@ -26,39 +47,6 @@ impl<'a> Object<'a> {
         self.out.push(':');
     }
 
-    /// A member that is text.
-    pub(crate) fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        push_string(self.out, value);
-    }
-
-    /// The same, left out where there is none.
-    pub(crate) fn text_if_any(&mut self, key: &str, value: &str) {
-        if !value.is_empty() {
-            self.text(key, value);
-        }
-    }
-
-    /// A member that is a whole number.
-    pub(crate) fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
-        // A String takes whatever is written.
-        let _written = write!(self.out, "{value}");
-    }
-
-    /// A member that is a duration: given in nanoseconds, written in microseconds.
-    pub(crate) fn duration(&mut self, key: &str, nanoseconds: u64) {
-        self.number(key, nanoseconds.checked_div(1000).unwrap_or(0));
-    }
-
-    /// A member that is there, and true, or is not there.
-    pub(crate) fn flag(&mut self, key: &str, value: bool) {
-        if value {
-            self.key(key);
-            self.out.push_str("true");
-        }
-    }
-
     /// A member that is a list of objects.
     pub(crate) fn list<T>(
         &mut self,
@@ -77,6 +65,19 @@ impl<'a> Object<'a> {
             self.out.push('[');
         }
         self.out.push(']');
+    }
+}
+
+impl Fields for Object<'_> {
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        push_string(self.out, value);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        // A String takes whatever is written.
+        let _written = write!(self.out, "{value}");
     }
 }
 
@@ -119,15 +120,13 @@ mod tests {
         Object::write(&mut line, |object| {
             object.text("text", text);
             object.number("n", u64::MAX);
-            object.flag("yes", true);
-            object.flag("no", false);
             object.list("none", [0; 0], |_, _| {});
             object.list("some", [1, 2], |object, n| object.number("n", n));
         });
         assert_eq!(line.lines().count(), 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         let expected = serde_json::json!({
-            "text": text, "n": u64::MAX, "yes": true, "none": [], "some": [{"n": 1}, {"n": 2}],
+            "text": text, "n": u64::MAX, "none": [], "some": [{"n": 1}, {"n": 2}],
         });
         assert_eq!(read, expected);
     }

@@ -1,39 +1,49 @@
-//! Follows statements one by one: the query log and the top statements. Off unless configured; then
+//! Follows statements one by one: the query log, the traces and the top statements. Off unless configured; then
 //! the recorder has nothing to call here, and no connection holds anything.
 //!
 //! ```text
 //!  pg_wire::Session -> recorder -> Trail (of a connection) + Follow (of a worker)
 //!                                     texts: redacted once, known by number
 //!                                     context: the client's own trace
-//!                                     query_log -> the host's log
+//!                                     traces    -> export -> a collector
+//!                                     query_log -> the host's log, or export
 //!                                     top -> shared (of the process) -> the host's log
 //! ```
 
 mod context;
+mod export;
 mod json;
 mod query_log;
+mod random;
+mod resource;
 mod session;
 mod shared;
 mod sketch;
 mod summary;
 mod texts;
 mod top;
+mod traces;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
+use pg_sql::sqlcommenter::TraceParent;
 use pg_sql::{Encoding, LexerOptions};
 use pg_wire::{
     Event, Limits, MessageName, Nanos, Outcome, Report, Severity, Statement, StatementText, TextId,
+    Transaction,
 };
-use proxy_host::Host;
+use proxy_host::{Host, HttpResponse};
 
 use crate::catalog;
 use crate::config::{Config, TopStatements};
 use context::Contexts;
+use export::Exporter;
+use random::Random;
 use session::Session;
 use texts::{Known, Texts};
 use top::{Key, Table};
+use traces::{Tracer, Tracing};
 
 /// Bytes kept of an error message, if it is to be shown.
 const MAX_MESSAGE: usize = 256;
@@ -41,8 +51,10 @@ const MAX_MESSAGE: usize = 256;
 /// What one worker follows with.
 pub(crate) struct Follow {
     texts: Texts,
-    log: Option<query_log::Writer>,
+    log: Option<query_log::Log>,
     top: Option<Top>,
+    tracer: Option<Tracer>,
+    exporter: Option<Exporter>,
 }
 
 /// The top statements as this worker has counted them, and how they leave it.
@@ -64,6 +76,7 @@ pub(crate) struct Trail {
     /// Of DataRow and CopyData messages since the last statement ended.
     bytes: u64,
     error: Option<Error>,
+    tracing: Tracing,
     process_id: u32,
     statements: u64,
 }
@@ -81,6 +94,15 @@ pub(crate) struct Error {
 pub(crate) struct SpanContext {
     trace_id: [u8; 16],
     span_id: [u8; 8],
+}
+
+impl SpanContext {
+    fn of(parent: TraceParent) -> Self {
+        Self {
+            trace_id: parent.trace_id,
+            span_id: parent.span_id,
+        }
+    }
 }
 
 /// A statement that has ended, with all that is known of it.
@@ -101,11 +123,17 @@ pub(crate) struct Ended<'a> {
 impl Follow {
     /// `None` if nothing is to be followed.
     pub(crate) fn new(host: &impl Host, config: &Config) -> Option<Self> {
-        if config.query_log.is_none() && config.top_statements.is_none() {
+        let Config {
+            query_log,
+            top_statements,
+            traces,
+            ..
+        } = config;
+        if query_log.is_none() && top_statements.is_none() && traces.is_none() {
             return None;
         }
         let now = host.now();
-        let top = config.top_statements.clone().map(|top| {
+        let top = top_statements.clone().map(|top| {
             let key = format!("pgmesh.top_statements.{}.{}", top.top, top.interval_s);
             shared::begin(host, &key, &top, now);
             Top {
@@ -117,8 +145,15 @@ impl Follow {
         });
         Some(Self {
             texts: Texts::new(now),
-            log: config.query_log.clone().map(query_log::Writer::new),
+            log: query_log.clone().map(query_log::Log::new),
             top,
+            tracer: traces
+                .clone()
+                .map(|traces| Tracer::new(traces, Random::new(host))),
+            exporter: config.export.clone().map(|export| {
+                let resource = resource::attributes(host, &config.resource);
+                Exporter::new(export, &resource)
+            }),
         })
     }
 
@@ -132,20 +167,29 @@ impl Follow {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let log = self.log.as_ref().map_or(0, query_log::Writer::bytes);
+        let log = self.log.as_ref().map_or(0, query_log::Log::bytes);
         let top = self.top.as_ref().map_or(0, |top| top.table.bytes());
-        self.texts.bytes().saturating_add(log).saturating_add(top)
+        let exporter = self.exporter.as_ref().map_or(0, Exporter::bytes);
+        [log, top, exporter]
+            .into_iter()
+            .fold(self.texts.bytes(), usize::saturating_add)
     }
 
     /// What has been counted here: name and total.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 6] {
         let log = self.log.as_ref();
+        let exported = self.exporter.as_ref().map(Exporter::counts);
+        let exported = exported.unwrap_or_default();
         [
             (catalog::TEXTS_FORGOTTEN, self.texts.forgotten()),
             (
                 catalog::QUERY_LOG_SUPPRESSED,
-                log.map_or(0, query_log::Writer::suppressed),
+                log.map_or(0, query_log::Log::suppressed),
             ),
+            (catalog::EXPORT_SENT, exported.sent),
+            (catalog::EXPORT_DROPPED, exported.dropped),
+            (catalog::EXPORT_FAILED, exported.failed),
+            (catalog::EXPORT_RETRIED, exported.retried),
         ]
     }
 
@@ -162,18 +206,49 @@ impl Follow {
             Event::Startup(message) => {
                 trail.session.begin(message);
                 trail.contexts.application(message.application_name);
+                if self.tracer.as_ref().is_some_and(Tracer::traces_startup) {
+                    trail.tracing.starting(host.now());
+                }
             }
             Event::ServerProcess { process_id } => trail.process_id = *process_id,
-            Event::Ready { .. } => trail.session.look_up(host),
+            Event::Ready { duration } => {
+                trail.session.look_up(host);
+                self.ready(trail, *duration);
+            }
             Event::ParameterStatus { name, value } => trail.parameter(name, value),
             Event::Error(report) => {
-                let messages = self.log.as_ref().is_some_and(query_log::Writer::messages);
+                let messages = self.log.as_ref().is_some_and(query_log::Log::messages);
                 trail.error = Some(Error::of(report, messages));
             }
+            Event::Notice(report) if self.tracer.is_some() => {
+                trail.tracing.notice(report, host.now());
+            }
+            Event::CopyDone { direction, rows } if self.tracer.is_some() => {
+                let direction = catalog::direction(*direction);
+                let direction = catalog::Dimension::Direction.value(direction);
+                trail.tracing.copied(direction, *rows, host.now());
+            }
             Event::Statement(statement) => self.statement(trail, statement),
-            Event::Transaction(_) => trail.contexts.transaction_ended(),
+            Event::Transaction(transaction) => self.transaction(trail, transaction),
             _ => {}
         }
+    }
+
+    fn ready(&mut self, trail: &mut Trail, duration: Nanos) {
+        if let (Some(tracer), Some(exporter)) = (&mut self.tracer, &mut self.exporter) {
+            let inherited = trail.contexts.inherited();
+            let (tracing, session) = (&mut trail.tracing, &trail.session);
+            tracer.ready(exporter, tracing, duration, inherited, session);
+        }
+    }
+
+    fn transaction(&mut self, trail: &mut Trail, transaction: &Transaction) {
+        if let (Some(tracer), Some(exporter)) = (&mut self.tracer, &mut self.exporter) {
+            let inherited = trail.contexts.inherited();
+            let (tracing, session) = (&mut trail.tracing, &trail.session);
+            tracer.transaction(exporter, tracing, transaction, inherited, session);
+        }
+        trail.contexts.transaction_ended();
     }
 
     fn statement(&mut self, trail: &mut Trail, statement: &Statement) {
@@ -181,24 +256,30 @@ impl Follow {
         let own = trail
             .contexts
             .ended(statement.text, statement.index, succeeded);
-        let context = own
-            .or_else(|| trail.contexts.inherited())
-            .map(|parent| SpanContext {
-                trace_id: parent.trace_id,
-                span_id: parent.span_id,
-            });
+        let inherited = trail.contexts.inherited();
         let found = self.texts.get(statement.text, statement.index);
-        let (known, prepared) = found.as_ref().map_or((None, ""), |(known, prepared)| {
-            (Some(&**known), &**prepared)
-        });
+        let known = found.as_ref().map(|(known, _)| known);
         let bytes = std::mem::take(&mut trail.bytes);
         let error = trail.error.take();
         trail.statements = trail.statements.saturating_add(1);
+        let mut context = own.or(inherited).map(SpanContext::of);
+        if let (Some(tracer), Some(exporter)) = (&mut self.tracer, &mut self.exporter) {
+            let ended = traces::Ended {
+                statement,
+                known,
+                session: &trail.session,
+                bytes,
+                own,
+                inherited,
+            };
+            let span = tracer.statement(exporter, &mut trail.tracing, &ended);
+            context = span.or(context);
+        }
         if let Some(log) = &mut self.log {
             let ended = Ended {
                 statement,
-                known,
-                prepared,
+                known: known.map(|known| &**known),
+                prepared: found.as_ref().map_or("", |(_, prepared)| &**prepared),
                 session: &trail.session,
                 process_id: trail.process_id,
                 bytes,
@@ -206,9 +287,7 @@ impl Follow {
                 context,
                 sample: trail.sample(),
             };
-            if let Some(line) = log.line(&ended) {
-                log::info!("{line}");
-            }
+            log.write(&ended, self.exporter.as_mut());
         }
         if let (Some(top), Some(known)) = (&mut self.top, known) {
             let key = trail.key(known);
@@ -218,15 +297,33 @@ impl Follow {
     }
 
     /// Time has passed.
-    pub(crate) fn tick(&mut self, host: &impl Host) {
-        let Some(top) = &mut self.top else { return };
-        let now = host.now();
-        if now >= top.next {
+    pub(crate) fn tick(&mut self, host: &impl Host, now: Nanos) {
+        if let Some(exporter) = &mut self.exporter {
+            exporter.tick(host, now);
+        }
+        if let Some(top) = &mut self.top
+            && now >= top.next
+        {
             top.hand_over(host, now);
         }
     }
 
-    /// No connection is left, or this worker ends.
+    /// The answer to a request of the exporter's.
+    pub(crate) fn http_response(&mut self, host: &impl Host, response: &HttpResponse) {
+        if let Some(exporter) = &mut self.exporter {
+            exporter.answered(host, response, host.now());
+        }
+    }
+
+    /// This worker ends.
+    pub(crate) fn retire(&mut self, host: &impl Host) {
+        self.rest(host);
+        if let Some(exporter) = &mut self.exporter {
+            exporter.finish(host);
+        }
+    }
+
+    /// No connection is left.
     pub(crate) fn rest(&mut self, host: &impl Host) {
         if let Some(top) = &mut self.top
             && !top.table.is_empty()
@@ -264,6 +361,7 @@ impl Trail {
         size_of::<Self>()
             .saturating_add(self.session.heap_bytes())
             .saturating_add(self.contexts.heap_bytes())
+            .saturating_add(self.tracing.heap_bytes())
             .saturating_add(message)
     }
 

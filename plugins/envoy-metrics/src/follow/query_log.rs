@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use otlp_wire::Writer;
 use pg_sql::Fingerprint;
 use pg_wire::{Block, Nanos, Outcome, Severity, Statement, SubProtocol};
 
 use super::Ended;
-use super::json::{Object, hex};
+use super::export::{Exporter, Signal};
+use super::json::{Fields, Object, hex};
 use crate::catalog;
 use crate::config::QueryLog;
 
@@ -17,7 +19,7 @@ const NANOS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// Chooses and writes.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct Log {
     config: QueryLog,
     /// Since the epoch.
     minute: u64,
@@ -26,7 +28,7 @@ pub(crate) struct Writer {
     suppressed: u64,
 }
 
-impl Writer {
+impl Log {
     pub(crate) fn new(config: QueryLog) -> Self {
         Self {
             config,
@@ -37,16 +39,19 @@ impl Writer {
         }
     }
 
-    /// The statement's line, if it is chosen.
-    pub(crate) fn line(&mut self, ended: &Ended<'_>) -> Option<String> {
+    /// Writes the statement's line, or its log record, if it is chosen.
+    pub(crate) fn write(&mut self, ended: &Ended<'_>, exporter: Option<&mut Exporter>) {
         if !self.chooses(ended) || !self.has_room(ended) {
-            return None;
+            return;
+        }
+        let messages = self.config.messages;
+        if let Some(exporter) = exporter.filter(|_| self.config.export) {
+            exporter.add(Signal::Logs, |record| write_record(record, ended, messages));
+            return;
         }
         let mut line = String::with_capacity(512);
-        Object::write(&mut line, |object| {
-            fill(object, ended, self.config.messages)
-        });
-        Some(line)
+        Object::write(&mut line, |object| fill(object, ended, messages, true));
+        log::info!("{line}");
     }
 
     /// Whether error messages are shown.
@@ -108,7 +113,38 @@ pub(crate) fn duration(statement: &Statement) -> Nanos {
     statement.finished.saturating_sub(statement.started)
 }
 
-fn fill(line: &mut Object<'_>, ended: &Ended<'_>, messages: bool) {
+/// `SeverityNumber` of OTLP: INFO and ERROR.
+const INFO: u64 = 9;
+const ERROR: u64 = 17;
+
+/// Attributes of a `LogRecord`.
+struct Attributes<'a, 'w>(&'a mut Writer<'w>);
+
+impl Fields for Attributes<'_, '_> {
+    fn text(&mut self, key: &str, value: &str) {
+        self.0.text_attribute(6, key, value);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        self.0.int_attribute(6, key, value);
+    }
+}
+
+fn write_record(record: &mut Writer<'_>, ended: &Ended<'_>, messages: bool) {
+    record.fixed64(1, ended.statement.finished);
+    record.fixed64(11, ended.statement.finished);
+    let completed = ended.statement.outcome == Outcome::Completed;
+    record.uint(2, if completed { INFO } else { ERROR });
+    record.text(12, "pgmesh.query");
+    if let Some(context) = &ended.context {
+        record.bytes(9, &context.trace_id);
+        record.bytes(10, &context.span_id);
+    }
+    fill(&mut Attributes(record), ended, messages, false);
+}
+
+fn fill(line: &mut dyn Fields, ended: &Ended<'_>, messages: bool, with_context: bool) {
     let Ended {
         statement, session, ..
     } = ended;
@@ -120,7 +156,9 @@ fn fill(line: &mut Object<'_>, ended: &Ended<'_>, messages: bool) {
         line.text("db.query.text", &known.text);
         line.text_if_any("db.query.summary", &known.summary);
         line.text("pgmesh.fingerprint", &known.fingerprint.to_string());
-        line.flag("pgmesh.query.truncated", known.truncated);
+        if known.truncated {
+            line.text("pgmesh.query.truncated", "true");
+        }
     }
     line.text_if_any("pgmesh.prepared_name", ended.prepared);
     line.text_if_any("pgmesh.user", &session.user);
@@ -149,13 +187,13 @@ fn fill(line: &mut Object<'_>, ended: &Ended<'_>, messages: bool) {
     line.number("db.response.returned_rows", statement.rows);
     line.number("pgmesh.bytes", ended.bytes);
     fill_outcome(line, ended, messages);
-    if let Some(context) = &ended.context {
+    if let Some(context) = ended.context.filter(|_| with_context) {
         line.text("trace_id", &hex(&context.trace_id));
         line.text("span_id", &hex(&context.span_id));
     }
 }
 
-fn fill_outcome(line: &mut Object<'_>, ended: &Ended<'_>, messages: bool) {
+fn fill_outcome(line: &mut dyn Fields, ended: &Ended<'_>, messages: bool) {
     match ended.statement.outcome {
         Outcome::Completed => line.text("pgmesh.outcome", "completed"),
         Outcome::Disconnected => line.text("pgmesh.outcome", "disconnected"),

@@ -5,6 +5,8 @@ use proxy_host::Host;
 
 /// Bytes kept of any of the names; more than PostgreSQL's own 63 only where the host gives them.
 const MAX_NAME: usize = 256;
+/// `TrafficDirection.INBOUND` of Envoy, the lowest byte of the property.
+const INBOUND: u8 = 1;
 
 /// Who talks to whom.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) upstream: Box<str>,
     /// Who the client is by its certificate: the SPIFFE id, or else the subject.
     pub(crate) principal: Box<str>,
+    /// The host calls the listener inbound: it stands at the server.
+    pub(crate) inbound: bool,
 }
 
 impl Session {
@@ -38,6 +42,9 @@ impl Session {
         let property = |path: &[&str]| host.with_property(path, name).unwrap_or_default();
         self.client = property(&["source", "address"]);
         self.upstream = property(&["upstream", "address"]);
+        let inbound = |direction: &[u8]| direction.first() == Some(&INBOUND);
+        let direction = host.with_property(&["xds", "listener_direction"], inbound);
+        self.inbound = direction.unwrap_or(false);
         self.principal = property(&["connection", "uri_san_peer_certificate"]);
         if self.principal.is_empty() {
             self.principal = property(&["connection", "subject_peer_certificate"]);

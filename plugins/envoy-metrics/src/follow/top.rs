@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use pg_wire::{Nanos, Outcome, Statement};
 
-use super::json::{Object, hex};
+use super::json::{Fields, Object, hex};
 use super::query_log::duration;
 use super::sketch::Sketch;
 use super::texts::Known;
