@@ -1,9 +1,16 @@
 //! A denial looks to an application exactly like one of the server's own, and the connection goes
 //! on: real Envoy, real servers, psql and psycopg.
 
-use test_harness::drivers;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use test_harness::hosts::postgres::output_of;
-use test_harness::hosts::{Envoy, Postgres, Version};
+use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
+use test_harness::{drivers, shipped};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 const POLICY: &str = r#"{"rules": [
     {"name": "no drop", "action": "deny", "command": ["DROP TABLE"],
@@ -205,4 +212,49 @@ fn a_bad_policy_keeps_envoy_from_starting_and_says_why() {
         .to_string();
     let reason = "rules[0].source[0]: `10.0.0.1/8` has bits set behind its prefix";
     assert!(error.contains(reason), "{error}");
+}
+
+#[test]
+fn a_cancel_passes_for_a_session_of_this_proxy_and_for_no_other() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = shipped::policy_bootstrap_with(&server, &server, r#"{"cancel": "strict"}"#)
+            .concurrency(2)
+            .start();
+        let mut forged = TcpStream::connect(("127.0.0.1", envoy.port())).expect("Envoy listens");
+        let pid = server.process_id().to_be_bytes();
+        let cancel = [&[0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e], &pid[..], b"evil"].concat();
+        forged.write_all(&cancel).expect("Envoy reads");
+        let mut psql = server
+            .client_through(envoy.port(), "psql")
+            .args(["-Xc", "select pg_sleep(600)"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql starts");
+        let sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)'";
+        wait_for(LIMIT, || (server.sql(sleeping).trim() == "1").then_some(())).expect("it sleeps");
+        let psql_pid = psql.id().to_string();
+        output_of(Command::new("kill").args(["-INT", &psql_pid]));
+        let mut stderr = String::new();
+        let mut pipe = psql.stderr.take().expect("it is a pipe");
+        pipe.read_to_string(&mut stderr).expect("psql ends");
+        psql.wait().expect("psql ends");
+        assert!(
+            stderr.contains("canceling statement due to user request"),
+            "{stderr}"
+        );
+        let denied = [("action", "deny")];
+        let scrape = wait_for(LIMIT, || {
+            let scrape = envoy.scrape();
+            let count = scrape.sum("pgmesh_policy_cancel_requests_total", &denied);
+            (count == 1.0).then_some(scrape)
+        });
+        let scrape = scrape.unwrap_or_else(|| panic!("{}", envoy.scrape()));
+        let allowed = [("action", "allow")];
+        assert_eq!(
+            scrape.sum("pgmesh_policy_cancel_requests_total", &allowed),
+            1.0
+        );
+        assert!(!server.log().contains("cancel request"), "{}", server.log());
+    }
 }

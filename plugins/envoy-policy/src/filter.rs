@@ -1,21 +1,20 @@
 //! The filter as the host drives it: every callback shows the gate what it needs to see, and
 //! writes back what is to change. What cannot be written back closes the connection.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 
 use pg_wire::Direction;
 use proxy_host::{Action, Buffer, ContextId, Host, HostError, Plugin, Side};
 use siphasher::sip::SipHasher24;
 
 use crate::catalog::Counters;
-use crate::config::Mode;
+use crate::config::{Cancel, Mode};
 use crate::gate::edits::Edits;
 use crate::gate::{Gate, Limits};
 use crate::limits;
 use crate::policy::Policy;
 use crate::shares::Shares;
-use crate::sitting::{Bench, Keys, Recorder, Sitting};
+use crate::sitting::{Bench, CANCEL_TABLE, Recorder, Sitting};
 
 /// The most bytes that are copied out of the host in one call.
 const CHUNK: usize = 64 * 1024;
@@ -27,7 +26,6 @@ pub struct PolicyFilter {
     policy: Policy,
     counters: Counters,
     recorder: Recorder,
-    keys: SeenKeys,
     shares: Shares,
     edits: Edits,
     /// Bytes held by all connections as of the last tick.
@@ -58,34 +56,13 @@ impl Connection {
     }
 }
 
-/// Hashes of the keys that this worker has seen.
-#[derive(Debug, Default)]
-struct SeenKeys {
-    keys: HashSet<u64>,
-    hasher: std::hash::RandomState,
-}
-
-/// Keys that are remembered; beyond, the set starts anew and CancelRequests for old sessions fail.
-const MAX_KEYS: usize = 100_000;
-
-impl SeenKeys {
-    fn hash(&self, process_id: u32, secret_key: &[u8]) -> u64 {
-        self.hasher.hash_one((process_id, secret_key))
+/// Tables of the shared data that a policy needs.
+fn tables(policy: &Policy) -> Vec<String> {
+    let mut tables = limits::tables(&policy.limits);
+    if policy.cancel == Cancel::Strict {
+        tables.push(CANCEL_TABLE.to_owned());
     }
-}
-
-impl Keys for SeenKeys {
-    fn add(&mut self, process_id: u32, secret_key: &[u8]) {
-        if self.keys.len() >= MAX_KEYS {
-            self.keys.clear();
-        }
-        let key = self.hash(process_id, secret_key);
-        self.keys.insert(key);
-    }
-
-    fn holds(&self, process_id: u32, secret_key: &[u8]) -> bool {
-        self.keys.contains(&self.hash(process_id, secret_key))
-    }
+    tables
 }
 
 impl PolicyFilter {
@@ -154,7 +131,6 @@ impl PolicyFilter {
             policy,
             counters,
             recorder,
-            keys,
             shares,
             edits,
             held,
@@ -179,7 +155,6 @@ impl PolicyFilter {
                 sitting: &mut connection.sitting,
                 counters,
                 recorder,
-                keys,
                 may_hold: &mut may_hold,
                 shares,
                 too_late_to_route: gate.has_begun(),
@@ -234,13 +209,12 @@ impl Plugin for PolicyFilter {
             .map_err(|error| format!("the host has no timers: status {}", error.0))?;
         Ok(Self {
             counters: Counters::new(host, &policy),
-            shares: match policy.limits.is_empty() {
-                true => Shares::default(),
-                false => Shares::start(host, &limits::tables(&policy.limits)),
+            shares: match tables(&policy).as_slice() {
+                [] => Shares::default(),
+                tables => Shares::start(host, tables),
             },
             policy,
             recorder: Recorder::default(),
-            keys: SeenKeys::default(),
             edits: Edits::default(),
             held: 0,
             seed: host.now(),
@@ -323,9 +297,7 @@ impl Plugin for PolicyFilter {
             connection.doomed = gate.is_doomed();
         }
         self.held = held;
-        if !self.policy.limits.is_empty() {
-            self.shares.beat(host, now);
-        }
+        self.shares.beat(host, now);
         self.flush(host);
     }
 }

@@ -203,7 +203,8 @@ impl Limits<'_> {
             KeyPart::Database => client.database.as_str(),
             KeyPart::Application => client.application.as_str(),
         };
-        self.shares.key(limit.key.iter().map(value))
+        let values = limit.key.iter().map(|part| value(part).as_bytes());
+        self.shares.key(values)
     }
 
     /// A client is let in.

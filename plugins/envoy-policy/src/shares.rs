@@ -97,17 +97,20 @@ impl Shares {
 
     /// The key of these values.
     #[must_use]
-    pub fn key<'a>(&self, values: impl Iterator<Item = &'a str>) -> Key {
+    pub fn key<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Key {
         let mut hasher = SipHasher24::new_with_keys(self.seed, 0);
         for value in values {
             hasher.write_usize(value.len());
-            hasher.write(value.as_bytes());
+            hasher.write(value);
         }
         Key(hasher.finish())
     }
 
     /// Tells the other VMs that this one lives.
     pub fn beat(&self, host: &impl Host, now: u64) {
+        if self.vm == 0 {
+            return;
+        }
         // One that cannot say so is taken for dead, and its connections do not count.
         let _unheard =
             host.set_shared_data(&beat_name(self.vm), &now.to_le_bytes(), Version::default());
@@ -164,6 +167,20 @@ impl Shares {
             shares.retain(|share| share.count > 0);
             *value = shares.iter().flat_map(share_bytes).collect();
             Ok(())
+        })
+    }
+
+    /// Whether any VM that lives holds one of a key.
+    #[must_use]
+    pub fn is_held(&self, host: &impl Host, table: &str, key: Key) -> bool {
+        let now = host.now();
+        let shares = host.with_shared_data(&slot_name(table, key.0 % SLOTS), |value, _| {
+            read_shares(value)
+        });
+        shares.is_ok_and(|shares| {
+            shares
+                .iter()
+                .any(|share| share.key == key.0 && self.lives(host, share.vm, now))
         })
     }
 
@@ -328,15 +345,15 @@ mod tests {
     fn the_sum_of_all_workers_is_what_counts() {
         let host = FakeHost::default();
         let workers = [start(&host), start(&host)];
-        let key = workers[0].key(["app"].into_iter());
-        assert_eq!(key, workers[1].key(["app"].into_iter()));
+        let key = workers[0].key([b"app".as_slice()].into_iter());
+        assert_eq!(key, workers[1].key([b"app".as_slice()].into_iter()));
         for turn in 0..4 {
             workers[turn % 2].acquire(&host, TABLE, key, 4).unwrap();
         }
         for worker in &workers {
             assert_eq!(worker.acquire(&host, TABLE, key, 4), Err(Refused::Full));
         }
-        let other = workers[0].key(["other"].into_iter());
+        let other = workers[0].key([b"other".as_slice()].into_iter());
         workers[0].acquire(&host, TABLE, other, 1).unwrap();
         workers[1].release(&host, TABLE, key).unwrap();
         workers[0].acquire(&host, TABLE, key, 4).unwrap();
@@ -347,11 +364,13 @@ mod tests {
     fn a_worker_that_died_no_longer_counts() {
         let host = FakeHost::default();
         let (dead, alive) = (start(&host), start(&host));
-        let key = alive.key(["app"].into_iter());
+        let key = alive.key([b"app".as_slice()].into_iter());
         dead.acquire(&host, TABLE, key, 1).unwrap();
+        assert!(alive.is_held(&host, TABLE, key));
         assert_eq!(alive.acquire(&host, TABLE, key, 1), Err(Refused::Full));
         host.time.set(DEAD_AFTER);
         alive.beat(&host, DEAD_AFTER);
+        assert!(!alive.is_held(&host, TABLE, key));
         alive.acquire(&host, TABLE, key, 1).unwrap();
         assert_eq!(alive.acquire(&host, TABLE, key, 1), Err(Refused::Full));
     }
@@ -360,7 +379,7 @@ mod tests {
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let host = FakeHost::default();
         let shares = start(&host);
-        let key = shares.key(["app"].into_iter());
+        let key = shares.key([b"app".as_slice()].into_iter());
         let take = || shares.take_token(&host, TABLE, key, 10, 3);
         for _ in 0..3 {
             take().unwrap();
@@ -387,7 +406,7 @@ mod tests {
         let before = size();
         for round in 0..1000_u64 {
             let name = round.to_string();
-            let key = shares.key([name.as_str()].into_iter());
+            let key = shares.key([name.as_bytes()].into_iter());
             shares.acquire(&host, TABLE, key, 1).unwrap();
             shares.release(&host, TABLE, key).unwrap();
         }

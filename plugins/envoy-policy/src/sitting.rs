@@ -20,7 +20,7 @@ use crate::policy::unit::transaction_bit;
 use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState};
 use crate::record::{self, Record, Text};
 use crate::routes;
-use crate::shares::Shares;
+use crate::shares::{Key, Shares};
 use crate::startup::{self, StartupError};
 
 /// What is known of one connection.
@@ -44,13 +44,25 @@ pub(crate) struct Sitting {
     reading_changed: bool,
     /// What it has of its limits.
     held: Held,
+    /// The key of its session, where CancelRequests are checked.
+    cancel_key: Option<Key>,
 }
+
+/// Table of the shared data with the keys of the sessions that were let in.
+pub(crate) const CANCEL_TABLE: &str = "k";
 
 impl Sitting {
     /// The client is gone: what it had of its limits is given back.
     pub(crate) fn leave(&mut self, host: &impl Host, policy: &Policy, shares: &Shares) {
         let limits = &policy.limits;
         Limits { limits, shares }.leave(host, &mut self.held);
+        if let Some(key) = self.cancel_key.take()
+            && shares.release(host, CANCEL_TABLE, key).is_err()
+        {
+            log::error!(
+                "pgmesh: a cancel key outlives its session: the host's shared data is busy"
+            );
+        }
     }
 
     /// Whether something has taken too long.
@@ -82,16 +94,8 @@ impl Recorder {
     }
 }
 
-/// Keys of sessions that were let in, for CancelRequests.
-pub(crate) trait Keys {
-    /// A session has this one.
-    fn add(&mut self, process_id: u32, secret_key: &[u8]);
-    /// Whether a session has it.
-    fn holds(&self, process_id: u32, secret_key: &[u8]) -> bool;
-}
-
 /// One connection's judge during one callback.
-pub(crate) struct Bench<'a, H, K> {
+pub(crate) struct Bench<'a, H> {
     /// The host.
     pub(crate) host: &'a H,
     /// The rules.
@@ -102,8 +106,6 @@ pub(crate) struct Bench<'a, H, K> {
     pub(crate) counters: &'a mut Counters,
     /// What is told.
     pub(crate) recorder: &'a mut Recorder,
-    /// Who may be cancelled.
-    pub(crate) keys: &'a mut K,
     /// Bytes that the worker may still hold.
     pub(crate) may_hold: &'a mut usize,
     /// This worker's part in the limits.
@@ -112,7 +114,7 @@ pub(crate) struct Bench<'a, H, K> {
     pub(crate) too_late_to_route: bool,
 }
 
-impl<H: Host, K: Keys> Bench<'_, H, K> {
+impl<H: Host> Bench<'_, H> {
     /// Fills in what only the host knows. The certificate is there from the first data on.
     fn look_around(&mut self) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -327,6 +329,11 @@ impl<H: Host, K: Keys> Bench<'_, H, K> {
         }
     }
 
+    fn cancel_key(&self, process_id: u32, secret_key: &[u8]) -> Key {
+        let process_id = process_id.to_be_bytes();
+        self.shares.key([&process_id[..], secret_key].into_iter())
+    }
+
     fn limits(&self) -> Limits<'_> {
         Limits {
             limits: &self.policy.limits,
@@ -377,7 +384,7 @@ impl<H: Host, K: Keys> Bench<'_, H, K> {
     }
 }
 
-impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
+impl<H: Host> Judge for Bench<'_, H> {
     fn startup(&mut self, startup: &StartupMessage<'_>) -> Admission {
         self.look_around();
         let client = match self.check_startup(startup) {
@@ -426,8 +433,10 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
     }
 
     fn cancel(&mut self, request: &CancelRequest<'_>) -> bool {
-        let allowed = self.policy.cancel == Cancel::Any
-            || self.keys.holds(request.process_id, request.secret_key.0);
+        let allowed = self.policy.cancel == Cancel::Any || {
+            let key = self.cancel_key(request.process_id, request.secret_key.0);
+            self.shares.is_held(self.host, CANCEL_TABLE, key)
+        };
         self.counters.cancel(self.host, !allowed);
         allowed
     }
@@ -491,8 +500,15 @@ impl<H: Host, K: Keys> Judge for Bench<'_, H, K> {
     }
 
     fn backend_key(&mut self, process_id: u32, secret_key: &[u8]) {
-        if self.policy.cancel == Cancel::Strict {
-            self.keys.add(process_id, secret_key);
+        if self.policy.cancel != Cancel::Strict || self.sitting.cancel_key.is_some() {
+            return;
+        }
+        let key = self.cancel_key(process_id, secret_key);
+        match self.shares.acquire(self.host, CANCEL_TABLE, key, u32::MAX) {
+            Ok(()) => self.sitting.cancel_key = Some(key),
+            Err(_) => {
+                log::error!("pgmesh: a session cannot be cancelled: the host's shared data is busy")
+            }
         }
     }
 
