@@ -18,6 +18,7 @@ mod glob;
 mod index;
 mod judge;
 pub mod rule;
+mod search_path;
 mod settings;
 pub mod unit;
 mod verdicts;
@@ -30,6 +31,7 @@ use index::Index;
 pub use judge::{Aftermath, Ask, Decision, SessionState};
 pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
+pub use search_path::SearchPath;
 pub use settings::Protected;
 use verdicts::Verdicts;
 

@@ -17,7 +17,7 @@ use crate::gate::denial::{Denial, Refusal};
 use crate::gate::{Admission, Judge, Request, Uninspectable};
 use crate::limits::{Held, Limits, Reached};
 use crate::policy::unit::transaction_bit;
-use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState};
+use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SearchPath, SessionState};
 use crate::record::{self, Record, Text};
 use crate::routes;
 use crate::shares::{Key, Shares};
@@ -32,7 +32,9 @@ pub(crate) struct Sitting {
     /// As the server last reported them.
     standard_conforming_strings: Option<bool>,
     client_encoding: Option<Encoding>,
-    search_path: Option<Rc<[String]>>,
+    search_path: Option<SearchPath>,
+    /// The session may act as another role than the client's user.
+    role_changed: bool,
     transaction: Option<u8>,
     /// The server has been ready once.
     open: bool,
@@ -222,6 +224,7 @@ impl<H: Host> Bench<'_, H> {
                 return Err(Cause::Startup(StartupError::Protected));
             }
             if matches!(name.as_str(), "role" | "session_authorization") {
+                self.sitting.role_changed = true;
                 let quoted = String::from_utf8_lossy(&value).replace('"', "\"\"");
                 let text = format!("SET {name} = \"{quoted}\"");
                 let ask = Ask::Text {
@@ -276,10 +279,17 @@ impl<H: Host> Bench<'_, H> {
         let reading = settled || !(sitting.suspect || sitting.reading_changed);
         SessionState {
             transaction: sitting.transaction.filter(|_| settled),
-            search_path: sitting.search_path.clone().filter(|_| settled),
+            search_path: self.schemas().filter(|_| settled),
             standard_conforming_strings: sitting.standard_conforming_strings.filter(|_| reading),
             client_encoding: sitting.client_encoding.filter(|_| reading),
         }
+    }
+
+    /// What unqualified names are looked up in, if it is known.
+    fn schemas(&self) -> Option<Rc<[String]>> {
+        let path = self.sitting.search_path.as_ref()?;
+        let known = !(path.names_role && self.sitting.role_changed);
+        known.then(|| path.schemas.clone())
     }
 
     fn lexer(&self) -> LexerOptions {
@@ -309,7 +319,7 @@ impl<H: Host> Bench<'_, H> {
                 truncated,
                 lexer: self.lexer(),
             }),
-            Ask::FunctionCall => None,
+            Ask::FunctionCall { .. } => None,
         };
         match self.settle(&decision, statement, Self::count) {
             None => {
@@ -379,6 +389,7 @@ impl<H: Host> Bench<'_, H> {
 
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
         self.sitting.suspect |= aftermath.changes_reading;
+        self.sitting.role_changed |= aftermath.changes_role;
         self.sitting.suspect_prepared |=
             aftermath.changes_reading && protocol == SubProtocol::Extended;
     }
@@ -470,8 +481,8 @@ impl<H: Host> Judge for Bench<'_, H> {
                 self.judge_text(ask, protocol, settled)?;
                 self.check_limits(protocol == SubProtocol::Simple)
             }
-            Request::FunctionCall { .. } => {
-                self.judge_text(Ask::FunctionCall, SubProtocol::Function, settled)?;
+            Request::FunctionCall { oid } => {
+                self.judge_text(Ask::FunctionCall { oid }, SubProtocol::Function, settled)?;
                 self.check_limits(true)
             }
             Request::Execute => {
@@ -525,7 +536,8 @@ impl<H: Host> Judge for Bench<'_, H> {
                 sitting.reading_changed |= sitting.open;
             }
             b"search_path" => {
-                sitting.search_path = value.map(|value| schemas(&value, &sitting.client.user));
+                sitting.search_path =
+                    value.and_then(|value| SearchPath::new(&value, &sitting.client.user));
             }
             _ => {}
         }
@@ -570,23 +582,4 @@ fn address(text: &str) -> Option<IpAddr> {
     socket
         .map(|socket| socket.ip())
         .or_else(|| text.parse().ok())
-}
-
-/// The schemas of a `search_path` as the server reports it (`SplitIdentifierString`,
-/// `src/backend/utils/adt/varlena.c`).
-fn schemas(path: &str, user: &str) -> Rc<[String]> {
-    path.split(',')
-        .map(str::trim)
-        .map(|schema| match schema.strip_prefix('"') {
-            Some(quoted) => quoted
-                .strip_suffix('"')
-                .unwrap_or(quoted)
-                .replace("\"\"", "\""),
-            None => schema.to_lowercase(),
-        })
-        .map(|schema| match schema.as_str() {
-            "$user" => user.to_owned(),
-            _ => schema,
-        })
-        .collect()
 }

@@ -540,3 +540,20 @@ proptest! {
         }
     }
 }
+
+/// `set_config` has the number 2078, in a FunctionCall message as elsewhere.
+#[test]
+fn a_function_called_by_its_number_sets_nothing_that_is_imposed() {
+    let policy = policy(
+        r#"{"rules": [{"name": "a", "action": "allow", "set": {"statement_timeout": "5s"}}]}"#,
+    );
+    let client = Client::default();
+    let judged = |oid| {
+        let ask = Ask::FunctionCall { oid };
+        let profile = policy.profile(&client);
+        profile.judge(&policy, &client, ask, &settled()).0.denied
+    };
+    assert_eq!(judged(2078), Some(Reason::Protected));
+    assert_eq!(judged(2924), Some(Reason::Protected));
+    assert_eq!(judged(952), None);
+}

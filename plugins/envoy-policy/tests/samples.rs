@@ -80,7 +80,7 @@ fn decision(policy: &Policy, case: &Case) -> Decision {
     };
     let profile = policy.profile(&client);
     let ask = match &case.sql {
-        _ if case.function_call => Ask::FunctionCall,
+        _ if case.function_call => Ask::FunctionCall { oid: 1 },
         Some(sql) => Ask::Text {
             text: sql.as_bytes(),
             bytes: sql.len() as u64,

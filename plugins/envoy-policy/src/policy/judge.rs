@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pg_sql::classify::{Classification, Effects, classify};
+use pg_sql::classify::{Classification, Effects, SettingChange, Settings, classify};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
 
 use super::rule::{self, Client, Rule};
@@ -66,7 +66,10 @@ pub enum Ask<'a> {
         at_once: bool,
     },
     /// A function by its number.
-    FunctionCall,
+    FunctionCall {
+        /// `pg_proc.oid`
+        oid: u32,
+    },
 }
 
 /// What is known of the session when the request comes.
@@ -129,6 +132,16 @@ fn readings(text: &[u8], state: &SessionState) -> Vec<LexerOptions> {
 pub struct Aftermath {
     /// It may have changed settings that decide how later texts are read.
     pub changes_reading: bool,
+    /// It may have changed the role that the session acts as. What functions do is not told.
+    pub changes_role: bool,
+}
+
+impl Aftermath {
+    /// Anything may have happened.
+    pub const UNKNOWN: Self = Self {
+        changes_reading: true,
+        changes_role: true,
+    };
 }
 
 impl Profile {
@@ -169,12 +182,14 @@ impl Profile {
         state: &SessionState,
     ) -> (Decision, Aftermath) {
         match ask {
-            Ask::FunctionCall => {
+            Ask::FunctionCall { oid } => {
                 let mut scene = Scene::new(&[], 0, LexerOptions::default());
                 scene.transaction = state.transaction;
-                let decision = self.decide(policy, &Unit::FUNCTION_CALL, &scene);
-                let changes_reading = true;
-                (decision, Aftermath { changes_reading })
+                let mut decision = self.decide(policy, &Unit::FUNCTION_CALL, &scene);
+                if self.protected.may_be_changed_by(oid) {
+                    decision = decision.deny(Reason::Protected, policy.mode);
+                }
+                (decision, Aftermath::UNKNOWN)
             }
             Ask::Text { text, .. } => match replication_command(client, text) {
                 Some(command) => {
@@ -208,6 +223,7 @@ impl Profile {
             let classification = classify(text, ClassifyOptions { lexer, truncated });
             *by_tokens &= is_known_by_tokens(&classification);
             aftermath.changes_reading |= changes_reading(&classification);
+            aftermath.changes_role |= changes_role(&classification);
             let reading = self.judge_reading(policy, ask, state, lexer, &classification);
             match &mut decision {
                 Some(decision) => decision.and(reading),
@@ -337,6 +353,19 @@ fn changes_reading(classification: &Classification) -> bool {
                     .is_ok()
             };
             !harmless || !statement.functions.iter().all(|function| known(&function))
+        })
+}
+
+/// Whether a text may change the role: by a setting, in a DO, or in what could not be read.
+fn changes_role(classification: &Classification) -> bool {
+    let is_role = |change: &SettingChange| match &change.settings {
+        Settings::Named(name) => matches!(name.as_str(), "role" | "session_authorization"),
+        Settings::All => false,
+        Settings::Unknown => true,
+    };
+    !classification.complete
+        || classification.statements.iter().any(|statement| {
+            statement.command.as_str() == "DO" || statement.settings.iter().any(is_role)
         })
 }
 

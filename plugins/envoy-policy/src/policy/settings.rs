@@ -52,6 +52,10 @@ const RUNS_SQL: &[&str] = &[
     "xpath_table",
 ];
 
+/// `set_config`, and functions of the server that run a text as SQL, by their numbers
+/// (`src/include/catalog/pg_proc.dat`; the same in PostgreSQL 15 and 18).
+const SETTING_OIDS: &[u32] = &[2078, 2924, 2927, 2930, 3684, 3685, 3689, 3690];
+
 /// # Errors
 /// Why it cannot be imposed.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
@@ -161,6 +165,12 @@ impl Protected {
                 .iter()
                 .chain(&statement.attributes)
                 .any(|function| RUNS_SQL.binary_search(&function.name.as_str()).is_ok())
+    }
+
+    /// Whether a call of the function of this number may change one.
+    #[must_use]
+    pub fn may_be_changed_by(&self, oid: u32) -> bool {
+        !self.is_empty() && SETTING_OIDS.contains(&oid)
     }
 
     fn is_in(&self, change: &SettingChange) -> bool {
