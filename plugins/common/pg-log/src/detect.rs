@@ -174,13 +174,17 @@ fn score(prefix: &Prefix, line: &[u8]) -> Option<i64> {
     let mut score = 10_i64;
     for (field, text) in fields.iter() {
         let suspicious: &[u8] = match field {
-            Field::UserName | Field::DatabaseName => b" ,;:=|()<>\"/@",
+            Field::UserName | Field::DatabaseName => b" ,;:=|()[]<>\"/@",
             Field::ClientAddress | Field::BackendType | Field::CommandTag => b",;=|<>\"@",
             Field::Application => b",;=|<>@",
             _ => b"",
         };
         let odd = text.raw.iter().any(|byte| suspicious.contains(byte));
-        score = score.saturating_add(if odd { -3 } else { 1 });
+        score = score.saturating_add(match (odd, field) {
+            (false, _) => 1,
+            (true, Field::Application) => -3,
+            (true, _) => -10,
+        });
     }
     Some(score)
 }

@@ -167,7 +167,7 @@ impl Guess {
             other => other,
         };
         let length = match self.shaped(rest) {
-            Some((_, length)) if time::shape(rest).is_some() => length,
+            Some((_, length)) if time::shape(rest).is_some() || escape == "%r" => length,
             _ => value_length(rest, quoted),
         };
         self.put(escape);
@@ -199,6 +199,9 @@ impl Guess {
             .count();
         let value = before(rest, word);
         let number = digits(value);
+        if self.seen.contains(&"%p") && is_sqlstate(value) {
+            return Some(("%e", 5));
+        }
         let escape = match (number, behind(value, number).first()) {
             (10, Some(b'.')) if digits(behind(value, 11)) == 3 && word == 14 => "%n",
             (1.., Some(b'/')) => {
@@ -207,7 +210,6 @@ impl Guess {
             }
             (1.., None | Some(b':')) => return Some((self.number()?, number)),
             _ if is_session_id(value) => "%c",
-            _ if value.len() == 5 && value.iter().all(|byte| byte.is_ascii_digit()) => "%e",
             _ => return host(rest).map(|length| ("%h", length)),
         };
         Some((escape, word))
@@ -232,7 +234,7 @@ impl Guess {
         }
         let length = value_length(rest, false);
         let value = before(rest, length);
-        let begins = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
+        let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_' || *byte >= 0x80;
         if value.contains(&b'=') || !value.first().is_some_and(begins) {
             return None;
         }
@@ -246,7 +248,7 @@ impl Guess {
             return Some(length);
         }
         let colon = value.contains(&b':');
-        let next = ["%d", "%u", "%a"]
+        let next = ["%u", "%d", "%a"]
             .into_iter()
             .find(|escape| !self.seen.contains(escape))?;
         if colon {
@@ -294,6 +296,13 @@ fn host(text: &[u8]) -> Option<usize> {
         .parse::<std::net::IpAddr>()
         .is_ok()
         .then_some(address.len())
+}
+
+/// Five characters, the last two digits.
+fn is_sqlstate(value: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    let class = value.iter().all(fits) && value.len() == 5;
+    class && digits(behind(value, 3)) == 2
 }
 
 fn is_session_id(value: &[u8]) -> bool {

@@ -55,7 +55,11 @@ impl Parser {
     pub fn parse<'t>(&mut self, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
         let text = without_wrapper(text);
         match text.first()? {
-            b'{' => return jsonlog::parse(text),
+            b'{' => {
+                if let Some(found) = jsonlog::parse(text) {
+                    return Some(found);
+                }
+            }
             b'0'..=b'9' if csvlog::looks_like(text) => {
                 if let Some(found) = csvlog::parse(text) {
                     return Some(found);

@@ -1,0 +1,133 @@
+//! Whatever record comes, valid JSON leaves, or the record passes as it is; and no secret leaves.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use fluentbit_filter::config::Preset;
+use fluentbit_filter::{Filter, Outcome};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+
+/// What the filter hands back, checked as the host would.
+fn handed_back(filter: &mut Filter, record: &[u8]) -> Option<Map<String, Value>> {
+    if filter.record(record, 0) != Outcome::Replaced {
+        return None;
+    }
+    let text = filter.output().strip_suffix(b"\0").unwrap();
+    assert!(!text.contains(&0));
+    Some(serde_json::from_slice(text).unwrap())
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        lines().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(keys(), inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn keys() -> impl Strategy<Value = String> {
+    let known = select(vec![
+        "log",
+        "message",
+        "msg",
+        "record",
+        "audit",
+        "error_severity",
+        "pgmesh",
+        "timestamp",
+        "statement",
+        "detail",
+        "severity",
+    ]);
+    prop_oneof![known.prop_map(str::to_owned), ".{0,8}"]
+}
+
+/// Pieces of logs in any order.
+fn lines() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        select(vec![
+            "2026-11-23 03:34:37.123 UTC",
+            " [4711] ",
+            "bob@shop ",
+            "ERROR:  ",
+            "DETAIL:  ",
+            "STATEMENT:  ",
+            "\n\t",
+            "\n",
+            ",",
+            "\"",
+            "\"\"",
+            "'",
+            "(",
+            ")",
+            "Key (a)=(",
+            "42601: ",
+            "duration: 1.0 ms  statement: ",
+            "AUDIT: SESSION,1,1,",
+            "LOG:  ",
+            "{",
+            "\\u0000",
+            "»",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,12}",
+    ];
+    proptest::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn valid_json_leaves_or_nothing_changes(
+        members in proptest::collection::btree_map(keys(), values(), 0..6),
+        preset in select(vec![Preset::Standard, Preset::KeepRaw, Preset::ClassifyOnly, Preset::NoRedaction]),
+    ) {
+        let record = Value::Object(members.into_iter().collect()).to_string();
+        let mut filter = Filter::new(preset);
+        for _ in 0..2 {
+            handed_back(&mut filter, record.as_bytes());
+        }
+    }
+
+    #[test]
+    fn broken_json_passes_as_it_is(text in lines(), cut in any::<prop::sample::Index>(), flip in any::<u8>()) {
+        let mut record = json!({ "log": text, "n": 1 }).to_string().into_bytes();
+        let at = cut.index(record.len());
+        let mut filter = Filter::new(Preset::Standard);
+        prop_assert_eq!(filter.record(record.get(..at).unwrap(), 0), Outcome::Unchanged);
+        if let Some(byte) = record.get_mut(at) {
+            *byte = flip;
+        }
+        handed_back(&mut filter, &record);
+    }
+
+    #[test]
+    fn what_is_not_of_the_entry_stays_as_it_came(members in proptest::collection::btree_map("[a-k]{1,4}", values(), 0..6)) {
+        let mut record: Map<String, Value> = members.into_iter().collect();
+        record.insert("log".to_owned(), json!("2026-11-23 03:34:37.123 UTC [1] LOG:  database system is shut down"));
+        let record = Value::Object(record).to_string();
+        let mut filter = Filter::new(Preset::Standard);
+        let Some(left) = handed_back(&mut filter, record.as_bytes()) else {
+            return Err(TestCaseError::fail("the entry was not found"));
+        };
+        // Read back as text is, so that a float is the float that its digits say.
+        let came: Map<String, Value> = serde_json::from_str(&record).unwrap();
+        for (key, value) in &came {
+            if key != "log" && key != "msg" {
+                prop_assert_eq!(left.get(key), Some(value));
+            }
+        }
+        prop_assert_eq!(left.get("postgresql.event"), Some(&json!("server_shut_down")));
+    }
+}
