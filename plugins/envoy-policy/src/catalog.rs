@@ -76,7 +76,7 @@ const HELD_BYTES: Spec = Spec {
 const RECORDS_SUPPRESSED: Spec = Spec {
     name: "pgmesh_policy_records_suppressed_total",
     labels: &[],
-    help: "Records not written because more than `records_per_second` were due.",
+    help: "Records not written because more than 100 were due in a second.",
 };
 const HOST_FAILURES: Spec = Spec {
     name: "pgmesh_policy_host_failures_total",
