@@ -1,9 +1,10 @@
 //! `make demo`: PostgreSQL 18 behind Envoy with the metrics filter, some 20 seconds of a mixed
-//! load, and then what a user came for.
+//! load, and then what a user came for; then the policy filter, at work on psql.
 //!
 //! With `--keep` everything stays up until Ctrl-C.
 
 mod load;
+mod policy;
 mod report;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ fn main() -> Result<(), HostError> {
     report::print(&envoy.scrape());
     report::print_source(&envoy);
     load::print_added_latency(&server, envoy.port());
+    policy::show()?;
     if keep {
         wait_for_user(&server, &envoy);
     }
