@@ -10,6 +10,7 @@
 //! - `index`: which rules a statement is held against.
 //! - [`rule`]: one rule, and whether it matches.
 //! - [`unit`]: what rules are held against.
+//! - `reach`: what gets at relations without naming them.
 //! - `settings`: what a session must not change.
 //! - `verdicts`: what was decided before.
 
@@ -17,6 +18,7 @@ mod compile;
 mod glob;
 mod index;
 mod judge;
+mod reach;
 pub mod rule;
 mod search_path;
 mod settings;
@@ -31,7 +33,7 @@ use index::Index;
 pub use judge::{Aftermath, Ask, Decision, SessionState};
 pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
-pub use search_path::SearchPath;
+pub use search_path::schemas;
 pub use settings::Protected;
 use verdicts::Verdicts;
 
@@ -241,7 +243,7 @@ pub struct Profile {
 impl Profile {
     fn new(policy: &Policy, numbers: Vec<u16>, number: Option<u32>) -> Self {
         let mut settings: Vec<(String, String)> = Vec::new();
-        let mut by_fingerprint = false;
+        let (mut by_fingerprint, mut stamped) = (false, false);
         for number in &numbers {
             let Some(rule) = policy.rule(*number) else {
                 continue;
@@ -252,11 +254,15 @@ impl Profile {
                 }
             }
             by_fingerprint |= !rule.what.fingerprints.is_empty();
+            stamped |= rule.application_name.is_some();
         }
+        // Whoever is named by the policy must not name itself.
+        let stamp = stamped.then_some(("application_name", ""));
         let protected = Protected::new(
             settings
                 .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .chain(stamp),
         );
         Self {
             number: number.filter(|_| !by_fingerprint),

@@ -17,7 +17,7 @@ use crate::gate::denial::{Denial, Refusal};
 use crate::gate::{Admission, Judge, Request, Uninspectable};
 use crate::limits::{Held, Limits, Reached};
 use crate::policy::unit::transaction_bit;
-use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SearchPath, SessionState};
+use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState, schemas};
 use crate::record::{self, Record, Text};
 use crate::routes;
 use crate::shares::{Key, Shares};
@@ -32,9 +32,7 @@ pub(crate) struct Sitting {
     /// As the server last reported them.
     standard_conforming_strings: Option<bool>,
     client_encoding: Option<Encoding>,
-    search_path: Option<SearchPath>,
-    /// The session may act as another role than the client's user.
-    role_changed: bool,
+    search_path: Option<Rc<[String]>>,
     transaction: Option<u8>,
     /// The server has been ready once.
     open: bool,
@@ -220,11 +218,12 @@ impl<H: Host> Bench<'_, H> {
         profile: &Profile,
     ) -> Result<(), Cause> {
         for (name, value) in startup::settings(startup).map_err(Cause::Startup)? {
-            if profile.protected.holds(name.as_bytes()) {
+            // What the stamp replaces is no attempt to change it.
+            let stamped = name == "application_name" && profile.application_name.is_some();
+            if !stamped && profile.protected.holds(name.as_bytes()) {
                 return Err(Cause::Startup(StartupError::Protected));
             }
             if matches!(name.as_str(), "role" | "session_authorization") {
-                self.sitting.role_changed = true;
                 let quoted = String::from_utf8_lossy(&value).replace('"', "\"\"");
                 let text = format!("SET {name} = \"{quoted}\"");
                 let ask = Ask::Text {
@@ -279,17 +278,10 @@ impl<H: Host> Bench<'_, H> {
         let reading = settled || !(sitting.suspect || sitting.reading_changed);
         SessionState {
             transaction: sitting.transaction.filter(|_| settled),
-            search_path: self.schemas().filter(|_| settled),
+            search_path: sitting.search_path.clone().filter(|_| settled),
             standard_conforming_strings: sitting.standard_conforming_strings.filter(|_| reading),
             client_encoding: sitting.client_encoding.filter(|_| reading),
         }
-    }
-
-    /// What unqualified names are looked up in, if it is known.
-    fn schemas(&self) -> Option<Rc<[String]>> {
-        let path = self.sitting.search_path.as_ref()?;
-        let known = !(path.names_role && self.sitting.role_changed);
-        known.then(|| path.schemas.clone())
     }
 
     fn lexer(&self) -> LexerOptions {
@@ -389,7 +381,6 @@ impl<H: Host> Bench<'_, H> {
 
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
         self.sitting.suspect |= aftermath.changes_reading;
-        self.sitting.role_changed |= aftermath.changes_role;
         self.sitting.suspect_prepared |=
             aftermath.changes_reading && protocol == SubProtocol::Extended;
     }
@@ -536,8 +527,7 @@ impl<H: Host> Judge for Bench<'_, H> {
                 sitting.reading_changed |= sitting.open;
             }
             b"search_path" => {
-                sitting.search_path =
-                    value.and_then(|value| SearchPath::new(&value, &sitting.client.user));
+                sitting.search_path = value.and_then(|value| schemas(&value));
             }
             _ => {}
         }

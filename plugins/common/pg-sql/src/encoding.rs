@@ -72,6 +72,32 @@ impl Encoding {
         matches!(self, Self::Utf8 | Self::AsciiSafe)
     }
 
+    /// Whether a text can be in this encoding, as far as its longer characters tell: no byte of one
+    /// is below 0x30, or below 0x40 in those whose characters have two bytes. A server that takes the
+    /// text to be in it finds no such character in its conversion maps, and refuses the text.
+    #[must_use]
+    pub fn admits(self, text: &[u8]) -> bool {
+        if self.is_ascii_safe() {
+            return self != Self::Utf8 || std::str::from_utf8(text).is_ok();
+        }
+        let least = match self {
+            Self::Gb18030 | Self::Johab => 0x30,
+            _ => 0x40,
+        };
+        let mut rest = text;
+        while let Some(first) = rest.first() {
+            let length = self.length(*first, rest.get(1).copied());
+            let Some((character, after)) = rest.split_at_checked(length) else {
+                return false;
+            };
+            if character.iter().skip(1).any(|byte| *byte < least) {
+                return false;
+            }
+            rest = after;
+        }
+        true
+    }
+
     /// Bytes of the character that starts with `first`, by the rules of `pg_mblen`
     /// (`src/common/wchar.c`). Encodings that are ASCII-safe are read byte by byte.
     pub(crate) const fn length(self, first: u8, second: Option<u8>) -> usize {
@@ -93,6 +119,20 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_only_in_the_encodings_that_have_its_characters() {
+        let quoted = "select '\u{65e5}'".as_bytes();
+        assert!(Encoding::Utf8.admits(quoted) && Encoding::AsciiSafe.admits(quoted));
+        assert!(Encoding::Sjis.admits(quoted));
+        assert!(
+            !Encoding::Gbk.admits(quoted),
+            "its last byte would take the quote along"
+        );
+        assert!(!Encoding::Utf8.admits(b"select '\x95\\'"));
+        assert!(Encoding::Sjis.admits(b"select '\x95\\'"));
+        assert!(!Encoding::Big5.admits(b"select '\xa4"));
+    }
 
     #[test]
     fn names_are_read_as_the_server_reads_them() {

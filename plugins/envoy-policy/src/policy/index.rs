@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use pg_sql::classify::{Access, AuditClass, Effects, QualifiedName, Relation};
 
 use super::glob::{Glob, NameGlob};
+use super::reach;
 use super::rule::{self, Rule};
 use super::unit::Unit;
 use super::{Policy, REPLICATION_COMMANDS};
@@ -162,7 +163,7 @@ impl Index {
 
     /// The rules that may match, in order.
     pub(super) fn candidates(&self, unit: &Unit<'_>, path: Option<&[String]>) -> Cow<'_, [u16]> {
-        let unnamed = rule::reaches_unnamed(unit) || rule::cascades(unit);
+        let unnamed = reach::unnamed(unit, Access::NONE);
         if !unit.deep || unnamed || self.general.len() == self.all.len() {
             return Cow::Borrowed(&self.all);
         }

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use pg_sql::classify::{Classification, Effects, SettingChange, Settings, classify};
+use pg_sql::classify::{Classification, Statement, classify};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
 
 use super::rule::{self, Client, Rule};
+use super::settings::holds_code;
 use super::unit::{Scene, Unit};
 use super::{Policy, Profile, REPLICATION_COMMANDS, Reason};
 use crate::config::{Action, Mode, Verdict};
@@ -85,10 +86,11 @@ pub struct SessionState {
     pub client_encoding: Option<Encoding>,
 }
 
-/// Encodings to be tried where it is not settled: those in which a backslash or a quote may be a
-/// part of a character, and one for all others.
+/// Encodings to be tried where it is not settled: those in which a backslash may be a part of a
+/// character, and two for all others, since a name says something else in UTF-8.
 const ENCODINGS: &[Encoding] = &[
     Encoding::Utf8,
+    Encoding::AsciiSafe,
     Encoding::Sjis,
     Encoding::Big5,
     Encoding::Gbk,
@@ -115,7 +117,9 @@ fn readings(text: &[u8], state: &SessionState) -> Vec<LexerOptions> {
         None => &[Encoding::Utf8],
     };
     let mut readings = Vec::with_capacity(strings.len().saturating_mul(encodings.len()));
-    for encoding in encodings {
+    // A text that cannot be in an encoding is refused by a server that takes it to be.
+    let possible = |encoding: &&Encoding| encodings.len() == 1 || encoding.admits(text);
+    for encoding in encodings.iter().filter(possible) {
         for standard_conforming_strings in strings {
             readings.push(LexerOptions {
                 standard_conforming_strings: *standard_conforming_strings,
@@ -132,16 +136,6 @@ fn readings(text: &[u8], state: &SessionState) -> Vec<LexerOptions> {
 pub struct Aftermath {
     /// It may have changed settings that decide how later texts are read.
     pub changes_reading: bool,
-    /// It may have changed the role that the session acts as. What functions do is not told.
-    pub changes_role: bool,
-}
-
-impl Aftermath {
-    /// Anything may have happened.
-    pub const UNKNOWN: Self = Self {
-        changes_reading: true,
-        changes_role: true,
-    };
 }
 
 impl Profile {
@@ -189,7 +183,8 @@ impl Profile {
                 if self.protected.may_be_changed_by(oid) {
                     decision = decision.deny(Reason::Protected, policy.mode);
                 }
-                (decision, Aftermath::UNKNOWN)
+                let changes_reading = true;
+                (decision, Aftermath { changes_reading })
             }
             Ask::Text { text, .. } => match replication_command(client, text) {
                 Some(command) => {
@@ -223,7 +218,6 @@ impl Profile {
             let classification = classify(text, ClassifyOptions { lexer, truncated });
             *by_tokens &= is_known_by_tokens(&classification);
             aftermath.changes_reading |= changes_reading(&classification);
-            aftermath.changes_role |= changes_role(&classification);
             let reading = self.judge_reading(policy, ask, state, lexer, &classification);
             match &mut decision {
                 Some(decision) => decision.and(reading),
@@ -253,15 +247,12 @@ impl Profile {
         let statements = &classification.statements;
         let mut scene = Scene::new(text, bytes, lexer);
         scene.statements = statements.len();
-        scene.transaction = state.transaction;
-        // Names of a prepared statement are looked up when it is run, those of later statements
-        // when the first has done what it does.
+        // A prepared statement is run later, in another transaction and by another path perhaps;
+        // later statements are run when the first has done what it does.
+        let prepares = |statement: &Statement| statement.command.as_str() == "PREPARE";
         let alone = statements.len() == 1 && classification.complete && at_once;
-        if alone
-            && statements
-                .iter()
-                .all(|one| one.command.as_str() != "PREPARE")
-        {
+        if alone && !statements.iter().any(prepares) {
+            scene.transaction = state.transaction;
             scene.search_path = state.search_path.as_deref();
         }
         let mut decision: Option<Decision> = None;
@@ -334,112 +325,35 @@ impl Rule {
     }
 }
 
-/// Whether nothing but its tokens decides about a text: what could not be read, and the body of a
-/// DO, is searched for words wherever they stand.
+/// Whether nothing but its tokens decides about a text: what could not be read, and code that it
+/// holds, is searched for words wherever they stand.
 fn is_known_by_tokens(classification: &Classification) -> bool {
     let mut statements = classification.statements.iter();
-    classification.complete && statements.all(|statement| statement.command.as_str() != "DO")
+    classification.complete && !statements.any(holds_code)
 }
 
-/// Whether a text may change how later texts are read: by a setting, or by code that is not seen.
-fn changes_reading(classification: &Classification) -> bool {
-    let effects = Effects::CHANGES_SETTINGS.and(Effects::RUNS_UNSEEN_CODE);
-    !classification.complete
-        || classification.statements.iter().any(|statement| {
-            let harmless = statement.effects.without(effects) == statement.effects;
-            let known = |function: &&pg_sql::classify::QualifiedName| {
-                HARMLESS_FUNCTIONS
-                    .binary_search(&function.name.as_str())
-                    .is_ok()
-            };
-            !harmless || !statement.functions.iter().all(|function| known(&function))
-        })
-}
-
-/// Whether a text may change the role: by a setting, in a DO, or in what could not be read.
-fn changes_role(classification: &Classification) -> bool {
-    let is_role = |change: &SettingChange| match &change.settings {
-        Settings::Named(name) => matches!(name.as_str(), "role" | "session_authorization"),
-        Settings::All => false,
-        Settings::Unknown => true,
-    };
-    !classification.complete
-        || classification.statements.iter().any(|statement| {
-            statement.command.as_str() == "DO" || statement.settings.iter().any(is_role)
-        })
-}
-
-/// Functions of the server that programs call most, and that change no setting.
-const HARMLESS_FUNCTIONS: &[&str] = &[
-    "abs",
-    "array_agg",
-    "avg",
-    "bool_and",
-    "bool_or",
-    "btrim",
-    "ceil",
-    "char_length",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "count",
-    "date_part",
-    "date_trunc",
-    "dense_rank",
-    "extract",
-    "first_value",
-    "floor",
-    "format",
-    "gen_random_uuid",
-    "generate_series",
-    "greatest",
-    "json_agg",
-    "json_build_object",
-    "jsonb_agg",
-    "jsonb_build_object",
-    "jsonb_set",
-    "lag",
-    "last_value",
-    "lead",
-    "least",
-    "left",
-    "length",
-    "lower",
-    "ltrim",
-    "make_interval",
-    "max",
-    "md5",
-    "min",
-    "mod",
-    "now",
-    "ntile",
-    "nullif",
-    "position",
-    "random",
-    "rank",
-    "regexp_replace",
-    "replace",
-    "right",
-    "round",
-    "row_number",
-    "row_to_json",
-    "rtrim",
-    "split_part",
-    "string_agg",
-    "strpos",
-    "substr",
-    "substring",
-    "sum",
-    "to_char",
-    "to_date",
-    "to_json",
-    "to_jsonb",
-    "to_number",
-    "to_timestamp",
-    "trim",
-    "unnest",
-    "upper",
+/// Commands that run nothing of what users define, and so change no setting on the side. Any other
+/// may: views, defaults, triggers, operators and casts can call `set_config`.
+const RUNS_NOTHING: &[&str] = &[
+    "BEGIN",
+    "CLOSE CURSOR",
+    "DEALLOCATE",
+    "LISTEN",
+    "NOTIFY",
+    "RELEASE",
+    "SAVEPOINT",
+    "SHOW",
+    "START TRANSACTION",
+    "UNLISTEN",
 ];
+
+/// Whether a text may change how later texts are read.
+fn changes_reading(classification: &Classification) -> bool {
+    let runs_nothing = |command: &str| RUNS_NOTHING.binary_search(&command).is_ok();
+    let mut statements = classification.statements.iter();
+    !classification.complete
+        || statements.any(|statement| !runs_nothing(statement.command.as_str()))
+}
 
 /// The command of a text of the replication protocol, if it is one.
 fn replication_command(client: &Client, text: &[u8]) -> Option<&'static str> {

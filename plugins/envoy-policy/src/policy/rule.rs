@@ -11,6 +11,7 @@ use pg_sql::LexerOptions;
 use pg_sql::classify::{Access, Command, QualifiedName, Relation, Traits};
 
 use super::glob::{Cidr, Glob, NameGlob};
+use super::reach;
 use super::unit::{Classes, Scene, Unit};
 use crate::config::{Action, Mode};
 
@@ -256,15 +257,28 @@ impl Rule {
         self.action == Action::Allow
     }
 
+    /// Whether what is run is of a kind: `known` says so of what can be seen, and code that cannot be
+    /// seen may be of any kind where that is denied.
+    fn runs(&self, unit: &Unit<'_>, known: bool) -> Match {
+        if known || self.allows() {
+            unit.sure(known)
+        } else {
+            unit.deeply_sure(known)
+        }
+    }
+
     fn class(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
         let wanted = self.what.classes;
         (!wanted.is_empty()).then(|| {
             let inner = unit.inner.iter().map(|command| command.class());
             let mut classes = inner.chain([unit.class]);
-            unit.sure(match self.allows() {
-                true => classes.all(|class| wanted.holds(class)),
-                false => classes.any(|class| wanted.holds(class)),
-            })
+            self.runs(
+                unit,
+                match self.allows() {
+                    true => classes.all(|class| wanted.holds(class)),
+                    false => classes.any(|class| wanted.holds(class)),
+                },
+            )
         })
     }
 
@@ -273,10 +287,13 @@ impl Rule {
         (!globs.is_empty()).then(|| {
             let inner = unit.inner.iter().map(|command| command.as_str());
             let mut commands = inner.chain([unit.command]);
-            unit.sure(match self.allows() {
-                true => commands.all(|command| any(globs, command)),
-                false => commands.any(|command| any(globs, command)),
-            })
+            self.runs(
+                unit,
+                match self.allows() {
+                    true => commands.all(|command| any(globs, command)),
+                    false => commands.any(|command| any(globs, command)),
+                },
+            )
         })
     }
 
@@ -304,7 +321,7 @@ impl Rule {
 
     fn copy(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
         let wanted = self.what.copy?;
-        Some(unit.sure(wanted == unit.command.starts_with("COPY")))
+        Some(self.runs(unit, wanted == unit.command.starts_with("COPY")))
     }
 
     fn function_call(&self, unit: &Unit<'_>, _: &Scene<'_>) -> Option<Match> {
@@ -373,7 +390,7 @@ impl Rule {
         let beyond_tables = Effects::TOUCHES_SERVER_FILES.and(Effects::CHANGES_ROLES);
         let beyond_tables = beyond_tables.without(self.what.effects);
         let beyond = unit.effects.without(beyond_tables) != unit.effects;
-        if beyond || reaches_unnamed(unit) || cascades(unit) {
+        if beyond || reach::unnamed(unit, Access::NONE) {
             return Match::No;
         }
         let covered = |relation: &Relation| {
@@ -440,8 +457,7 @@ fn any_relation(globs: &[NameGlob], access: Access, unit: &Unit<'_>, scene: &Sce
         })
         .max()
         .unwrap_or(Match::No);
-    let unnamed = reaches_unnamed(unit) || (access != Access::READ && cascades(unit));
-    if matched != Match::Yes && unnamed {
+    if matched != Match::Yes && reach::unnamed(unit, access) {
         return Match::Maybe;
     }
     unit.deeply(matched)
@@ -481,44 +497,6 @@ fn redefines(unit: &Unit<'_>, relation: &Relation, access: Access) -> bool {
         && inner
             .chain([unit.command])
             .any(|command| commands.iter().any(|start| command.starts_with(start)))
-}
-
-/// Whether it goes on to relations that refer to the named ones.
-pub(super) fn cascades(unit: &Unit<'_>) -> bool {
-    unit.traits.has(Traits::CASCADE)
-}
-
-/// Commands that reach relations they do not name.
-const REACH_UNNAMED: &[&str] = &[
-    "ALTER DEFAULT PRIVILEGES",
-    "ALTER SCHEMA",
-    "DROP ACCESS METHOD",
-    "DROP AGGREGATE",
-    "DROP CAST",
-    "DROP COLLATION",
-    "DROP DATABASE",
-    "DROP DOMAIN",
-    "DROP EXTENSION",
-    "DROP FOREIGN DATA WRAPPER",
-    "DROP FUNCTION",
-    "DROP LANGUAGE",
-    "DROP OPERATOR",
-    "DROP OPERATOR CLASS",
-    "DROP OPERATOR FAMILY",
-    "DROP OWNED",
-    "DROP PROCEDURE",
-    "DROP ROUTINE",
-    "DROP SCHEMA",
-    "DROP SERVER",
-    "DROP TYPE",
-    "GRANT",
-    "IMPORT FOREIGN SCHEMA",
-    "REASSIGN OWNED",
-    "REVOKE",
-];
-
-pub(super) fn reaches_unnamed(unit: &Unit<'_>) -> bool {
-    unit.relations.is_empty() && REACH_UNNAMED.binary_search(&unit.command).is_ok()
 }
 
 /// What a name is of.

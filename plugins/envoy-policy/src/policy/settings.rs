@@ -52,9 +52,30 @@ const RUNS_SQL: &[&str] = &[
     "xpath_table",
 ];
 
-/// `set_config`, and functions of the server that run a text as SQL, by their numbers
-/// (`src/include/catalog/pg_proc.dat`; the same in PostgreSQL 15 and 18).
-const SETTING_OIDS: &[u32] = &[2078, 2924, 2927, 2930, 3684, 3685, 3689, 3690];
+/// Functions of large objects by number (`src/include/catalog/pg_proc.dat`), for which clients use
+/// FunctionCall; any other may be `set_config`, or call it.
+const LARGE_OBJECTS: &[u32] = &[
+    715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458,
+    3459, 3460,
+];
+
+/// Definitions that hold code, or give it another name.
+const HOLD_CODE: &[&str] = &[
+    "ALTER AGGREGATE",
+    "ALTER FUNCTION",
+    "ALTER PROCEDURE",
+    "ALTER ROUTINE",
+    "CREATE AGGREGATE",
+    "CREATE CAST",
+    "CREATE FUNCTION",
+    "CREATE OPERATOR",
+    "CREATE PROCEDURE",
+    "CREATE TYPE",
+    "DO",
+];
+
+/// Languages in whose code a setting is changed by writing its name, or one of [`MEANS`].
+const PLAIN_LANGUAGES: &[&[u8]] = &[b"plpgsql", b"sql"];
 
 /// # Errors
 /// Why it cannot be imposed.
@@ -157,9 +178,10 @@ impl Protected {
             return false;
         }
         let text = text.get(statement.range.clone()).unwrap_or(text);
-        let unread = !statement.complete || statement.command.as_str() == "DO";
+        let unread = !statement.complete || holds_code(statement);
         statement.settings.iter().any(|change| self.is_in(change))
             || (unread && self.may_be_changed_in(text, lexer))
+            || makes_a_view_of_settings(statement)
             || statement
                 .functions
                 .iter()
@@ -170,7 +192,7 @@ impl Protected {
     /// Whether a call of the function of this number may change one.
     #[must_use]
     pub fn may_be_changed_by(&self, oid: u32) -> bool {
-        !self.is_empty() && SETTING_OIDS.contains(&oid)
+        !self.is_empty() && LARGE_OBJECTS.binary_search(&oid).is_err()
     }
 
     fn is_in(&self, change: &SettingChange) -> bool {
@@ -197,12 +219,36 @@ impl Protected {
     }
 }
 
-/// Whether a DO is in a language other than PL/pgSQL: in it, SQL can be put together in any way.
+/// Whether a statement holds code that is not read, or gives it another name.
+pub(super) fn holds_code(statement: &Statement) -> bool {
+    HOLD_CODE.binary_search(&statement.command.as_str()).is_ok()
+}
+
+/// Whether it is a definition over `pg_settings`, an UPDATE of which is a `set_config`.
+fn makes_a_view_of_settings(statement: &Statement) -> bool {
+    let mut relations = statement.relations.iter();
+    statement.command.as_str().starts_with("CREATE ")
+        && relations.any(|relation| relation.name.name == "pg_settings")
+}
+
+/// Whether code is in a language in which SQL can be put together in any way.
 fn is_in_another_language(text: &[u8], lexer: &LexerOptions) -> bool {
     let mut tokens = Lexer::new(text, *lexer).filter(|token| !token.kind.is_blank());
     let is = |token: Token, word: &[u8]| token.of(text).eq_ignore_ascii_case(word);
-    tokens.any(|token| is(token, b"language"))
-        && !tokens.next().is_some_and(|token| is(token, b"plpgsql"))
+    let quoted = |token: &Token| {
+        let name = token.of(text);
+        let inner = name
+            .strip_prefix(b"'")
+            .and_then(|name| name.strip_suffix(b"'"));
+        inner.unwrap_or(name)
+    };
+    let plain = |token: &Token| {
+        let name = quoted(token);
+        PLAIN_LANGUAGES
+            .iter()
+            .any(|plain| plain.eq_ignore_ascii_case(name))
+    };
+    tokens.any(|token| is(token, b"language")) && !tokens.next().is_some_and(|token| plain(&token))
 }
 
 fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {

@@ -108,11 +108,17 @@ impl<'a> Unit<'a> {
     /// A text without a statement.
     pub const EMPTY: Self = Self::NOTHING;
 
-    /// A command of the replication protocol.
+    /// A command of the replication protocol. Two of them send the rows of all relations.
     #[must_use]
     pub fn replication(command: &'a str) -> Self {
+        let effects = match command {
+            "BASE_BACKUP" => Effects::READS_ROWS.and(Effects::TOUCHES_SERVER_FILES),
+            "START_REPLICATION" => Effects::READS_ROWS,
+            _ => Effects::NONE,
+        };
         Self {
             command,
+            effects,
             ..Self::NOTHING
         }
     }

@@ -3,7 +3,7 @@
 //! A user may define functions of the same names; the effect is then said too often, never too
 //! rarely. Sources: the documentation's chapter 9.27 "System Administration Functions", 9.15 "XML
 //! Functions", 9.17 "Sequence Manipulation Functions", 35.4 "Server-side Functions" of large
-//! objects, and the contrib modules adminpack, dblink and file_fdw.
+//! objects, and the contrib modules adminpack, dblink, file_fdw, tablefunc and xml2.
 
 use super::types::Effects;
 
@@ -16,12 +16,23 @@ const SETTINGS: Effects = Effects::CHANGES_SETTINGS;
 
 /// Sorted by name.
 const EFFECTS: &[(&str, Effects)] = &[
+    ("connectby", UNSEEN),
+    ("crosstab", UNSEEN),
+    ("crosstab2", UNSEEN),
+    ("crosstab3", UNSEEN),
+    ("crosstab4", UNSEEN),
+    ("crosstab_hash", UNSEEN),
     ("cursor_to_xml", UNSEEN),
     ("cursor_to_xmlschema", UNSEEN),
     ("database_to_xml", UNSEEN),
     ("database_to_xml_and_xmlschema", UNSEEN),
     ("database_to_xmlschema", UNSEEN),
     ("dblink", UNSEEN),
+    ("dblink_build_sql_delete", UNSEEN),
+    ("dblink_build_sql_insert", UNSEEN),
+    ("dblink_build_sql_update", UNSEEN),
+    ("dblink_connect", UNSEEN),
+    ("dblink_connect_u", UNSEEN),
     ("dblink_exec", UNSEEN),
     ("dblink_open", UNSEEN),
     ("dblink_send_query", UNSEEN),
@@ -78,6 +89,7 @@ const EFFECTS: &[(&str, Effects)] = &[
     ("table_to_xmlschema", UNSEEN),
     ("ts_rewrite", UNSEEN),
     ("ts_stat", UNSEEN),
+    ("xpath_table", UNSEEN),
 ];
 
 /// What calling a function of this name does besides computing.
