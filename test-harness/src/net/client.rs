@@ -85,6 +85,18 @@ impl Client {
         Message { tag, body }
     }
 
+    /// Reads the next message, or `None` where the other side has ended the connection.
+    #[track_caller]
+    pub fn next_message(&mut self) -> Option<Message> {
+        let mut header = [0; 5];
+        self.0.read_exact(&mut header).ok()?;
+        let [tag, length @ ..] = header;
+        let size = u32::from_be_bytes(length).checked_sub(4)?;
+        let mut body = vec![0; size as usize];
+        self.0.read_exact(&mut body).ok()?;
+        Some(Message { tag, body })
+    }
+
     /// Reads up to and with the next ReadyForQuery.
     #[track_caller]
     pub fn read_until_ready(&mut self) -> Vec<Message> {
