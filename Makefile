@@ -12,7 +12,7 @@ WASM_BUILD := target/$(WASM_TARGET)/plugin
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins demo test test-fast lint bench oracle fuzz clean
+.PHONY: help setup plugins stores demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
-test: setup plugins ## every test, the end-to-end ones with real hosts too
+stores: ## build Jaeger from its Go modules into .cache (once)
+	@test-harness/stores/build.sh .cache
+
+test: setup plugins stores ## every test, the end-to-end ones with real hosts too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads $(TEST_THREADS)
 
 test-fast: plugins ## the tests that need no host

@@ -27,6 +27,14 @@ pub fn psycopg_sessions(conninfo: &str, names: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Runs `traced.py`, an application with OpenTelemetry's instrumentation; the id of its trace.
+#[track_caller]
+pub fn traced_application(conninfo: &str, collector: std::net::SocketAddr) -> String {
+    let mut command = python("traced.py");
+    let output = output_of(command.arg(conninfo).arg(format!("http://{collector}")));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 /// A libpq connection string for a server or proxy on a port of 127.0.0.1.
 #[must_use]
 pub fn conninfo(port: u16, database: &str) -> String {

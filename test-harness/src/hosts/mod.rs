@@ -4,12 +4,14 @@
 //! the end of its log is printed. When this process dies, by whatever signal, the kernel ends them.
 
 pub mod envoy;
+pub mod jaeger;
 pub mod places;
 pub mod postgres;
 pub mod process;
 pub mod samples;
 
 pub use envoy::Envoy;
+pub use jaeger::Jaeger;
 pub use postgres::{Postgres, Version};
 pub use samples::Samples;
 

@@ -90,17 +90,25 @@ pub fn tags<'t>(text: &'t [u8], options: &LexerOptions) -> Tags<'t> {
 
 /// The pairs of a block comment, if it is nothing but pairs.
 fn pairs(comment: &[u8]) -> Option<Vec<Pair<'_>>> {
-    let decoded = raw_pairs(comment)?.into_iter().map(|(key, value)| {
+    let decoded = raw_pairs(comment)?.into_iter().map(|pair| {
         Some(Pair {
-            key: decode(key)?,
-            value: decode(value)?,
+            key: decode(pair.key)?,
+            value: decode(pair.value)?,
         })
     });
     decoded.collect()
 }
 
-/// Keys and values as they stand, without the quotes.
-fn raw_pairs(comment: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+/// Key and value as they stand, without the quotes.
+struct RawPair<'t> {
+    key: &'t [u8],
+    value: &'t [u8],
+    /// The specification demands quotes; OpenTelemetry's Python writes numbers without
+    /// (`libpq_version=180006`).
+    quoted: bool,
+}
+
+fn raw_pairs(comment: &[u8]) -> Option<Vec<RawPair<'_>>> {
     let inside = comment.strip_prefix(b"/*")?.strip_suffix(b"*/")?;
     let mut rest = inside.trim_ascii();
     let mut found = Vec::new();
@@ -109,14 +117,22 @@ fn raw_pairs(comment: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
         let (key, behind) = rest.split_at_checked(equals)?;
         let key = key.trim_ascii();
         let value = behind.strip_prefix(b"=")?.trim_ascii_start();
-        let value = value.strip_prefix(b"'")?;
-        let end = closing_quote(value)?;
+        let opened = value.strip_prefix(b"'");
+        let (value, end) = match opened {
+            Some(value) => (value, closing_quote(value)?),
+            None => (value, bare_end(value)?),
+        };
         if key.is_empty() || !key.iter().all(|byte| is_encoded(*byte)) {
             return None;
         }
         let (value, behind) = value.split_at_checked(end)?;
-        found.push((key, value));
-        rest = behind.strip_prefix(b"'")?.trim_ascii_start();
+        let quoted = opened.is_some();
+        found.push(RawPair { key, value, quoted });
+        let behind = match quoted {
+            true => behind.strip_prefix(b"'")?,
+            false => behind,
+        };
+        rest = behind.trim_ascii_start();
         match rest.strip_prefix(b",") {
             Some(behind) => rest = behind.trim_ascii_start(),
             None if rest.is_empty() => return Some(found),
@@ -124,6 +140,12 @@ fn raw_pairs(comment: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
         }
     }
     None
+}
+
+/// The length of a value without quotes: a number.
+fn bare_end(value: &[u8]) -> Option<usize> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.count()).filter(|length| *length > 0)
 }
 
 /// The offset of the first quote that no backslash escapes.
@@ -184,8 +206,8 @@ fn hex_digit(digit: u8) -> u8 {
 /// is written is never longer than the comment.
 pub(crate) fn write_known(comment: &[u8], out: &mut Vec<u8>) -> bool {
     let mut wrote = false;
-    for (key, value) in raw_pairs(comment).unwrap_or_default() {
-        if !KEYS.iter().any(|known| known.as_bytes() == key) {
+    for RawPair { key, value, quoted } in raw_pairs(comment).unwrap_or_default() {
+        if !quoted || !KEYS.iter().any(|known| known.as_bytes() == key) {
             continue;
         }
         out.extend_from_slice(if wrote { b"," } else { b"/*" });

@@ -31,7 +31,14 @@ fn the_comment_at_the_end_counts_or_else_the_one_at_the_start() {
         ("select /*a='1'*/ 1", ""),
         ("select 1 /* hello */", ""),
         ("select 1 /*a='1', hello*/", ""),
-        ("select 1 /*a=1*/", ""),
+        // As OpenTelemetry's Python writes numbers.
+        (
+            "select 1 /*a='1',libpq_version=180006,b='2'*/",
+            "a=1 libpq_version=180006 b=2",
+        ),
+        ("select 1 /*a=b*/", ""),
+        ("select 1 /*a=1b*/", ""),
+        ("select 1 /*a=*/", ""),
         ("select 1 /**/", ""),
         ("select 1", ""),
         ("", ""),
