@@ -96,7 +96,7 @@ fn wrapped() -> impl Strategy<Value = String> {
 }
 
 /// A write to payments.cards, with blanks and comments wherever they may stand.
-pub fn hidden_write() -> impl Strategy<Value = String> {
+pub(crate) fn hidden_write() -> impl Strategy<Value = String> {
     let blanks = vec![
         " ",
         "\t",
@@ -198,7 +198,7 @@ const PIECES: &[&str] = &[
     dead_code,
     reason = "not every test that includes this file wants mistakes"
 )]
-pub fn mistaken_write() -> impl Strategy<Value = String> {
+pub(crate) fn mistaken_write() -> impl Strategy<Value = String> {
     let mistake = (any::<Index>(), 0..6_usize, prop::option::of(select(PIECES)));
     (hidden_write(), prop::collection::vec(mistake, 1..5)).prop_map(|(mut text, mistakes)| {
         for (at, removed, piece) in mistakes {
