@@ -321,7 +321,7 @@ impl<'t> Report<'_, '_, 't> {
             if capture.text.is_empty() || !self.say(value.name) {
                 continue;
             }
-            let name = full_name(value.name);
+            let name = value.full_name();
             match value.kind {
                 Kind::Integer | Kind::Decimal => number(self.out, &name, capture.text),
                 _ => self.out.text(&name, capture.text),
@@ -483,23 +483,3 @@ fn number(out: &mut dyn Sink, name: &str, digits: &[u8]) {
         out.text(name, digits);
     }
 }
-
-/// A name without a dot is PostgreSQL's, and so are some with one.
-fn full_name(name: &'static str) -> Cow<'static, str> {
-    let own = !name.contains('.') || OWN.iter().any(|own| name.starts_with(own));
-    if own {
-        Cow::Owned(["postgresql.", name].concat())
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
-/// First parts of names that are PostgreSQL's too.
-const OWN: [&str; 6] = [
-    "checkpoint.",
-    "cron.",
-    "lock.",
-    "timescaledb.",
-    "vacuum.",
-    "wal.",
-];

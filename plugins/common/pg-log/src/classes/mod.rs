@@ -30,6 +30,19 @@ impl Class {
     pub fn all() -> &'static [Self] {
         CLASSES
     }
+
+    /// The values that its messages may have, each name once.
+    #[must_use]
+    pub fn values(&self) -> Vec<Value> {
+        let mut values: Vec<Value> = Vec::new();
+        let patterns = self.patterns.iter().map(|source| Pattern::parse(source));
+        for value in patterns.flat_map(|pattern| pattern.values) {
+            if !values.iter().any(|known| known.name == value.name) {
+                values.push(value);
+            }
+        }
+        values
+    }
 }
 
 /// A value found in a text.

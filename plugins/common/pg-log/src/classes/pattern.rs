@@ -5,6 +5,8 @@
 //! follows), `rest` (all that follows), `sql` (text or rest that is SQL), `user` and `host` (text that
 //! names a person's account or machine), `lines` (a report of several lines with its own patterns).
 
+use std::borrow::Cow;
+
 /// What a value looks like. In the order in which they are tried.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
@@ -56,7 +58,7 @@ pub(super) enum Piece {
 /// A value in a pattern.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Value {
-    /// Its name; with a dot in it as it is, else behind `postgresql.`.
+    /// Its name in the table; [`Value::full_name`] is what it leaves under.
     pub name: &'static str,
     /// What it looks like.
     pub kind: Kind,
@@ -108,7 +110,29 @@ fn next_value(source: &'static str) -> Option<(&'static str, &'static str, &'sta
     Some((literal, value, behind))
 }
 
+/// First parts of names that are PostgreSQL's.
+const OWN: [&str; 6] = [
+    "checkpoint.",
+    "cron.",
+    "lock.",
+    "timescaledb.",
+    "vacuum.",
+    "wal.",
+];
+
 impl Value {
+    /// The name it leaves a module under: one without a dot is PostgreSQL's, and so are some with
+    /// one; the others are OpenTelemetry's or an extension's.
+    #[must_use]
+    pub fn full_name(&self) -> Cow<'static, str> {
+        let own = !self.name.contains('.') || OWN.iter().any(|own| self.name.starts_with(own));
+        if own {
+            Cow::Owned(["postgresql.", self.name].concat())
+        } else {
+            Cow::Borrowed(self.name)
+        }
+    }
+
     fn parse(source: &'static str) -> Self {
         let (source, data) = match source.strip_suffix('!') {
             Some(source) => (source, true),
