@@ -130,9 +130,15 @@ pub fn pgbench_server() -> Postgres {
 
 /// One run of pgbench's SELECT through an Envoy.
 pub fn pgbench(server: &Postgres, envoy: &Envoy, mode: &str) -> Run {
+    pgbench_of(server, envoy, mode, &["-S"])
+}
+
+/// One run of what `script` tells pgbench to run.
+pub fn pgbench_of(server: &Postgres, envoy: &Envoy, mode: &str, script: &[&str]) -> Run {
     let before = envoy.cpu_time();
     let mut command = server.client_through(envoy.port(), "pgbench");
-    let report = run(command.args(["-n", "-S", "-M", mode, "-c", CLIENTS, "-T", SECONDS]));
+    command.args(script);
+    let report = run(command.args(["-n", "-M", mode, "-c", CLIENTS, "-T", SECONDS]));
     let cpu = envoy.cpu_time().saturating_sub(before);
     let transactions = number_after(&report, "transactions actually processed: ");
     Run {

@@ -25,6 +25,7 @@ const PARTS: &[Part] = &[
     ("idle-envoy", memory::idle_connections_in_envoy),
     ("labels", memory::label_sets),
     ("policy", policy::cpu_per_transaction),
+    ("policy-new-shapes", policy::new_shapes),
     ("policy-copy", policy::copy_in),
     ("sql", sql::in_wasm),
 ];

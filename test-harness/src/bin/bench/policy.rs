@@ -7,7 +7,7 @@ use std::time::Instant;
 use test_harness::hosts::{Envoy, Postgres};
 
 use crate::Options;
-use crate::load::{Run, Variant, in_rounds, pgbench, pgbench_server, ratios};
+use crate::load::{Run, Variant, in_rounds, pgbench, pgbench_of, pgbench_server, ratios};
 use crate::report::{figure, median};
 
 /// Bytes of one COPY.
@@ -88,6 +88,29 @@ pub fn cpu_per_transaction(options: &Options) {
             .collect();
         let name = format!("{mode}: cost of 1,000 rules to that of 20");
         figure(&name, median(&cost), "< 2");
+    }
+}
+
+/// pgbench's SELECT, with a name in it that hardly comes twice.
+const NEW_SHAPES: &str = "\\set aid random(1, 100000)\n\\set name random(1, 1000000000)\n\
+    SELECT abalance AS a:name FROM pgbench_accounts WHERE aid = :aid;\n";
+
+/// The same where every text has to be classified, since none of its shape came before.
+pub fn new_shapes(options: &Options) {
+    let server = pgbench_server();
+    let mut variants = variants(&server);
+    variants.truncate(3);
+    let script = std::env::temp_dir().join(format!("new-shapes-{}.sql", std::process::id()));
+    std::fs::write(&script, NEW_SHAPES).expect("the script can be written");
+    let file = script.to_string_lossy();
+    let rounds = in_rounds(options.rounds, &variants, "new shapes", |variant| {
+        pgbench_of(&server, &variant.envoy, "simple", &["-f", &file])
+    });
+    std::fs::remove_file(&script).expect("it was written");
+    for (index, variant) in variants.iter().enumerate().skip(1) {
+        let ratio = median(&ratios(&rounds, index, |run| run.cpu_per_transaction));
+        let name = format!("simple, every shape new: {}: CPU ratio", variant.name);
+        figure(&name, ratio, "<= 1.80");
     }
 }
 
