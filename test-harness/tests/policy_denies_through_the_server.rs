@@ -258,3 +258,37 @@ fn a_cancel_passes_for_a_session_of_this_proxy_and_for_no_other() {
         assert!(!server.log().contains("cancel request"), "{}", server.log());
     }
 }
+
+#[test]
+fn a_rule_about_a_schema_leaves_names_alone_that_cannot_be_in_it() {
+    let policy = r#"{"rules": [{"name": "cards", "action": "deny", "tables": ["payments.*"]}]}"#;
+    let server = Postgres::start(Version::V18);
+    server.sql(
+        "create schema payments; create table payments.cards (a int);
+         create table orders (a int); insert into orders values (7)",
+    );
+    let envoy = behind(&server, policy);
+    let conninfo = drivers::conninfo(envoy.port(), "postgres");
+    let output = output_of(drivers::python("search_path.py").arg(&conninfo));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = [
+        "select a from orders|[(7,)]",
+        "select a from payments.cards|42501",
+        "set search_path = payments, public|55006",
+        "select a from orders|[(7,)]",
+        "set role postgres|55006",
+        "discard all|None",
+        "--",
+        "select a from cards|42501",
+        "select a from cards|42501",
+        "--",
+        "pipelined|42501",
+        "select 2|[(2,)]",
+    ];
+    assert_eq!(
+        lines.lines().collect::<Vec<_>>(),
+        expected,
+        "{}",
+        envoy.log()
+    );
+}

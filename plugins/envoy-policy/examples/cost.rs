@@ -75,6 +75,7 @@ fn main() {
         search_path: Some(vec!["public".to_owned()].into()),
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
+        ..SessionState::default()
     };
     println!(
         "{:<8} {:>10} {:>10} {:>10} {:>10} {:>10}",

@@ -91,6 +91,7 @@ fn question(mut arguments: impl Iterator<Item = String>) -> Result<Question, Str
             search_path: None,
             standard_conforming_strings: Some(true),
             client_encoding: Some(Encoding::Utf8),
+            ..SessionState::default()
         },
         sql: None,
     };
@@ -215,6 +216,7 @@ fn verdict(policy: &Policy, decision: &Decision) -> String {
         Reason::Rule(number) => rule(*number),
         Reason::Default => "the default".to_owned(),
         Reason::TooLong => "max_statement_bytes".to_owned(),
+        Reason::PathInUse => "it changes search_path under prepared statements".to_owned(),
         Reason::Protected => "a setting that the policy imposes".to_owned(),
     };
     let mut said = match &decision.denied {

@@ -18,6 +18,8 @@ pub enum Cause {
     TooLong,
     /// A setting that the policy imposes.
     Protected,
+    /// `search_path`, under statements that were prepared for what it was.
+    PathInUse,
     /// The protocol version is not one of `protocol_versions`.
     ProtocolVersion,
     /// A StartupMessage that the server would read in another way, or not at all.
@@ -45,6 +47,7 @@ const PROTOCOL_VIOLATION: &[u8; 5] = b"08P01";
 const NAME_TOO_LONG: &[u8; 5] = b"42622";
 const TOO_MANY_CONNECTIONS: &[u8; 5] = b"53300";
 const LIMIT_EXCEEDED: &[u8; 5] = b"53400";
+const OBJECT_IN_USE: &[u8; 5] = b"55006";
 const NOT_SUPPORTED: &[u8; 5] = b"0A000";
 
 const fn words(
@@ -89,6 +92,13 @@ const WORDS: &[Words] = &[
         INSUFFICIENT_PRIVILEGE,
         "a setting that the mesh's policy imposes cannot be changed",
         "",
+    ),
+    words(
+        Cause::PathInUse,
+        "search_path_in_use",
+        OBJECT_IN_USE,
+        "search_path cannot be changed: statements were prepared for what it is",
+        "Set it before the first statement is prepared, or write schema.table.",
     ),
     words(
         Cause::ProtocolVersion,
@@ -183,6 +193,7 @@ impl From<Reason> for Cause {
             Reason::Default => Self::Default,
             Reason::TooLong => Self::TooLong,
             Reason::Protected => Self::Protected,
+            Reason::PathInUse => Self::PathInUse,
         }
     }
 }

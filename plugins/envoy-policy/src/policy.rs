@@ -33,7 +33,7 @@ use index::Index;
 pub use judge::{Aftermath, Ask, Decision, SessionState};
 pub(crate) use rule::Who;
 pub use rule::{Client, Match, Rule};
-pub use search_path::schemas;
+pub use search_path::SearchPath;
 pub use settings::Protected;
 use verdicts::Verdicts;
 
@@ -71,6 +71,8 @@ pub enum Reason {
     TooLong,
     /// It changes a setting that the policy imposes.
     Protected,
+    /// It changes `search_path` under statements that were prepared, and allowed, for what it was.
+    PathInUse,
 }
 
 /// A compiled policy.
@@ -236,6 +238,8 @@ pub struct Profile {
     pub application_name: Option<String>,
     /// What the client must not change.
     pub protected: Rc<Protected>,
+    /// What would change `search_path`; `None` if no rule is about schemas.
+    path: Option<Rc<Protected>>,
     /// Whether the client is let in.
     pub admission: Decision,
 }
@@ -258,6 +262,8 @@ impl Profile {
         }
         // Whoever is named by the policy must not name itself.
         let stamp = stamped.then_some(("application_name", ""));
+        let mut rules = numbers.iter().filter_map(|number| policy.rule(*number));
+        let about_schemas = rules.any(Rule::is_about_schemas);
         let protected = Protected::new(
             settings
                 .iter()
@@ -269,6 +275,7 @@ impl Profile {
             admission: admission(policy, &numbers),
             index: Rc::new(Index::new(policy, numbers)),
             protected: Rc::new(protected),
+            path: about_schemas.then(|| Rc::new(Protected::new([("search_path", "")].into_iter()))),
             settings: settings.into(),
             application_name: None,
         }

@@ -17,7 +17,7 @@ use crate::gate::denial::{Denial, Refusal};
 use crate::gate::{Admission, Judge, Request, Uninspectable};
 use crate::limits::{Held, Limits, Reached};
 use crate::policy::unit::transaction_bit;
-use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SessionState, schemas};
+use crate::policy::{Aftermath, Ask, Client, Decision, Policy, Profile, SearchPath, SessionState};
 use crate::record::{self, Record, Text};
 use crate::routes;
 use crate::shares::{Key, Shares};
@@ -32,7 +32,8 @@ pub(crate) struct Sitting {
     /// As the server last reported them.
     standard_conforming_strings: Option<bool>,
     client_encoding: Option<Encoding>,
-    search_path: Option<Rc<[String]>>,
+    search_path: Option<SearchPath>,
+    path: PathUse,
     transaction: Option<u8>,
     /// The server has been ready once.
     open: bool,
@@ -46,6 +47,23 @@ pub(crate) struct Sitting {
     held: Held,
     /// The key of its session, where CancelRequests are checked.
     cancel_key: Option<Key>,
+}
+
+/// What is known of `search_path`, beside its value.
+#[derive(Clone, Copy, Debug, Default)]
+struct PathUse {
+    /// The session may act as another role than the client's user.
+    role_changed: bool,
+    /// It has changed in the transaction that is open: a ROLLBACK changes it back.
+    unsettled: bool,
+    /// Something that is under way may change it.
+    suspect: bool,
+    /// A statement was prepared that changes it whenever it is run.
+    prepared_change: bool,
+    /// A statement was prepared, and allowed, for what it is.
+    in_use: bool,
+    /// That has `$user` in it.
+    role_in_use: bool,
 }
 
 /// Table of the shared data with the keys of the sessions that were let in.
@@ -224,6 +242,7 @@ impl<H: Host> Bench<'_, H> {
                 return Err(Cause::Startup(StartupError::Protected));
             }
             if matches!(name.as_str(), "role" | "session_authorization") {
+                self.sitting.path.role_changed = true;
                 let quoted = String::from_utf8_lossy(&value).replace('"', "\"\"");
                 let text = format!("SET {name} = \"{quoted}\"");
                 let ask = Ask::Text {
@@ -273,15 +292,34 @@ impl<H: Host> Bench<'_, H> {
     }
 
     /// What holds for a request that comes now.
-    fn state(&self, settled: bool) -> SessionState {
+    fn state(&self, settled: bool, at_once: bool) -> SessionState {
         let sitting = &*self.sitting;
         let reading = settled || !(sitting.suspect || sitting.reading_changed);
         SessionState {
             transaction: sitting.transaction.filter(|_| settled),
-            search_path: sitting.search_path.clone().filter(|_| settled),
+            search_path: self.schemas(settled, at_once),
+            path_in_use: sitting.path.in_use,
+            role_in_use: sitting.path.role_in_use,
             standard_conforming_strings: sitting.standard_conforming_strings.filter(|_| reading),
             client_encoding: sitting.client_encoding.filter(|_| reading),
         }
+    }
+
+    /// What unqualified names are looked up in, if it is known: now, or whenever what is prepared now
+    /// is run.
+    fn schemas(&self, settled: bool, at_once: bool) -> Option<Rc<[String]>> {
+        let path = self.sitting.search_path.as_ref()?;
+        let PathUse {
+            role_changed,
+            unsettled,
+            suspect,
+            prepared_change,
+            ..
+        } = self.sitting.path;
+        let now = settled || !(suspect || unsettled);
+        let later = !unsettled && !prepared_change;
+        let known = now && (at_once || later) && !(path.names_role && role_changed);
+        known.then(|| path.schemas.clone())
     }
 
     fn lexer(&self) -> LexerOptions {
@@ -301,7 +339,7 @@ impl<H: Host> Bench<'_, H> {
         let Some(profile) = self.sitting.profile.clone() else {
             return Ok(());
         };
-        let state = self.state(settled);
+        let state = self.state(settled, protocol != SubProtocol::Extended);
         let (decision, aftermath) = profile.judge(self.policy, &self.sitting.client, ask, &state);
         let statement = match ask {
             Ask::Text {
@@ -380,9 +418,17 @@ impl<H: Host> Bench<'_, H> {
     }
 
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
+        let prepared = protocol == SubProtocol::Extended;
         self.sitting.suspect |= aftermath.changes_reading;
-        self.sitting.suspect_prepared |=
-            aftermath.changes_reading && protocol == SubProtocol::Extended;
+        self.sitting.suspect_prepared |= aftermath.changes_reading && prepared;
+        let names_role = self.sitting.search_path.as_ref();
+        let names_role = names_role.is_some_and(|path| path.names_role);
+        let path = &mut self.sitting.path;
+        path.role_changed |= aftermath.changes_role;
+        path.suspect |= aftermath.changes_path;
+        path.prepared_change |= aftermath.changes_path && prepared;
+        path.in_use |= aftermath.by_path && prepared;
+        path.role_in_use |= aftermath.by_path && prepared && names_role;
     }
 }
 
@@ -446,6 +492,7 @@ impl<H: Host> Judge for Bench<'_, H> {
     fn request(&mut self, request: Request<'_>, settled: bool) -> Result<(), Denial> {
         if settled {
             self.sitting.suspect = false;
+            self.sitting.path.suspect = false;
         }
         match request {
             Request::Text { protocol, text } => {
@@ -478,6 +525,7 @@ impl<H: Host> Judge for Bench<'_, H> {
             }
             Request::Execute => {
                 self.sitting.suspect |= self.sitting.suspect_prepared;
+                self.sitting.path.suspect |= self.sitting.path.prepared_change;
                 self.check_limits(true)
             }
         }
@@ -527,7 +575,9 @@ impl<H: Host> Judge for Bench<'_, H> {
                 sitting.reading_changed |= sitting.open;
             }
             b"search_path" => {
-                sitting.search_path = value.and_then(|value| schemas(&value));
+                let user = &sitting.client.user;
+                sitting.search_path = value.and_then(|value| SearchPath::new(&value, user));
+                sitting.path.unsettled |= sitting.open;
             }
             _ => {}
         }
@@ -536,6 +586,9 @@ impl<H: Host> Judge for Bench<'_, H> {
     fn ready(&mut self, status: TransactionStatus, settled: bool) {
         self.sitting.open = true;
         self.sitting.transaction = Some(transaction_bit(status));
+        if settled && status == TransactionStatus::Idle {
+            self.sitting.path.unsettled = false;
+        }
         if settled && !self.policy.limits.is_empty() {
             let mut held = std::mem::take(&mut self.sitting.held);
             let in_transaction = status != TransactionStatus::Idle;

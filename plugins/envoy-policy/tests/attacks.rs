@@ -28,6 +28,7 @@ fn settled() -> SessionState {
         search_path: None,
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
+        ..SessionState::default()
     }
 }
 

@@ -21,6 +21,7 @@ fn settled() -> SessionState {
         search_path: Some(["app".to_owned(), "public".to_owned()].into()),
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
+        ..SessionState::default()
     }
 }
 

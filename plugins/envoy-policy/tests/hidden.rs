@@ -26,6 +26,7 @@ fn settled() -> SessionState {
         search_path: Some(["public".to_owned()].into()),
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
+        ..SessionState::default()
     }
 }
 

@@ -94,6 +94,7 @@ fn decision(policy: &Policy, case: &Case) -> Decision {
         search_path: case.search_path.clone().map(Into::into),
         standard_conforming_strings: Some(true),
         client_encoding: Some(Encoding::Utf8),
+        ..SessionState::default()
     };
     if profile.admission.denied.is_some() {
         return profile.admission;
@@ -111,6 +112,7 @@ fn verdict(policy: &Policy, decision: &Decision) -> (Verdict, String) {
         Reason::Rule(number) => rule(policy, number),
         Reason::Default => "default".to_owned(),
         Reason::TooLong => "too long".to_owned(),
+        Reason::PathInUse => "path in use setting".to_owned(),
         Reason::Protected => "protected setting".to_owned(),
     };
     match (decision.denied, decision.would_deny.first()) {

@@ -124,12 +124,18 @@ fn fill(shape: &str, literals: &[&str], blank: &str) -> String {
 
 fn state() -> impl Strategy<Value = SessionState> {
     let path = prop_oneof![Just(None), Just(Some(vec!["s".to_owned()]))];
-    (any::<bool>(), select(vec![Some(1), Some(2), None]), path).prop_map(
-        |(standard_conforming_strings, transaction, path)| SessionState {
-            transaction,
-            search_path: path.map(Into::into),
-            standard_conforming_strings: Some(standard_conforming_strings),
-            client_encoding: Some(Encoding::Utf8),
+    let transaction = select(vec![Some(1), Some(2), None]);
+    let in_use = (any::<bool>(), any::<bool>());
+    (any::<bool>(), transaction, path, in_use).prop_map(
+        |(standard_conforming_strings, transaction, path, (path_in_use, role_in_use))| {
+            SessionState {
+                transaction,
+                search_path: path.map(Into::into),
+                path_in_use,
+                role_in_use,
+                standard_conforming_strings: Some(standard_conforming_strings),
+                client_encoding: Some(Encoding::Utf8),
+            }
         },
     )
 }

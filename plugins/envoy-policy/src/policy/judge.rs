@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pg_sql::classify::{Classification, Statement, classify};
+use pg_sql::classify::{Classification, SettingChange, Settings, Statement, classify};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
 
 use super::rule::{self, Client, Rule};
@@ -63,7 +63,8 @@ pub enum Ask<'a> {
         bytes: u64,
         /// `text` is not all of it.
         truncated: bool,
-        /// It is a Query, run where it stands. The names in a Parse are looked up when it is run.
+        /// It is a Query, run where it stands. What is prepared runs later, in another transaction
+        /// perhaps.
         at_once: bool,
     },
     /// A function by its number.
@@ -78,8 +79,13 @@ pub enum Ask<'a> {
 pub struct SessionState {
     /// A bit of [`super::unit::transaction_bit`]; `None` while it is not settled.
     pub transaction: Option<u8>,
-    /// `search_path`, if the server has reported it and it is settled.
+    /// `search_path`, if the server has reported it and nothing changes it before the names in the
+    /// text are looked up.
     pub search_path: Option<Rc<[String]>>,
+    /// Statements were prepared, and allowed, for what `search_path` is.
+    pub path_in_use: bool,
+    /// That has `$user` in it.
+    pub role_in_use: bool,
     /// `standard_conforming_strings`; `None` if something under way may change it.
     pub standard_conforming_strings: Option<bool>,
     /// `client_encoding`; `None` if something under way may change it.
@@ -136,6 +142,22 @@ fn readings(text: &[u8], state: &SessionState) -> Vec<LexerOptions> {
 pub struct Aftermath {
     /// It may have changed settings that decide how later texts are read.
     pub changes_reading: bool,
+    /// It may have changed the role that the session acts as. What functions do is not told.
+    pub changes_role: bool,
+    /// It may have changed `search_path`. What functions do is not told.
+    pub changes_path: bool,
+    /// It was judged by what `search_path` is.
+    pub by_path: bool,
+}
+
+impl Aftermath {
+    /// Anything may have happened.
+    pub const UNKNOWN: Self = Self {
+        changes_reading: true,
+        changes_role: true,
+        changes_path: true,
+        by_path: false,
+    };
 }
 
 impl Profile {
@@ -183,8 +205,11 @@ impl Profile {
                 if self.protected.may_be_changed_by(oid) {
                     decision = decision.deny(Reason::Protected, policy.mode);
                 }
-                let changes_reading = true;
-                (decision, Aftermath { changes_reading })
+                let path = self.path.as_ref().filter(|_| state.path_in_use);
+                if path.is_some_and(|path| path.may_be_changed_by(oid)) {
+                    decision = decision.deny(Reason::PathInUse, policy.mode);
+                }
+                (decision, Aftermath::UNKNOWN)
             }
             Ask::Text { text, .. } => match replication_command(client, text) {
                 Some(command) => {
@@ -218,6 +243,11 @@ impl Profile {
             let classification = classify(text, ClassifyOptions { lexer, truncated });
             *by_tokens &= is_known_by_tokens(&classification);
             aftermath.changes_reading |= changes_reading(&classification);
+            aftermath.changes_role |= changes_role(&classification);
+            aftermath.changes_path |= self.changes_path(&classification, text, &lexer);
+            aftermath.by_path |= self.path.is_some()
+                && state.search_path.is_some()
+                && has_unqualified_names(&classification);
             let reading = self.judge_reading(policy, ask, state, lexer, &classification);
             match &mut decision {
                 Some(decision) => decision.and(reading),
@@ -247,12 +277,12 @@ impl Profile {
         let statements = &classification.statements;
         let mut scene = Scene::new(text, bytes, lexer);
         scene.statements = statements.len();
-        // A prepared statement is run later, in another transaction and by another path perhaps;
-        // later statements are run when the first has done what it does.
+        // A prepared statement is run later, in another transaction perhaps; later statements are
+        // run when the first has done what it does.
         let prepares = |statement: &Statement| statement.command.as_str() == "PREPARE";
-        let alone = statements.len() == 1 && classification.complete && at_once;
+        let alone = statements.len() == 1 && classification.complete;
         if alone && !statements.iter().any(prepares) {
-            scene.transaction = state.transaction;
+            scene.transaction = state.transaction.filter(|_| at_once);
             scene.search_path = state.search_path.as_deref();
         }
         let mut decision: Option<Decision> = None;
@@ -278,6 +308,11 @@ impl Profile {
         if !self.protected.is_empty() && (unread || statements.iter().any(changes)) {
             decision = decision.deny(Reason::Protected, policy.mode);
         }
+        let moves_path = state.path_in_use && self.changes_path(classification, text, &lexer);
+        let moves_role = state.role_in_use && changes_role(classification);
+        if moves_path || moves_role {
+            decision = decision.deny(Reason::PathInUse, policy.mode);
+        }
         let vouched = decision
             .allowed_by
             .and_then(|number| policy.rule(number))
@@ -286,6 +321,24 @@ impl Profile {
             decision = decision.deny(Reason::TooLong, policy.mode);
         }
         decision
+    }
+
+    /// Whether a text may change `search_path` and leave what was prepared for it. DISCARD ALL drops
+    /// that too.
+    fn changes_path(
+        &self,
+        classification: &Classification,
+        text: &[u8],
+        lexer: &LexerOptions,
+    ) -> bool {
+        let Some(path) = &self.path else {
+            return false;
+        };
+        let changes = |statement: &Statement| {
+            statement.command.as_str() != "DISCARD ALL" && path.changed_by(statement, text, lexer)
+        };
+        classification.statements.iter().any(changes)
+            || (!classification.complete && path.may_be_changed_in(text, lexer))
     }
 
     /// The first rule that applies decides.
@@ -353,6 +406,28 @@ fn changes_reading(classification: &Classification) -> bool {
     let mut statements = classification.statements.iter();
     !classification.complete
         || statements.any(|statement| !runs_nothing(statement.command.as_str()))
+}
+
+/// Whether a text may change the role: by a setting, in a DO, or in what could not be read.
+fn changes_role(classification: &Classification) -> bool {
+    let is_role = |change: &SettingChange| match &change.settings {
+        Settings::Named(name) => matches!(name.as_str(), "role" | "session_authorization"),
+        Settings::All => false,
+        Settings::Unknown => true,
+    };
+    !classification.complete
+        || classification.statements.iter().any(|statement| {
+            statement.command.as_str() == "DO" || statement.settings.iter().any(is_role)
+        })
+}
+
+/// Whether the server has to look for what a name means.
+fn has_unqualified_names(classification: &Classification) -> bool {
+    classification.statements.iter().any(|statement| {
+        let relations = statement.relations.iter().map(|relation| &relation.name);
+        let mut names = relations.chain(&statement.functions);
+        names.any(|name| name.schema.is_none())
+    })
 }
 
 /// The command of a text of the replication protocol, if it is one.

@@ -185,6 +185,15 @@ impl Rule {
         self.what == What::default()
     }
 
+    /// Whether it makes a difference in which schema a name is looked up.
+    pub(super) fn is_about_schemas(&self) -> bool {
+        let what = &self.what;
+        [&what.reads, &what.writes, &what.tables, &what.functions]
+            .into_iter()
+            .flatten()
+            .any(|glob| glob.schema.is_some())
+    }
+
     /// Whether a later rule for a client of this one is never come to.
     pub(super) fn ends_all(&self) -> bool {
         self.is_about_connections() && self.action != Action::Log && self.mode == Mode::Enforce

@@ -107,7 +107,7 @@ impl Verdicts {
         self.key.extend_from_slice(&[
             u8::from(standard_conforming_strings),
             encoding as u8,
-            u8::from(at_once),
+            u8::from(at_once) | u8::from(state.path_in_use) << 1 | u8::from(state.role_in_use) << 2,
             state.transaction.unwrap_or(u8::MAX),
         ]);
         self.key
@@ -216,6 +216,7 @@ mod tests {
             search_path: None,
             standard_conforming_strings: Some(true),
             client_encoding: Some(Encoding::Utf8),
+            ..SessionState::default()
         }
     }
 
@@ -307,6 +308,14 @@ mod tests {
         let others = [
             SessionState {
                 transaction: None,
+                ..state.clone()
+            },
+            SessionState {
+                path_in_use: true,
+                ..state.clone()
+            },
+            SessionState {
+                role_in_use: true,
                 ..state.clone()
             },
             SessionState {

@@ -104,7 +104,7 @@ pub(crate) fn hidden_write() -> impl Strategy<Value = String> {
         "\u{c}",
         "/**/",
         "/* ' */",
-        "/* \" /* ; */ $q$ */",
+        "/* \" /* ; */ $w$ */",
         "--\n",
         "-- '\n",
         " /*--*/ ",
