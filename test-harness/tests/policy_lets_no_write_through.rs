@@ -33,6 +33,7 @@ impl Judge {
             search_path: None,
             standard_conforming_strings: Some(standard_conforming_strings),
             client_encoding: Some(Encoding::Utf8),
+            ..SessionState::default()
         };
         let ask = Ask::Text {
             text: text.as_bytes(),
