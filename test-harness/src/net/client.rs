@@ -61,6 +61,20 @@ impl Client {
         }
     }
 
+    /// The same, where the other side may end the connection meanwhile.
+    pub fn try_send_in_pieces(&mut self, bytes: &[u8], size: usize) {
+        for piece in bytes.chunks(size) {
+            if self.0.write_all(piece).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits no longer than this for what is read.
+    pub fn patience(&mut self, limit: Duration) {
+        self.0.set_read_timeout(Some(limit)).expect("not zero");
+    }
+
     /// Reads the one untagged byte that answers an SSLRequest or GSSENCRequest.
     #[track_caller]
     pub fn read_byte(&mut self) -> u8 {

@@ -21,6 +21,7 @@ create extension dblink;
 create extension postgres_fdw;
 create extension pageinspect;
 create extension tablefunc;
+create function peek() returns text language plpgsql as 'begin return (select note from app.payments); end';
 create publication everything for all tables;
 select pg_create_logical_replication_slot('changes', 'test_decoding');";
 
@@ -34,8 +35,7 @@ create table app.orders (id int primary key, note text);
 insert into app.orders values (1, 'an order'), (2, 'another');
 create table app.payments (id int primary key, note text, order_id int references app.orders);
 insert into app.payments values (1, 'secret-4711', 1);
-create table app.parent (id int, note text, order_id int);
-create function app.peek() returns text language sql as 'select note from app.payments'";
+create table app.parent (id int, note text, order_id int)";
 
 /// What the protected table has been through, so far: scans and changed rows.
 const TOUCHES: &str = "\

@@ -5,18 +5,22 @@
 mod ground;
 mod settings;
 mod texts;
+mod wire;
 
 use std::net::SocketAddr;
 
 use test_harness::hosts::Version;
+use test_harness::net::Client;
+use test_harness::net::client::tags;
 use test_harness::net::messages::{bind, execute, parse, query, sync, terminate};
 
 use ground::{Ground, answer, session, value};
 use settings::{CHANGES, DEFINITIONS, IMPOSED, KEPT, SHOWN};
 use texts::{HARMLESS, TEXTS};
+use wire::extended;
 
 const PAYMENTS: &str = r#"{"rules": [
-    {"name": "payments", "action": "deny", "user": ["mallory"], "tables": ["app.payments"]}
+    {"name": "payments", "action": "deny", "user": ["mallory", "mmmmmmmmm*"], "tables": ["app.payments"]}
 ]}"#;
 
 /// How the attacker sends a text.
@@ -53,7 +57,7 @@ impl Form {
                     match self {
                         Self::Simple => client.send(&query(text)),
                         Self::Bytes => client.send_in_pieces(&query(text), 1),
-                        _ => client.send(&extended(text)),
+                        _ => client.send(&[extended(text), sync()].concat()),
                     }
                     seen.extend(answer(&mut client));
                 }
@@ -73,10 +77,6 @@ impl Form {
         }
         seen
     }
-}
-
-fn extended(text: &str) -> Vec<u8> {
-    [parse("", text), bind("", "", &[]), execute("", 0), sync()].concat()
 }
 
 #[test]
@@ -194,4 +194,156 @@ fn no_text_changes_an_imposed_setting() {
         }
     }
     assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
+
+#[test]
+fn no_bytes_read_or_write_a_protected_table() {
+    let mut passed = Vec::new();
+    for version in Version::ALL {
+        let ground = Ground::new(version, PAYMENTS);
+        ground.ask(&format!("create role {} superuser login", "m".repeat(63)));
+        let peek = ground.ask("select 'peek'::regproc::oid");
+        let attacks = wire::attacks(peek.parse().expect("a number"));
+        for attack in &attacks {
+            let size = |step: &wire::Step| match step {
+                wire::Step::Send(bytes) => bytes.len(),
+                _ => 0,
+            };
+            let bytes: usize = attack.2.iter().map(size).sum();
+            let pieces = [1, 7, usize::MAX];
+            for piece in pieces.into_iter().filter(|piece| bytes / piece < 1000) {
+                let seen = wire::strike(ground.through, attack, piece);
+                if let Some(harm) = ground.harm(&seen) {
+                    passed.push(format!("{version:?} {} by {piece}: {harm}", attack.0));
+                    ground.restore();
+                }
+            }
+            let seen = wire::strike(ground.server.address(), attack, usize::MAX);
+            if ground.harm(&seen).is_none() && !wire::FUTILE.contains(&attack.0) {
+                passed.push(format!("{version:?} {} does no harm at all", attack.0));
+            }
+            ground.restore();
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+/// The fields of the first ErrorResponse that the server sends in answer to these bytes.
+fn first_error(client: &mut Client, bytes: &[u8]) -> String {
+    client.send(bytes);
+    let answer = client.read_until_ready();
+    let error = answer.iter().find(|message| message.tag == b'E');
+    let error = error.expect("an ErrorResponse");
+    String::from_utf8_lossy(&error.body).replace('\0', "|")
+}
+
+#[test]
+fn a_token_that_the_attacker_has_read_somewhere_is_a_syntax_error() {
+    for version in Version::ALL {
+        // What is no SQL would be denied too.
+        let unread = r#"[{"name": "unread", "action": "allow", "incomplete": true},"#;
+        let ground = Ground::new(version, &PAYMENTS.replacen('[', unread, 1));
+        let steal = query("table app.payments");
+        let mut client = session(ground.through, &[]).expect("the attacker is let in");
+        let denied = first_error(&mut client, &steal);
+        assert!(
+            denied.contains("C42501|") && !denied.contains("pgmesh_"),
+            "{denied}"
+        );
+        let log = ground.server.log();
+        let start = log.find("pgmesh_denied_").expect("the server's log has it");
+        let length = log[start..].find('"').expect("it is quoted");
+        let token = &log[start..start + length];
+        let mut changed = token.to_owned();
+        changed.replace_range(
+            length - 4..length - 3,
+            if changed.as_bytes()[length - 4] == b'a' {
+                "b"
+            } else {
+                "a"
+            },
+        );
+        let mut other = session(ground.through, &[]).expect("the attacker is let in");
+        let known = first_error(&mut client, &query(token));
+        for (token, error) in [
+            (token, known),
+            (token, first_error(&mut other, &query(token))),
+            (&changed, first_error(&mut other, &query(&changed))),
+        ] {
+            let servers = error.contains("C42601|") && error.contains(token);
+            assert!(servers, "{error}");
+        }
+        // A denial that is under way makes no difference to it.
+        client.send(&[query(token), steal.clone(), query(token)].concat());
+        for code in ["C42601|", "C42501|", "C42601|"] {
+            let answer = client.read_until_ready();
+            let error = String::from_utf8_lossy(&answer[0].body).replace('\0', "|");
+            assert!(error.contains(code), "{code}: {error}");
+        }
+        assert_eq!(value(&client.query("select 1")).as_deref(), Some("1"));
+    }
+}
+
+#[test]
+fn denials_come_where_they_belong_and_the_session_goes_on() {
+    for version in Version::ALL {
+        let ground = Ground::new(version, PAYMENTS);
+        let mut client = session(ground.through, &[]).expect("the attacker is let in");
+        let steal = "table app.payments";
+        let long = format!("select '{}', note from app.payments", "x".repeat(3 << 20));
+        for (bytes, expected) in [
+            (query(steal), vec!["EZ"]),
+            (
+                [query("select 1"), query(steal), query("select 2")].concat(),
+                vec!["TDCZ", "EZ", "TDCZ"],
+            ),
+            (
+                [
+                    extended("select 1"),
+                    extended(steal),
+                    extended("select 2"),
+                    sync(),
+                    query("select 3"),
+                ]
+                .concat(),
+                vec!["12DCEZ", "TDCZ"],
+            ),
+            (
+                [
+                    parse("s", steal),
+                    sync(),
+                    bind("", "s", &[]),
+                    execute("", 0),
+                    sync(),
+                ]
+                .concat(),
+                vec!["EZ", "EZ"],
+            ),
+            (
+                [query(&long), query("select 1")].concat(),
+                vec!["EZ", "TDCZ"],
+            ),
+            (
+                [extended(&long), sync(), query("select 1")].concat(),
+                vec!["EZ", "TDCZ"],
+            ),
+            (
+                [
+                    query("begin"),
+                    query(steal),
+                    query("select 1"),
+                    query("rollback"),
+                    query("select 1"),
+                ]
+                .concat(),
+                vec!["CZ", "EZ", "EZ", "CZ", "TDCZ"],
+            ),
+        ] {
+            client.send(&bytes);
+            for expected in expected {
+                let answer = client.read_until_ready();
+                assert_eq!(tags(&answer), expected, "{version:?} {answer:?}");
+            }
+        }
+    }
 }
