@@ -623,3 +623,23 @@ fn a_token_in_a_header_reaches_no_log() {
     );
     assert!(!host.samples().to_string().contains("t0ken"));
 }
+
+#[test]
+fn twenty_thousand_spans_a_second_leave_without_a_drop() {
+    let host = filter(ALL);
+    let connection = open(&host, "");
+    // As many ticks a second as the export asks for, and answers within one of them.
+    for _ in 0..20 {
+        for _ in 0..4000 {
+            let text =
+                "select a, b, c from orders o join items i on i.order_id = o.id where o.id = $1";
+            ask(&host, &connection, text, "SELECT 1", b'I');
+        }
+        exported(&host);
+    }
+    exported(&host);
+    assert_eq!(
+        (counter(&host, "sent"), counter(&host, "dropped")),
+        (80_000.0, 0.0)
+    );
+}

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use test_harness::drivers::{conninfo, traced_application};
 use test_harness::hosts::jaeger::tree_of;
 use test_harness::hosts::{Envoy, Jaeger, Postgres, Version, wait_for};
@@ -17,21 +16,9 @@ const CONFIGURATION: &str = r#"{
 }"#;
 
 fn envoy(server: &Postgres, collector: std::net::SocketAddr) -> Envoy {
-    let address =
-        json!({"socket_address": {"address": "127.0.0.1", "port_value": collector.port()}});
     Envoy::in_front_of(server.address())
         .module("envoy-metrics", CONFIGURATION)
-        .edit(|bootstrap| {
-            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
-            clusters.expect("there are clusters").push(json!({
-                "name": "otel",
-                "type": "STATIC",
-                "connect_timeout": "1s",
-                "load_assignment": {"cluster_name": "otel", "endpoints": [
-                    {"lb_endpoints": [{"endpoint": {"address": address}}]}
-                ]}
-            }));
-        })
+        .cluster("otel", collector)
         .start()
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fake-host")]
 pub mod fluent_bit;
+pub mod otlp_sink;
 pub mod postgres_server;
 #[cfg(feature = "fake-host")]
 pub mod proxy_wasm;

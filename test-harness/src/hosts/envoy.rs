@@ -62,6 +62,24 @@ impl Builder {
         self.edit(|bootstrap| bootstrap["stats_config"] = config)
     }
 
+    /// Adds a cluster of one host, for a module's HTTP callouts.
+    #[track_caller]
+    pub fn cluster(self, name: &str, address: SocketAddr) -> Self {
+        let address = json!({"socket_address": {
+            "address": address.ip().to_string(), "port_value": address.port()
+        }});
+        let endpoint = json!({"lb_endpoints": [{"endpoint": {"address": address}}]});
+        self.edit(|bootstrap| {
+            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+            clusters.expect("there are clusters").push(json!({
+                "name": name,
+                "type": "STATIC",
+                "connect_timeout": "1s",
+                "load_assignment": {"cluster_name": name, "endpoints": [endpoint]},
+            }));
+        })
+    }
+
     /// Changes the bootstrap in any other way.
     #[track_caller]
     pub fn edit(mut self, change: impl FnOnce(&mut Value)) -> Self {

@@ -6,6 +6,7 @@
 //!
 //! `make bench ONLY=cpu,copy` runs these parts only; `ROUNDS=9` more rounds.
 
+mod follow;
 mod load;
 mod memory;
 mod policy;
@@ -23,6 +24,7 @@ const PARTS: &[Part] = &[
     ("copy", load::bulk_throughput),
     ("idle", memory::idle_connections),
     ("idle-envoy", memory::idle_connections_in_envoy),
+    ("follow", follow::cpu_per_transaction),
     ("labels", memory::label_sets),
     ("policy", policy::cpu_per_transaction),
     ("policy-new-shapes", policy::new_shapes),
