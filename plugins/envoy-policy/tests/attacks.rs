@@ -436,3 +436,47 @@ fn a_function_called_by_its_number_sets_nothing_that_is_imposed() {
     assert_eq!(judged(2924), Some(Reason::Protected));
     assert_eq!(judged(952), None);
 }
+
+/// A statement that was prepared for one search path is looked up by another when it is run.
+#[test]
+fn the_search_path_stays_while_statements_are_prepared_for_it() {
+    let policy = policy(PAYMENTS);
+    let client = Client::default();
+    let profile = policy.profile(&client);
+    let state = SessionState {
+        search_path: Some(vec!["public".to_owned()].into()),
+        path_in_use: true,
+        ..settled()
+    };
+    let judge = |text: &str, at_once| {
+        let ask = Ask::Text {
+            text: text.as_bytes(),
+            bytes: text.len() as u64,
+            truncated: false,
+            at_once,
+        };
+        profile.judge(&policy, &client, ask, &state)
+    };
+    for text in [
+        "set search_path = payments",
+        "set local schema 'payments'",
+        "reset search_path",
+        "reset all",
+        "begin; reset all",
+        "discard all; select 1",
+        "select set_config($1, 'payments', false)",
+    ] {
+        for at_once in [true, false] {
+            let (decision, aftermath) = judge(text, at_once);
+            assert_eq!(decision.denied, Some(Reason::PathInUse), "{text}");
+            assert!(aftermath.changes_path, "{text}");
+        }
+    }
+    // A Query of it drops what was prepared, named or not; its own Parse leaves the unnamed one.
+    assert_eq!(judge("discard all", true).0.denied, None);
+    assert!(judge("discard all", true).1.changes_path);
+    assert_eq!(
+        judge("discard all", false).0.denied,
+        Some(Reason::PathInUse)
+    );
+}

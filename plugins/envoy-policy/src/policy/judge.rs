@@ -308,7 +308,14 @@ impl Profile {
         if !self.protected.is_empty() && (unread || statements.iter().any(changes)) {
             decision = decision.deny(Reason::Protected, policy.mode);
         }
-        let moves_path = state.path_in_use && self.changes_path(classification, text, &lexer);
+        // Nothing prepared is left after a Query of it.
+        let forgets = at_once
+            && statements
+                .iter()
+                .all(|statement| statement.command.as_str() == "DISCARD ALL");
+        let moves_path = state.path_in_use
+            && !(forgets && classification.complete)
+            && self.changes_path(classification, text, &lexer);
         let moves_role = state.role_in_use && changes_role(classification);
         if moves_path || moves_role {
             decision = decision.deny(Reason::PathInUse, policy.mode);
@@ -323,8 +330,8 @@ impl Profile {
         decision
     }
 
-    /// Whether a text may change `search_path` and leave what was prepared for it. DISCARD ALL drops
-    /// that too.
+    /// Whether a text may change `search_path`: RESET ALL and DISCARD ALL give back what it was when
+    /// the session began.
     fn changes_path(
         &self,
         classification: &Classification,
@@ -335,7 +342,7 @@ impl Profile {
             return false;
         };
         let changes = |statement: &Statement| {
-            statement.command.as_str() != "DISCARD ALL" && path.changed_by(statement, text, lexer)
+            path.changed_by(statement, text, lexer) || resets_all(statement)
         };
         classification.statements.iter().any(changes)
             || (!classification.complete && path.may_be_changed_in(text, lexer))
@@ -406,6 +413,12 @@ fn changes_reading(classification: &Classification) -> bool {
     let mut statements = classification.statements.iter();
     !classification.complete
         || statements.any(|statement| !runs_nothing(statement.command.as_str()))
+}
+
+/// Whether a statement resets all settings of the session.
+fn resets_all(statement: &Statement) -> bool {
+    let all = |change: &SettingChange| change.settings == Settings::All;
+    statement.settings.iter().any(all)
 }
 
 /// Whether a text may change the role: by a setting, in a DO, or in what could not be read.
