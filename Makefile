@@ -57,6 +57,7 @@ bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,cop
 	@ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' cargo run --quiet --release -p test-harness --bin bench
 	@cargo run --quiet --release -p pg-wire --example throughput
 	@cargo run --quiet --release -p pg-sql --example throughput
+	@cargo run --quiet --release -p pg-log --example throughput
 
 oracle: ## judge pg-sql by PostgreSQL's own parser over every .sql file of a folder, SQL=<folder>
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"

@@ -201,7 +201,9 @@ impl Field {
     fn is_absent(self, value: &[u8]) -> bool {
         match self {
             Self::UserName | Self::DatabaseName | Self::Application => {
-                value.is_empty() || value == b"[unknown]"
+                value.is_empty()
+                    || (value.starts_with(b"[")
+                        && UNKNOWN.iter().any(|word| word.as_bytes() == value))
             }
             Self::TransactionId | Self::QueryId => value.is_empty() || value == b"0",
             // Successful completion, which jsonlog leaves out.
@@ -211,6 +213,24 @@ impl Field {
         }
     }
 }
+
+/// What text logs have for a user, database or application not known yet, in every language
+/// (`src/backend/po`).
+const UNKNOWN: [&str; 13] = [
+    "[unknown]",
+    "[desconhecido]",
+    "[desconocido]",
+    "[inconnu]",
+    "[nieznany]",
+    "[okänd]",
+    "[sconosciuto]",
+    "[unbekannt]",
+    "[н/д]",
+    "[უცნობი]",
+    "[不明]",
+    "[未知]",
+    "[알수없음]",
+];
 
 /// The fields of one entry. Setting one never allocates.
 #[derive(Clone, Debug)]
