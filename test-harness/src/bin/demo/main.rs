@@ -1,15 +1,17 @@
 //! `make demo`: PostgreSQL 18 behind Envoy with the metrics filter, some 20 seconds of a mixed
-//! load, and then what a user came for; then the policy filter, at work on psql.
+//! load, and then what a user came for; then the trace of an application, and the policy filter, at
+//! work on psql.
 //!
 //! With `--keep` everything stays up until Ctrl-C.
 
 mod load;
 mod policy;
 mod report;
+mod traces;
 
 use std::time::Duration;
 
-use test_harness::hosts::{Envoy, HostError, Postgres, Version};
+use test_harness::hosts::{Envoy, HostError, Jaeger, Postgres, Version};
 use test_harness::shipped;
 
 /// How long the filter may take to hand over its last counts: a little over its flush interval.
@@ -28,14 +30,15 @@ fn main() -> Result<(), HostError> {
     report::print(&envoy.scrape());
     report::print_source(&envoy);
     load::print_added_latency(&server, envoy.port());
+    let jaeger = traces::show(&server)?;
     policy::show()?;
     if keep {
-        wait_for_user(&server, &envoy);
+        wait_for_user(&server, &envoy, &jaeger);
     }
     Ok(())
 }
 
-fn wait_for_user(server: &Postgres, envoy: &Envoy) {
+fn wait_for_user(server: &Postgres, envoy: &Envoy, jaeger: &Jaeger) {
     println!("\nStill running, until Ctrl-C:");
     println!(
         "  psql -h 127.0.0.1 -p {} -U alice shop      through Envoy",
@@ -49,6 +52,7 @@ fn wait_for_user(server: &Postgres, envoy: &Envoy) {
         "  curl http://{}/stats/prometheus | grep pgmesh_",
         envoy.admin_address()
     );
+    println!("  {}    Jaeger's page", jaeger.page());
     loop {
         std::thread::park();
     }
