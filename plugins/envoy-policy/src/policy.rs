@@ -26,7 +26,6 @@ pub mod unit;
 mod verdicts;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use index::Index;
@@ -80,7 +79,7 @@ pub enum Reason {
 pub struct Policy {
     rules: Vec<Rule>,
     /// What was made of the policy for clients before, by the rules that can match them.
-    profiles: RefCell<HashMap<Box<[u16]>, Profile>>,
+    profiles: RefCell<Vec<Profile>>,
     verdicts: RefCell<Verdicts>,
     /// For the whole policy.
     pub mode: Mode,
@@ -194,15 +193,15 @@ impl Policy {
         let Ok(mut profiles) = self.profiles.try_borrow_mut() else {
             return Profile::new(self, numbers, None);
         };
-        if let Some(profile) = profiles.get(numbers.as_slice()) {
+        let known = profiles.iter().find(|known| known.index.all() == numbers);
+        if let Some(profile) = known {
             return profile.clone();
         }
         if profiles.len() >= MAX_PROFILES {
             return Profile::new(self, numbers, None);
         }
-        let key = numbers.clone().into_boxed_slice();
         let profile = Profile::new(self, numbers, u32::try_from(profiles.len()).ok());
-        profiles.insert(key, profile.clone());
+        profiles.push(profile.clone());
         profile
     }
 

@@ -38,8 +38,8 @@ pub(super) struct Index {
     tables: Names,
     functions: HashMap<String, Vec<u16>>,
     any_function: Vec<u16>,
-    commands: HashMap<&'static str, Vec<u16>>,
-    classes: HashMap<u8, Vec<u16>>,
+    commands: HashMap<String, Vec<u16>>,
+    classes: Vec<(AuditClass, Vec<u16>)>,
     effects: Vec<(Effects, Vec<u16>)>,
 }
 
@@ -142,20 +142,18 @@ impl Index {
                     .chain(REPLICATION_COMMANDS.iter().copied())
                     .chain([rule::no_command()]);
                 for command in known.filter(|command| rule::any(globs, command)) {
+                    let command = command.to_owned();
                     self.commands.entry(command).or_default().push(number);
                 }
             }
             Key::Classes(classes) => {
                 for class in CLASSES.iter().filter(|class| classes.holds(**class)) {
-                    self.classes.entry(*class as u8).or_default().push(number);
+                    put(&mut self.classes, *class, number);
                 }
             }
             Key::Effects(effects) => {
                 for (effect, _) in Effects::ALL.iter().filter(|(one, _)| effects.has(*one)) {
-                    match self.effects.iter_mut().find(|(known, _)| known == effect) {
-                        Some((_, rules)) => rules.push(number),
-                        None => self.effects.push((*effect, vec![number])),
-                    }
+                    put(&mut self.effects, *effect, number);
                 }
             }
         }
@@ -199,7 +197,8 @@ impl Index {
             .map(|command| (command.as_str(), command.class()));
         for (command, class) in inner.chain([(unit.command, unit.class)]) {
             add(self.commands.get(command));
-            add(self.classes.get(&(class as u8)));
+            let rules = self.classes.iter().find(|(known, _)| *known == class);
+            add(rules.map(|(_, rules)| rules));
         }
         for (effect, rules) in &self.effects {
             if unit.effects.has(*effect) {
@@ -209,6 +208,13 @@ impl Index {
         found.sort_unstable();
         found.dedup();
         Cow::Owned(found)
+    }
+}
+
+fn put<K: PartialEq>(map: &mut Vec<(K, Vec<u16>)>, key: K, number: u16) {
+    match map.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, rules)) => rules.push(number),
+        None => map.push((key, vec![number])),
     }
 }
 
