@@ -28,7 +28,8 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 	done
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)
 
-demo: setup plugins stores ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
+demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
+	@! command -v go >/dev/null || test-harness/stores/build.sh .cache
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
 stores: ## build Jaeger from its Go modules into .cache (once)

@@ -45,6 +45,11 @@ pub struct Span {
 }
 
 impl Jaeger {
+    /// Whether `make stores` has built it, which takes a Go toolchain.
+    pub fn is_built() -> bool {
+        program().is_ok()
+    }
+
     /// Starts it and waits until it answers.
     #[track_caller]
     pub fn start() -> Self {

@@ -33,12 +33,12 @@ fn main() -> Result<(), HostError> {
     let jaeger = traces::show(&server)?;
     policy::show()?;
     if keep {
-        wait_for_user(&server, &envoy, &jaeger);
+        wait_for_user(&server, &envoy, jaeger.as_ref());
     }
     Ok(())
 }
 
-fn wait_for_user(server: &Postgres, envoy: &Envoy, jaeger: &Jaeger) {
+fn wait_for_user(server: &Postgres, envoy: &Envoy, jaeger: Option<&Jaeger>) {
     println!("\nStill running, until Ctrl-C:");
     println!(
         "  psql -h 127.0.0.1 -p {} -U alice shop      through Envoy",
@@ -52,7 +52,9 @@ fn wait_for_user(server: &Postgres, envoy: &Envoy, jaeger: &Jaeger) {
         "  curl http://{}/stats/prometheus | grep pgmesh_",
         envoy.admin_address()
     );
-    println!("  {}    Jaeger's page", jaeger.page());
+    if let Some(jaeger) = jaeger {
+        println!("  {}    Jaeger's page", jaeger.page());
+    }
     loop {
         std::thread::park();
     }

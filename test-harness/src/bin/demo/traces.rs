@@ -16,8 +16,12 @@ const CONFIGURATION: &str = r#"{
   "resource": {"service.name": "envoy"}
 }"#;
 
-/// Shows them, and hands over what must stay up for the page to.
-pub fn show(server: &Postgres) -> Result<Jaeger, HostError> {
+/// Shows them, and hands over what must stay up for the page to. A machine without Go has no Jaeger.
+pub fn show(server: &Postgres) -> Result<Option<Jaeger>, HostError> {
+    if !Jaeger::is_built() {
+        println!("\nTraces: NOT SHOWN, Jaeger is not built; install Go and run `make stores`");
+        return Ok(None);
+    }
     println!("\nTraces: psycopg with sqlcommenter, Envoy and Jaeger");
     let jaeger = Jaeger::start();
     let envoy = Envoy::in_front_of(server.address())
@@ -30,5 +34,5 @@ pub fn show(server: &Postgres) -> Result<Jaeger, HostError> {
     for line in tree_of(&spans).lines() {
         println!("    {line}");
     }
-    Ok(jaeger)
+    Ok(Some(jaeger))
 }
