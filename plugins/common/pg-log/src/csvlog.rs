@@ -58,8 +58,8 @@ pub(crate) fn looks_like(text: &[u8]) -> bool {
     time::shape(text).is_some_and(|(length, _)| text.get(length) == Some(&b','))
 }
 
-/// Reads the row that `text` begins with, and returns what follows it. `None` if there is no
-/// severity where one must be.
+/// Reads the row that `text` begins with, and returns what follows it. `None` if it has neither a
+/// severity where one must be nor the columns of one.
 pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
     let mut event = Event {
         format: Format::Csvlog,
@@ -89,7 +89,12 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
             _ => break,
         }
     }
-    event.level = Level::Severity(severity?);
+    match severity {
+        Some(severity) => event.level = Level::Severity(severity),
+        // As many columns as only the server writes: its language is not known.
+        None if KNOWN_WIDTHS.contains(&width) => event.faults.insert(Faults::SEVERITY_UNKNOWN),
+        None => return None,
+    }
     let rest = rest.strip_prefix(b"\r").unwrap_or(rest);
     let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     if !KNOWN_WIDTHS.contains(&width) {

@@ -49,12 +49,16 @@ impl Faults {
     /// The number of columns is not one that PostgreSQL 12 to 18 writes.
     pub const COLUMNS: Self = Self(16);
 
-    const NAMES: [(Self, &'static str); 5] = [
+    /// The word for the severity is of no language that is known; LOG stands in for it.
+    pub const SEVERITY_UNKNOWN: Self = Self(32);
+
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::AMBIGUOUS_PREFIX, "ambiguous_prefix"),
         (Self::TRUNCATED, "truncated"),
         (Self::UNPREFIXED_LINE, "unprefixed_line"),
         (Self::MORE_FOLLOW, "more_follow"),
         (Self::COLUMNS, "columns"),
+        (Self::SEVERITY_UNKNOWN, "severity_unknown"),
     ];
 
     /// None.
