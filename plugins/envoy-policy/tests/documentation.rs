@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use envoy_policy::catalog::SPECS;
-use envoy_policy::config::Document;
+use envoy_policy::config::{self, Document};
 use envoy_policy::policy::Policy;
 use serde_json::Value;
 
@@ -85,6 +85,23 @@ fn the_readme_has_a_row_for_every_option_and_for_no_other() {
         ("| of a route |", &schema["$defs"]["RouteDocument"]),
     ] {
         assert_eq!(table(&section, head), options(part), "{head}");
+    }
+}
+
+#[test]
+fn the_defaults_in_the_readme_are_those_of_the_policy() {
+    let section = section();
+    let table = section.split("| option |").nth(1).expect("a table");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with("| "));
+    for row in rows {
+        let cells: Vec<&str> = row.split('`').collect();
+        let stated = format!(r#"{{"{}": {}}}"#, cells[1], cells[3]);
+        let read = config::read(stated.as_bytes()).expect(row);
+        let default = Document::default();
+        assert_eq!(format!("{read:?}"), format!("{default:?}"), "{row}");
     }
 }
 
