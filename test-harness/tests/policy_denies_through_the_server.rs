@@ -277,7 +277,7 @@ fn a_rule_about_a_schema_leaves_names_alone_that_cannot_be_in_it() {
         "set search_path = payments, public|55006",
         "select a from orders|[(7,)]",
         "set role postgres|55006",
-        "discard all|None",
+        "DISCARD ALL",
         "--",
         "select a from cards|42501",
         "select a from cards|42501",

@@ -21,6 +21,9 @@ def session(conninfo, texts):
     with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as connection:
         for text in texts:
             step(connection, text)
+        # As pools do: in a Query, after which nothing prepared is left.
+        with psycopg.ClientCursor(connection) as cursor:
+            print(cursor.execute("discard all").statusmessage)
     print("--")
 
 
@@ -35,7 +38,6 @@ def main():
             "set search_path = payments, public",
             "select a from orders",
             "set role postgres",
-            "discard all",
         ],
     )
     # With the protected schema in the path a name may be in it.
