@@ -626,3 +626,15 @@ proptest! {
         prop_assert!(!String::from_utf8_lossy(&split.to_client).contains("pgmesh_denied"));
     }
 }
+
+#[test]
+fn what_is_held_of_a_text_takes_no_more_room_than_the_limit() {
+    for piece in [1, 7, 64] {
+        let mut connection = Connection::open(ByWord::default());
+        let sent = query(&"x".repeat(10 * HELD));
+        for bytes in sent.chunks(piece) {
+            connection.client(bytes);
+            assert!(connection.gate.held_bytes() <= HELD + 5, "{piece}");
+        }
+    }
+}

@@ -96,6 +96,12 @@ impl Frontend {
     /// Moves bytes to `held` until it has `target`; whether it has.
     fn fill(&mut self, target: usize, window: &mut Window<'_>, edits: &mut Edits) -> bool {
         let missing = target.saturating_sub(self.held.len());
+        let here = missing.min(window.rest.len());
+        if self.held.capacity().saturating_sub(self.held.len()) < here {
+            // Doubled, so that many small pieces cost little, but never beyond the target.
+            self.held
+                .reserve_exact(self.held.len().max(here).min(missing));
+        }
         window.hold(missing, &mut self.held, edits);
         self.held.len() >= target
     }
