@@ -12,7 +12,7 @@ WASM_BUILD := target/$(WASM_TARGET)/plugin
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins stores demo test test-fast lint bench oracle fuzz clean
+.PHONY: help setup plugins stores drivers demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (K
 stores: ## build Jaeger from its Go modules into .cache (once)
 	@test-harness/stores/build.sh .cache
 
-test: setup plugins stores ## every test, the end-to-end ones with real hosts too
+drivers: ## build the client programs in Go and Rust and gather Java's drivers in .cache (once)
+	@test-harness/drivers/build.sh .cache
+
+test: setup plugins stores drivers ## every test, the end-to-end ones with real hosts too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads $(TEST_THREADS)
 
 test-fast: plugins ## the tests that need no host
@@ -44,6 +47,7 @@ test-fast: plugins ## the tests that need no host
 
 lint: ## formatting, clippy, dependency policy
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path test-harness/drivers/rust/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --locked --target $(WASM_TARGET) $(addprefix -p ,$(MODULES)) -- -D warnings
 	cargo test --quiet --locked -p module-report --test dependencies

@@ -11,8 +11,10 @@ fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 # A package for each thing that does not answer.
 missing=
 need() { package=$1; shift; "$@" >/dev/null 2>&1 || missing="$missing $package"; }
+need default-jdk-headless command -v javac
 need gcc command -v cc
 need libc6-dev test -e /usr/include/stdio.h
+need maven command -v mvn
 need openssl command -v openssl
 need postgresql-15 test -x /usr/lib/postgresql/15/bin/postgres
 need python3-venv python3 -c 'import ensurepip, venv'

@@ -1,5 +1,6 @@
 //! Applications: session scripts in the languages people use, under `drivers/`.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::hosts::places;
@@ -18,6 +19,42 @@ pub fn python(script: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(tree.join("test-harness/drivers/python").join(script));
     command
+}
+
+/// A program of `drivers/go`, as `make drivers` built it.
+#[track_caller]
+pub fn go(program: &str) -> Command {
+    Command::new(gathered(&format!("drivers-go/{program}")))
+}
+
+/// A program of `drivers/rust`, as `make drivers` built it.
+#[track_caller]
+pub fn rust(program: &str) -> Command {
+    Command::new(gathered(&format!("drivers-rust/{program}")))
+}
+
+/// A program of `drivers/java`, one source file that `java` itself compiles, with the drivers that
+/// `make drivers` gathered.
+#[track_caller]
+pub fn java(program: &str) -> Command {
+    let mut class_path = gathered("drivers-java").into_os_string();
+    class_path.push("/*");
+    let source = format!("test-harness/drivers/java/{program}.java");
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(class_path);
+    command.arg(places::tree().join(source));
+    command
+}
+
+#[track_caller]
+fn gathered(path: &str) -> PathBuf {
+    let path = places::tree().join(".cache").join(path);
+    assert!(
+        path.exists(),
+        "{} is not there: run `make drivers`",
+        path.display()
+    );
+    path
 }
 
 /// What `sessions.py` prints for these sessions, all of them if none is named.
