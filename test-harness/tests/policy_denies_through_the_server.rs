@@ -256,3 +256,31 @@ fn a_rule_about_a_schema_leaves_names_alone_that_cannot_be_in_it() {
         envoy.log()
     );
 }
+
+#[test]
+fn a_command_of_the_replication_protocol_is_denied_as_a_statement_is() {
+    let policy = r#"{"rules": [
+        {"name": "no base backup", "action": "deny", "command": ["BASE_BACKUP", "SELECT"],
+         "message": "backups are taken elsewhere"}
+    ]}"#;
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        let envoy = behind(&server, policy);
+        for (replication, denied) in [
+            ("true", "BASE_BACKUP"),
+            ("database", "BASE_BACKUP"),
+            ("database", "SELECT 1"),
+        ] {
+            let conninfo = format!("dbname=postgres replication={replication}");
+            let script = ["-d", &conninfo, "-c", denied, "-c", "SHOW wal_segment_size"];
+            let (stdout, stderr) = psql(&server, &envoy, &script);
+            let expected =
+                "ERROR:  42501: backups are taken elsewhere\nDETAIL:  Rule \"no base backup\"";
+            assert!(
+                stderr.starts_with(expected),
+                "{version:?} {replication} {stderr}"
+            );
+            assert_eq!(stdout, "16MB\n", "{version:?} {replication} {stderr}");
+        }
+    }
+}

@@ -169,6 +169,8 @@ struct Shared {
     asked: Vec<Uninspectable>,
     /// The StartupMessage has gone to the server.
     started: bool,
+    /// It asked for physical replication.
+    physical: bool,
     /// Messages sent that end in a ReadyForQuery which has not come. A server that skips some of
     /// them, after an error, leaves it too high: on the safe side.
     unready: u32,
@@ -200,6 +202,7 @@ impl Gate {
                 tokens: Tokens::new(key),
                 asked: Vec::new(),
                 started: false,
+                physical: false,
                 unready: 0,
                 unsynced: false,
                 refusing: None,

@@ -3,7 +3,9 @@
 use pg_wire::body::extended::Parse;
 use pg_wire::body::query::Query;
 use pg_wire::body::startup::{CancelRequest, StartupMessage};
-use pg_wire::{Direction, FrameError, MessageName, SubProtocol, startup_header, tagged_header};
+use pg_wire::{
+    Direction, FrameError, MessageName, ReplicationKind, SubProtocol, startup_header, tagged_header,
+};
 
 use super::denial::{Denial, message};
 use super::edits::Edits;
@@ -173,6 +175,7 @@ impl Frontend {
             }
             MessageName::StartupMessage => match StartupMessage::read(body) {
                 Ok(startup) => {
+                    shared.physical = startup.replication() == Some(ReplicationKind::Physical);
                     let admission = judge.startup(&startup);
                     self.admit(admission, packet, window, shared, edits);
                 }
@@ -389,7 +392,12 @@ impl Frontend {
             Ok(()) => Ok(Fate::Pass),
             Err(denial) => {
                 let token = shared.tokens.make(judge.label(denial), denial);
-                Ok(Fate::Replace(replacement(name, body, &token)))
+                Ok(Fate::Replace(replacement(
+                    name,
+                    body,
+                    &token,
+                    shared.physical,
+                )))
             }
         }
     }
@@ -446,12 +454,15 @@ fn split_string(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// The message that the server is to refuse instead: of the same kind where it holds text, so that
 /// what the server skips, and up to where, is the same. An Execute becomes a Parse under the token's
-/// own name, which does not touch the unnamed statement.
-fn replacement(name: MessageName, body: &[u8], token: &str) -> Vec<u8> {
+/// own name, which does not touch the unnamed statement. In physical replication, where no SQL is
+/// parsed, the token is a setting that SHOW does not find (`exec_replication_command`,
+/// `src/backend/replication/walsender.c`).
+fn replacement(name: MessageName, body: &[u8], token: &str, physical: bool) -> Vec<u8> {
     let token = token.as_bytes();
     let statement = match name {
         MessageName::Query | MessageName::FunctionCall => {
-            return message(b'Q', &[token, &[0]].concat());
+            let command: &[u8] = if physical { b"SHOW " } else { b"" };
+            return message(b'Q', &[command, token, &[0]].concat());
         }
         MessageName::Parse => split_string(body).0,
         _ => token,
