@@ -32,8 +32,9 @@ demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (K
 	@! command -v go >/dev/null || test-harness/stores/build.sh .cache
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
-stores: ## build Jaeger from its Go modules into .cache (once)
+stores: ## build Jaeger and the Collector from their Go modules into .cache (once)
 	@test-harness/stores/build.sh .cache
+	@test-harness/collector/build.sh .cache
 
 drivers: ## build the client programs in Go and Rust and gather Java's drivers in .cache (once)
 	@test-harness/drivers/build.sh .cache
