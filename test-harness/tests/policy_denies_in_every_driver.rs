@@ -132,6 +132,36 @@ fn pgx_returns_insufficient_privilege_and_goes_on() {
     prints(program, &expected);
 }
 
+fn jdbc(port: u16) -> String {
+    format!("jdbc:postgresql://127.0.0.1:{port}/postgres?user=postgres&sslmode=disable")
+}
+
+#[test]
+fn pgjdbc_is_let_in_under_a_stamp_if_it_names_itself_in_its_startup_message() {
+    let policy = r#"{"rules": [{"name": "stamp", "action": "allow",
+        "application_name": "{application}@mesh"}]}"#;
+    let server = Postgres::start(Version::V18);
+    let envoy = Envoy::in_front_of(server.address())
+        .module("envoy-policy", policy)
+        .start();
+    let url = jdbc(envoy.port());
+    for (options, printed) in [
+        (
+            "&ApplicationName=shop&assumeMinServerVersion=9.0",
+            "shop@mesh\n",
+        ),
+        ("&ApplicationName=shop", "42501\n"),
+    ] {
+        let output = output_of(drivers::java("Stamped").arg(format!("{url}{options}")));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            printed,
+            "{}",
+            envoy.log()
+        );
+    }
+}
+
 #[test]
 fn pgjdbc_throws_insufficient_privilege_and_goes_on() {
     let driver = Driver {
@@ -155,9 +185,7 @@ fn pgjdbc_throws_insufficient_privilege_and_goes_on() {
     ];
     let program = |port| {
         let mut command = drivers::java("Denials");
-        command.arg(format!(
-            "jdbc:postgresql://127.0.0.1:{port}/postgres?user=postgres&sslmode=disable"
-        ));
+        command.arg(jdbc(port));
         command
     };
     prints(program, &expected);

@@ -1,10 +1,14 @@
 //! Limits hold over all workers of an Envoy, and a client is told what PostgreSQL's own errors say.
 
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
+use test_harness::net::messages;
 use test_harness::shipped;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -148,4 +152,62 @@ fn a_worker_that_is_busy_for_one_is_denied_to_the_next() {
         again.is_empty().then_some(())
     })
     .expect("the server is free again");
+}
+
+/// What became of one client of the flood.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    LetIn,
+    /// With this SQLSTATE.
+    Refused(String),
+    Closed,
+}
+
+/// A client that says who it is, and stays for as long as the stream is kept if it is let in.
+async fn knock(envoy: SocketAddr, startup: &[u8]) -> (Outcome, Option<TcpStream>) {
+    let Ok(mut stream) = TcpStream::connect(envoy).await else {
+        return (Outcome::Closed, None);
+    };
+    let mut header = [0; 5];
+    if stream.write_all(startup).await.is_err() || stream.read_exact(&mut header).await.is_err() {
+        return (Outcome::Closed, None);
+    }
+    if header[0] != b'E' {
+        return (Outcome::LetIn, Some(stream));
+    }
+    let mut error = Vec::new();
+    stream.read_to_end(&mut error).await.ok();
+    let mut fields = error.split(|byte| *byte == 0);
+    let sqlstate = fields.find_map(|field| field.strip_prefix(b"C"));
+    let sqlstate = String::from_utf8_lossy(sqlstate.unwrap_or_default());
+    (Outcome::Refused(sqlstate.into_owned()), None)
+}
+
+#[test]
+fn of_thousands_at_once_no_more_are_let_in_than_the_limit_and_every_other_is_told() {
+    const CLIENTS: usize = 3_000;
+    const ALLOWED: usize = 20;
+    let server = Postgres::start(Version::V18);
+    let policy =
+        r#"{"limits": [{"name": "per app", "key": ["application"], "max_connections": 20}]}"#;
+    let envoy = behind(&server, policy);
+    let address = SocketAddr::from(([127, 0, 0, 1], envoy.port()));
+    let parameters = [("user", "postgres"), ("application_name", "flood")];
+    let startup = messages::startup(messages::PROTOCOL_3_0, &parameters);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime is made");
+    let clients = runtime.block_on(async {
+        let mut flood = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            let startup = startup.clone();
+            flood.spawn(async move { knock(address, &startup).await });
+        }
+        flood.join_all().await
+    });
+    let count = |wanted: &Outcome| clients.iter().filter(|(seen, _)| seen == wanted).count();
+    let refused = Outcome::Refused("53300".to_owned());
+    let (let_in, refused) = (count(&Outcome::LetIn), count(&refused));
+    assert_eq!((let_in, refused), (ALLOWED, CLIENTS - ALLOWED));
 }

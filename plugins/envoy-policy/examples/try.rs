@@ -2,17 +2,21 @@
 //! `cargo run -p envoy-policy --example try -- policy.json --user app "DROP TABLE orders"`.
 //!
 //! Without a statement it tells whether the client is let in. The session is taken to be idle, with
-//! the server's default settings; `--search-path a,b` says what the server reports of it.
+//! the server's default settings, and the text to be a Query: `--transaction open|failed|unknown`,
+//! `--protocol extended` (a Parse) and `--search-path a,b` (what the server reports of it) say
+//! otherwise.
 
 use std::process::ExitCode;
 
 use envoy_policy::config::{Action, Mode};
-use envoy_policy::policy::unit::{Scene, Unit};
+use envoy_policy::policy::unit::{Scene, Unit, transaction_bit};
 use envoy_policy::policy::{Ask, Client, Decision, Match, Policy, Reason, Rule, SessionState};
 use pg_sql::{ClassifyOptions, Encoding, LexerOptions};
+use pg_wire::body::query::TransactionStatus;
 
 const USAGE: &str = "usage: try POLICY.json [--user NAME] [--database NAME] [--application NAME] \
-    [--principal URI] [--source ADDRESS] [--replication true|database] [--search-path SCHEMAS] [SQL]";
+    [--principal URI] [--source ADDRESS] [--replication true|database] [--search-path SCHEMAS] \
+    [--transaction idle|open|failed|unknown] [--protocol simple|extended] [SQL]";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -29,6 +33,8 @@ struct Question {
     policy: Policy,
     client: Client,
     state: SessionState,
+    /// Of a Query; a Parse is run later.
+    at_once: bool,
     sql: Option<String>,
 }
 
@@ -39,6 +45,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         policy,
         client,
         state,
+        at_once,
         sql,
     } = &question;
     for warning in policy.warnings() {
@@ -73,7 +80,7 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         text: sql.as_bytes(),
         bytes: sql.len() as u64,
         truncated: sql.len() > policy.max_statement_bytes,
-        at_once: true,
+        at_once: *at_once,
     };
     let (decision, _) = profile.judge(policy, client, ask, state);
     println!("text: {}", verdict(policy, &decision));
@@ -93,6 +100,7 @@ fn question(mut arguments: impl Iterator<Item = String>) -> Result<Question, Str
             client_encoding: Some(Encoding::Utf8),
             ..SessionState::default()
         },
+        at_once: true,
         sql: None,
     };
     while let Some(argument) = arguments.next() {
@@ -129,9 +137,29 @@ fn set(question: &mut Question, option: &str, value: String) -> Result<(), Strin
             let schemas = value.split(',').map(|schema| schema.trim().to_owned());
             question.state.search_path = Some(schemas.collect());
         }
+        "transaction" => question.state.transaction = transaction(&value)?,
+        "protocol" => question.at_once = one_of(&value, &[("simple", true), ("extended", false)])?,
         _ => return Err(USAGE.to_owned()),
     }
     Ok(())
+}
+
+fn transaction(word: &str) -> Result<Option<u8>, String> {
+    let bit = |status| Some(transaction_bit(status));
+    one_of(
+        word,
+        &[
+            ("idle", bit(TransactionStatus::Idle)),
+            ("open", bit(TransactionStatus::Block)),
+            ("failed", bit(TransactionStatus::FailedBlock)),
+            ("unknown", None),
+        ],
+    )
+}
+
+fn one_of<T: Copy>(word: &str, meanings: &[(&str, T)]) -> Result<T, String> {
+    let known = meanings.iter().find(|(known, _)| *known == word);
+    known.map(|(_, meaning)| *meaning).ok_or(USAGE.to_owned())
 }
 
 /// Statement by statement, which rules match it, up to the one that decides.
@@ -140,7 +168,7 @@ fn explain(question: &Question, sql: &str) {
     let said = pg_sql::classify(sql.as_bytes(), options);
     let mut scene = Scene::new(sql.as_bytes(), sql.len() as u64, LexerOptions::default());
     scene.statements = said.statements.len();
-    scene.transaction = question.state.transaction;
+    scene.transaction = question.state.transaction.filter(|_| question.at_once);
     scene.search_path = question.state.search_path.as_deref();
     for statement in &said.statements {
         let unit = Unit::of(statement, said.complete);
