@@ -61,7 +61,7 @@ fn metrics_and_access_log_tell_of_denials() {
     let envoy = shipped::policy_bootstrap(&server, &server).start();
     let (_, stderr) = run(&server, &envoy, "", "drop table t");
     assert!(stderr.contains("42501: tables are not dropped"), "{stderr}");
-    let denied: [(&str, &str); 2] = [("rule_name", "no drop"), ("action", "deny")];
+    let denied: [(&str, &str); 2] = [("rule", "no drop"), ("action", "deny")];
     let scrape = wait_for(LIMIT, || {
         let scrape = envoy.scrape();
         (scrape.sum("pgmesh_policy_decisions_total", &denied) == 1.0).then_some(scrape)

@@ -37,13 +37,13 @@ pub const SPECS: &[Spec] = &[
 
 const DECISIONS: Spec = Spec {
     name: "pgmesh_policy_decisions_total",
-    labels: &["rule_name", "action", "mode"],
+    labels: &["rule", "action", "mode"],
     help: "Statements and function calls decided, by the rule that decided; a `log` rule, and a \
            rule in dry run, count beside the one that decides.",
 };
 const CONNECTIONS: Spec = Spec {
     name: "pgmesh_policy_connections_total",
-    labels: &["rule_name", "action", "mode"],
+    labels: &["rule", "action", "mode"],
     help: "StartupMessages decided, in the same way.",
 };
 const UNINSPECTABLE: Spec = Spec {
@@ -284,7 +284,7 @@ impl ByRule {
         };
         let counter = *slot.get_or_insert_with(|| {
             let labels: [Label<'_>; 3] = [
-                ("rule_name", cause.label(policy)),
+                ("rule", cause.label(policy)),
                 ("action", outcome.action()),
                 ("mode", outcome.mode()),
             ];
