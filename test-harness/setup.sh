@@ -17,6 +17,9 @@ need libc6-dev test -e /usr/include/stdio.h
 need maven command -v mvn
 need openssl command -v openssl
 need postgresql-15 test -x /usr/lib/postgresql/15/bin/postgres
+need prometheus command -v promtool
+need prometheus-alertmanager command -v amtool
+need prometheus-postgres-exporter command -v prometheus-postgres-exporter
 need python3-venv python3 -c 'import ensurepip, venv'
 need util-linux command -v setpriv
 
@@ -32,12 +35,27 @@ if [ -n "$missing" ]; then
   if [ ! -e /etc/postgresql-common ]; then
     mkdir -p "$(dirname $no_cluster)"
     echo 'create_main_cluster = false' >$no_cluster
-    trap 'rm -f $no_cluster' EXIT
+  else
+    no_cluster=
   fi
+  # Nor shall a Prometheus of the system's own run from now on (see invoke-rc.d(8)).
+  no_services=/usr/sbin/policy-rc.d
+  if [ ! -e $no_services ]; then
+    printf '#!/bin/sh\nexit 101\n' >$no_services
+    chmod +x $no_services
+  else
+    no_services=
+  fi
+  trap 'rm -f $no_cluster $no_services' EXIT
   log=$(mktemp)
   { apt-get update && DEBIAN_FRONTEND=noninteractive $install; } >"$log" 2>&1 ||
     { tail -n 30 "$log" >&2; fail "apt-get failed; its whole output is in $log"; }
-  rm -f "$log"
+  rm -f "$log" $no_services
+  for service in prometheus prometheus-alertmanager prometheus-postgres-exporter; do
+    case " $missing " in
+      *" $service "*) ! command -v systemctl >/dev/null || systemctl --quiet disable "$service" || true ;;
+    esac
+  done
 fi
 
 command -v cargo >/dev/null || fail "no Rust toolchain; see https://rustup.rs"

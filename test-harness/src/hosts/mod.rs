@@ -3,16 +3,22 @@
 //! Starting one waits until it answers; dropping it stops it. When the test that holds it panics,
 //! the end of its log is printed. When this process dies, by whatever signal, the kernel ends them.
 
+pub mod alertmanager;
 pub mod envoy;
 pub mod jaeger;
 pub mod places;
 pub mod postgres;
+pub mod postgres_exporter;
 pub mod process;
+pub mod prometheus;
 pub mod samples;
 
+pub use alertmanager::Alertmanager;
 pub use envoy::Envoy;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, Version};
+pub use postgres_exporter::PostgresExporter;
+pub use prometheus::Prometheus;
 pub use samples::Samples;
 
 use std::fmt;

@@ -51,6 +51,15 @@ pub(super) fn python_package(path: &str) -> Result<PathBuf, HostError> {
         })
 }
 
+/// A program that `make setup` installed as a Debian package.
+pub fn program_on_path(name: &str) -> Result<PathBuf, HostError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| HostError::new(format!("no {name} on PATH: run `make setup`")))
+}
+
 /// The user that hosts run as: ourselves, or for root somebody else, since PostgreSQL refuses root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

@@ -23,6 +23,7 @@ pub struct Spec {
     name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
     log: PathBuf,
     stop: Signal,
     orphaned: &'static str,
@@ -36,6 +37,7 @@ impl Spec {
             name: name.to_owned(),
             program: program.to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             log,
             stop: Signal::TERM,
             orphaned: "KILL",
@@ -50,6 +52,12 @@ impl Spec {
                 .into_iter()
                 .map(|argument| argument.as_ref().to_owned()),
         );
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -83,6 +91,7 @@ impl Spec {
                 .arg("--clear-groups");
         }
         command.arg("--").arg(&self.program).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).current_dir("/");
         command
     }
