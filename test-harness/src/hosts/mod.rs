@@ -4,6 +4,7 @@
 //! the end of its log is printed. When this process dies, by whatever signal, the kernel ends them.
 
 pub mod alertmanager;
+pub mod collector;
 pub mod envoy;
 pub mod jaeger;
 pub mod places;
@@ -14,6 +15,7 @@ pub mod prometheus;
 pub mod samples;
 
 pub use alertmanager::Alertmanager;
+pub use collector::Collector;
 pub use envoy::Envoy;
 pub use jaeger::Jaeger;
 pub use postgres::{Postgres, Version};
