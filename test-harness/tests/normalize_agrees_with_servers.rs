@@ -1,6 +1,7 @@
 //! `pg_sql::normalize` prints what `pg_stat_statements` of real servers prints, for every statement
-//! of `plugins/common/pg-sql/tests/normalized`. What the servers printed is kept in golden files, so that the fast tests need none:
-//! `PGMESH_BLESS=1` writes them anew.
+//! of `plugins/common/pg-sql/tests/normalized`. What the servers printed is kept in golden files, so that
+//! the fast tests need none: `PGMESH_BLESS=1` writes them anew. That the statements cover every command
+//! of the SQL reference is asked of the servers' own psql.
 
 #[path = "../../plugins/common/pg-sql/tests/normalized/mod.rs"]
 mod normalized;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use normalized::{Case, Run, escaped};
 use pg_sql::{LexerOptions, RedactOptions, ServerVersion, fingerprint, normalize, redact};
+use test_harness::hosts::postgres::output_of;
 use test_harness::hosts::{Postgres, Version};
 use test_harness::net::Client;
 use test_harness::net::client::Message;
@@ -29,8 +31,14 @@ fn normalize_agrees_with_postgresql_18() {
 fn agrees(version: Version, rules: ServerVersion) {
     let mut server = Server::start(version);
     let (mut golden, mut wrong, mut recorded) = (String::new(), String::new(), 0);
+    let mut uncovered = server.commands();
+    assert!(uncovered.len() > 150, "too few commands: {uncovered:?}");
     for case in normalized::cases() {
-        let Some(seen) = server.printed(&case) else {
+        let answer = server.run(&case);
+        if answer.understood {
+            uncovered.retain(|command| !is_command(&case.text, command));
+        }
+        let Some(seen) = answer.line else {
             golden.push_str("-\n");
             continue;
         };
@@ -50,6 +58,10 @@ fn agrees(version: Version, rules: ServerVersion) {
         }
     }
     println!("{recorded} statements recorded by {version:?}");
+    assert!(
+        uncovered.is_empty(),
+        "commands without a statement: {uncovered:?}"
+    );
     assert!(wrong.is_empty(), "{wrong}");
     assert!(recorded > 2000, "too few of the corpus run: {recorded}");
     let name = format!(
@@ -65,7 +77,7 @@ fn agrees(version: Version, rules: ServerVersion) {
 }
 
 struct Server {
-    _server: Postgres,
+    server: Postgres,
     session: Client,
     control: Client,
 }
@@ -76,6 +88,8 @@ impl Server {
             .preload("pg_stat_statements")
             .setting("max_prepared_transactions", "5")
             .setting("log_min_messages", "panic")
+            // A tablespace without a place of its own.
+            .setting("allow_in_place_tablespaces", "on")
             .start();
         let mut control = Client::session(server.address(), DATABASE);
         control.query("CREATE EXTENSION pg_stat_statements");
@@ -86,14 +100,24 @@ impl Server {
         }
         let session = Client::session(server.address(), DATABASE);
         Self {
-            _server: server,
+            server,
             session,
             control,
         }
     }
 
-    /// The one line of `pg_stat_statements` that the statement leaves, if the server runs it.
-    fn printed(&mut self, case: &Case) -> Option<Vec<u8>> {
+    /// Every command that the SQL reference has a page for, by the help of this version's psql.
+    fn commands(&self) -> Vec<String> {
+        let output = output_of(self.server.client("psql").args(["-X", "-c", "\\h *"]));
+        let help = String::from_utf8(output.stdout).unwrap();
+        let titles = help
+            .lines()
+            .filter_map(|line| line.strip_prefix("Command:"));
+        titles.map(|title| title.trim().to_owned()).collect()
+    }
+
+    /// Runs a statement alone.
+    fn run(&mut self, case: &Case) -> Answer {
         if let Run::InBlock(before) = &case.run {
             self.session.query("BEGIN");
             for statement in before {
@@ -101,7 +125,8 @@ impl Server {
             }
         }
         self.control.query("SELECT pg_stat_statements_reset()");
-        let failed = failed(&self.session.query(&case.text));
+        let answer = self.session.query(&case.text);
+        let failed = failed(&answer);
         if case.text.starts_with("PREPARE stmt ") && !failed {
             // Its line shows only once the statement runs; without its parameters, it does not.
             self.session.query("EXECUTE stmt");
@@ -114,11 +139,57 @@ impl Server {
         self.session
             .query("ROLLBACK; RESET ALL; RESET ROLE; RESET SESSION AUTHORIZATION");
         self.session.query("DEALLOCATE ALL");
-        match lines.as_slice() {
-            [line] if !failed => Some(line.clone()),
-            _ => None,
+        Answer {
+            understood: !is_syntax_error(&answer),
+            line: match lines.as_slice() {
+                [line] if !failed => Some(line.clone()),
+                _ => None,
+            },
         }
     }
+}
+
+/// What the server made of a statement.
+struct Answer {
+    /// Its grammar took it.
+    understood: bool,
+    /// The one line that it left in `pg_stat_statements`, if the server ran it.
+    line: Option<Vec<u8>>,
+}
+
+fn is_syntax_error(answer: &[Message]) -> bool {
+    answer.iter().any(|message| {
+        let mut fields = message.body.split(|byte| *byte == 0);
+        message.tag == b'E' && fields.any(|field| field == b"C42601")
+    })
+}
+
+/// Words that the reference does not count as a part of the command.
+const MODIFIERS: &[&str] = &[
+    "OR",
+    "REPLACE",
+    "TEMP",
+    "TEMPORARY",
+    "UNLOGGED",
+    "UNIQUE",
+    "TRUSTED",
+    "PROCEDURAL",
+    "WORK",
+];
+
+/// Whether a statement is one of a command, such as `CREATE TABLE AS`.
+fn is_command(text: &str, command: &str) -> bool {
+    let text = text.to_uppercase();
+    let mut words = text
+        .split(|character: char| !character.is_alphabetic())
+        .filter(|word| !word.is_empty() && !MODIFIERS.contains(word));
+    // What `CREATE TABLE AS` and `SELECT INTO` end in stands somewhere behind.
+    let (head, tail) = match command.rsplit_once(' ') {
+        Some((head, tail @ ("AS" | "INTO"))) if head != "INSERT" => (head, Some(tail)),
+        _ => (command, None),
+    };
+    head.split(' ').all(|word| words.next() == Some(word))
+        && tail.is_none_or(|tail| words.any(|word| word == tail))
 }
 
 fn failed(answer: &[Message]) -> bool {
