@@ -6,6 +6,7 @@
 //! - [`net`]: a client that sends bytes as told.
 //! - [`drivers`]: applications in the languages people use.
 //! - [`relay`]: writes down what passes between any two of them.
+//! - [`rules`]: the Prometheus rules that users copy, and what is made of them.
 //! - [`shipped`]: the configuration files that users copy, as the tests run them.
 //!
 //! It is test code: what cannot go on stops with a message that says what to do, so the functions
@@ -18,4 +19,5 @@ pub mod hosts;
 pub mod net;
 pub mod otlp;
 pub mod relay;
+pub mod rules;
 pub mod shipped;
