@@ -243,7 +243,7 @@ fn with_durations<'a>(expression: &str, short: impl Fn(&str) -> &'a str) -> Stri
 ///
 /// Reads the text as the lexer of Prometheus would, as far as that takes: strings, label lists and
 /// ranges are skipped, and what is left and is neither function nor keyword is a metric. A matcher
-/// `__name__=~"a|b"` names both. Variables of Grafana (`$name`, `${name}`) are skipped.
+/// `__name__=~"a|b"` names both; other patterns name nothing. Variables of Grafana (`$name`, `${name}`) are skipped.
 pub fn metrics_in(expression: &str) -> BTreeSet<String> {
     const KEYWORDS: &[&str] = &[
         "and", "or", "unless", "offset", "bool", "atan2", "inf", "nan", "Inf", "NaN",
@@ -299,7 +299,11 @@ fn named_by_matchers(expression: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for part in expression.split("__name__").skip(1) {
         let value = part.split('"').nth(1).unwrap_or_default();
-        names.extend(value.split('|').map(str::to_owned));
+        let plain = |name: &&str| {
+            name.bytes()
+                .all(|it| it.is_ascii_alphanumeric() || b"_:".contains(&it))
+        };
+        names.extend(value.split('|').filter(plain).map(str::to_owned));
     }
     names
 }

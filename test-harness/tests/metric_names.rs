@@ -245,13 +245,15 @@ fn files_below(folder: &Path) -> Vec<String> {
 #[track_caller]
 fn all_are_known(expressions: &[Expression]) {
     let known = known();
-    for Expression { place, text } in expressions {
-        let unknown: Vec<String> = metrics_in(text)
-            .into_iter()
-            .filter(|name| !known.contains(name))
-            .collect();
-        assert!(unknown.is_empty(), "{place}: {unknown:?} in {text}");
-    }
+    let unknown: BTreeSet<String> = expressions
+        .iter()
+        .flat_map(|Expression { place, text }| {
+            let names = metrics_in(text).into_iter();
+            let unknown = names.filter(|name| !known.contains(name));
+            unknown.map(move |name| format!("{place}: {name}"))
+        })
+        .collect();
+    assert!(unknown.is_empty(), "there is no such metric: {unknown:#?}");
 }
 
 #[test]
