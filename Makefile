@@ -4,6 +4,7 @@ MODULES := envoy-metrics envoy-policy fluentbit-filter
 # Not for users: what the tests compare the modules with.
 REFERENCE := reference-plugin
 FUZZ_SECONDS ?= 30
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 VENV := .venv
 WASM_TARGET := wasm32-unknown-unknown
@@ -12,7 +13,7 @@ WASM_BUILD := target/$(WASM_TARGET)/plugin
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins stores drivers demo test test-fast lint bench oracle fuzz clean
+.PHONY: help setup plugins stores drivers oci oci-push demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +29,23 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 	done
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)
 
+oci: plugins ## every module as OCI images in dist/oci, in both layouts that Istio accepts
+	@python3 test-harness/oci/pack.py dist dist/oci $(VERSION) $(MODULES)
+
+oci-push: oci ## push them to REF=registry.example.com/pgmesh, as skopeo is logged in
+	@test -n "$(REF)" || { echo "oci-push: say where to, REF=registry.example.com/pgmesh" >&2; exit 1; }
+	@for module in $(MODULES); do for tag in $(VERSION) $(VERSION)-artifact; do \
+		skopeo copy --all "oci:dist/oci/$$module:$$tag" "docker://$(REF)/$$module:$$tag" || exit 1; \
+	done; done
+
 demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
 	@! command -v go >/dev/null || test-harness/stores/build.sh .cache
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
-stores: ## build Jaeger and the Collector from their Go modules into .cache (once)
+stores: ## build Jaeger, the Collector and the judge of manifests from Go modules into .cache (once)
 	@test-harness/stores/build.sh .cache
 	@test-harness/collector/build.sh .cache
+	@test-harness/manifests/build.sh .cache
 
 drivers: ## build the client programs in Go and Rust and gather Java's drivers in .cache (once)
 	@test-harness/drivers/build.sh .cache

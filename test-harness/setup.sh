@@ -21,6 +21,8 @@ need prometheus command -v promtool
 need prometheus-alertmanager command -v amtool
 need prometheus-postgres-exporter command -v prometheus-postgres-exporter
 need python3-venv python3 -c 'import ensurepip, venv'
+need skopeo command -v skopeo
+need umoci command -v umoci
 need util-linux command -v setpriv
 
 install="apt-get install --yes --no-install-recommends$missing"
