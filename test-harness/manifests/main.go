@@ -5,6 +5,7 @@
 //	manifests check CRDS PATH...     one line per object: "ok" or what is wrong with it
 //	manifests plugins PATH...        the pluginConfig of every WasmPlugin and TrafficExtension, as JSON
 //	manifests apply PATH BOOTSTRAP   BOOTSTRAP (JSON) with the EnvoyFilters of PATH applied, as JSON
+//	manifests resources PATH...      Envoy's resources in CiliumEnvoyConfigs, decoded and as JSON
 //	manifests mesh-config PATH       decodes PATH as Istio's MeshConfig
 //
 // A PATH is a file of YAML documents, or a directory with a kustomization, which is built first.
@@ -25,12 +26,13 @@ var commands = map[string]command{
 	"check":       {2, check},
 	"plugins":     {1, plugins},
 	"apply":       {2, apply},
+	"resources":   {1, resources},
 	"mesh-config": {1, meshConfig},
 }
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: manifests check|plugins|apply|mesh-config ARGUMENT..."))
+		fail(fmt.Errorf("usage: manifests check|plugins|apply|resources|mesh-config ARGUMENT..."))
 	}
 	command, known := commands[os.Args[1]]
 	if !known || len(os.Args)-2 < command.arguments {

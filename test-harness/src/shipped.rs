@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::hosts::envoy::Builder;
-use crate::hosts::{Envoy, Postgres, places};
+use crate::hosts::{Envoy, Postgres, free_port, places};
 
 /// The configuration of the metrics filter as it stands in the shipped bootstrap.
 const METRICS_CONFIGURATION: &str = r#"{
@@ -33,6 +33,32 @@ pub fn metrics_bootstrap(server: &Postgres) -> Builder {
             "/etc/envoy/pgmesh-envoy-metrics.wasm",
             &module.to_string_lossy(),
         )
+}
+
+/// `envoy/sidecar.yaml` in front of `server`, on free ports; its Collector is not there.
+#[track_caller]
+pub fn sidecar_bootstrap(server: &Postgres) -> Builder {
+    // The cluster `admin` needs the admin interface's port before there is one.
+    let admin = free_port();
+    let bootstrap = file("envoy/sidecar.yaml")
+        .replace("port_value: 9901", &format!("port_value: {admin}"))
+        .replace("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
+        .replace("0.0.0.0, port_value: 9902", "127.0.0.1, port_value: 0")
+        .replace(
+            "otel-collector.observability, port_value: 4318",
+            "127.0.0.1, port_value: 9",
+        );
+    let mut builder = Envoy::with_bootstrap(&bootstrap).replacing(
+        "port_value: 5432",
+        &format!("port_value: {}", server.port()),
+    );
+    for module in ["envoy-metrics", "envoy-policy"] {
+        builder = builder.replacing(
+            &format!("/etc/envoy/pgmesh-{module}.wasm"),
+            &places::built_module(module).to_string_lossy(),
+        );
+    }
+    builder
 }
 
 /// `envoy/policy.yaml` in front of `server`, with `replica` as its cluster `replicas`, on free ports.

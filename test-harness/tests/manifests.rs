@@ -14,13 +14,35 @@ use serde_json::{Value, json};
 use test_harness::fakes::proxy_wasm::Host;
 use test_harness::hosts::places::{built_module, tree};
 use test_harness::hosts::{Envoy, Postgres, Samples, Version, wait_for};
+use test_harness::shipped;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Folders whose YAML files are Kubernetes objects, kustomizations, or MeshConfig.
-const FOLDERS: [&str; 1] = ["istio"];
-/// Files there that are no Kubernetes objects.
-const OTHERS: [&str; 1] = ["istio/mesh-config.yaml"];
+/// Folders whose YAML files are Kubernetes objects and kustomizations.
+const FOLDERS: [&str; 6] = [
+    "cilium",
+    "consul",
+    "istio",
+    "kubernetes",
+    "linkerd",
+    "operators",
+];
+/// Files there that this judge cannot judge, and why.
+const OTHERS: [(&str, &str); 7] = [
+    ("istio/mesh-config.yaml", "MeshConfig, read below"),
+    ("cilium/helm-values.yaml", "values of a chart"),
+    ("kubernetes/base/queries.yaml", "postgres_exporter's own"),
+    (
+        "operators/cloudnativepg/cluster.yaml",
+        "the definition cannot be had",
+    ),
+    (
+        "operators/crunchy/postgrescluster.yaml",
+        "the definition cannot be had",
+    ),
+    ("linkerd/policy.yaml", "the definition cannot be had"),
+    ("consul/service.yaml", "the definition cannot be had"),
+];
 
 fn judge(arguments: &[&str]) -> Output {
     let program = tree().join(".cache/manifests/manifests");
@@ -65,7 +87,7 @@ fn manifests() -> Vec<String> {
                 if is_whole(&path) {
                     found.push(name.replace("/kustomization.yaml", ""));
                 }
-            } else if name.ends_with(".yaml") && !OTHERS.contains(&name.as_str()) {
+            } else if name.ends_with(".yaml") && !OTHERS.iter().any(|(other, _)| *other == name) {
                 found.push(name);
             }
         }
@@ -276,8 +298,8 @@ fn filtered(bootstrap: &Value, manifest: &str) -> Value {
     patched
 }
 
-fn port_seen(envoy: &Envoy, server: &Postgres, options: &str) -> String {
-    let port = envoy.listener("0.0.0.0_5432").port();
+fn port_seen(envoy: &Envoy, listener: &str, server: &Postgres, options: &str) -> String {
+    let port = envoy.listener(listener).port();
     let output = server
         .client_through(port, "psql")
         .env("PGOPTIONS", options)
@@ -297,7 +319,7 @@ fn the_gateway_routes_and_measures_as_istio_would_run_it() {
     let envoy = Envoy::with_bootstrap(&bootstrap.to_string()).start();
     for (options, server) in [("", &primary), ("-c pgmesh.route=ro", &replica)] {
         assert_eq!(
-            port_seen(&envoy, &primary, options),
+            port_seen(&envoy, "0.0.0.0_5432", &primary, options),
             server.port().to_string(),
             "{options}"
         );
@@ -359,4 +381,77 @@ fn envoy_accepts_every_other_envoy_filter() {
     assert!(added, "{bootstrap}");
     let said = Envoy::with_bootstrap(&bootstrap.to_string()).validate();
     assert_eq!(said, Ok(()));
+}
+
+/// What Cilium's agent gives its Envoy: the resources of the CiliumEnvoyConfig, an address for the
+/// listener, and the Service's backends for the cluster.
+#[test]
+fn the_filters_work_as_cilium_would_run_them() {
+    let server = Postgres::start(Version::V18);
+    let carried = judged(&["resources", "cilium/envoy-config.yaml"])
+        .replace(
+            "/pgmesh/envoy-metrics/plugin.wasm",
+            &module_path("envoy-metrics"),
+        )
+        .replace(
+            "/pgmesh/envoy-policy/plugin.wasm",
+            &module_path("envoy-policy"),
+        );
+    let carried: Vec<Value> = serde_json::from_str(&carried).expect("JSON");
+    let mut listener = carried[0].clone();
+    listener["address"] = json!({"socketAddress": {"address": "127.0.0.1", "portValue": 0}});
+    listener.as_object_mut().expect("a message").remove("@type");
+    let name = carried[1]["name"].as_str().expect("a name");
+    let bootstrap = json!({
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "static_resources": {"listeners": [listener], "clusters": [cluster(name, &server)]},
+    });
+    let envoy = Envoy::with_bootstrap(&bootstrap.to_string()).start();
+    let seen = port_seen(&envoy, "postgres", &server, "");
+    assert_eq!(seen, server.port().to_string());
+    let counted = wait_for(LIMIT, || {
+        let stats = envoy.stats("pgmesh_policy_connections_total");
+        stats.contains("rule=.=default").then_some(())
+    });
+    assert!(counted.is_some(), "{}", envoy.stats("pgmesh"));
+}
+
+fn module_path(module: &str) -> String {
+    built_module(module).to_string_lossy().into_owned()
+}
+
+/// The Envoy beside PostgreSQL: its sessions, and of its admin interface what Prometheus needs.
+#[test]
+fn the_sidecar_shows_its_metrics_and_nothing_else_of_its_admin_interface() {
+    let server = Postgres::start(Version::V18);
+    let envoy = shipped::sidecar_bootstrap(&server).start();
+    let seen = port_seen(&envoy, "postgres", &server, "");
+    assert_eq!(seen, server.port().to_string());
+    let stats = envoy.listener("stats");
+    let get = |path: &str| {
+        let answer = minreq::get(format!("http://{stats}{path}"))
+            .with_timeout(10)
+            .send();
+        let answer = answer.expect("Envoy answers");
+        (
+            answer.status_code,
+            answer.as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let counted = wait_for(LIMIT, || {
+        get("/stats/prometheus")
+            .1
+            .contains("pgmesh_connections_total{")
+            .then_some(())
+    });
+    assert!(counted.is_some(), "{}", get("/stats/prometheus").1);
+    assert_eq!(get("/ready").0, 200);
+    for hidden in [
+        "/",
+        "/config_dump",
+        "/quitquitquit",
+        "/stats/prometheus/../../config_dump",
+    ] {
+        assert_eq!(get(hidden).0, 404, "{hidden}");
+    }
 }

@@ -18,7 +18,10 @@ fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
         .current_dir(directory)
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}: run `make setup`"));
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
@@ -28,7 +31,11 @@ fn pack(directory: &Path, name: &str) -> String {
     let dist = tree().join("dist");
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
     let (script, dist) = (path(&script), path(&dist));
-    run("python3", &[&script, &dist, name, VERSION, MODULE], directory)
+    run(
+        "python3",
+        &[&script, &dist, name, VERSION, MODULE],
+        directory,
+    )
 }
 
 fn module() -> Vec<u8> {
@@ -54,8 +61,19 @@ fn the_image_unpacks_to_plugin_wasm() {
     let printed = pack(directory.path(), "oci");
     // As a container runtime pulls it: by platform.
     let image = format!("oci:oci/{MODULE}:{VERSION}");
-    let pull = ["copy", "--override-os", "linux", "--override-arch", "amd64", &image];
-    run("skopeo", &[&pull[..], &["oci:pulled:image"]].concat(), directory.path());
+    let pull = [
+        "copy",
+        "--override-os",
+        "linux",
+        "--override-arch",
+        "amd64",
+        &image,
+    ];
+    run(
+        "skopeo",
+        &[&pull[..], &["oci:pulled:image"]].concat(),
+        directory.path(),
+    );
     let unpack = ["unpack", "--rootless", "--image", "pulled:image", "bundle"];
     run("umoci", &unpack, directory.path());
     for name in ["plugin.wasm".to_owned(), format!("pgmesh-{MODULE}.wasm")] {
@@ -66,7 +84,10 @@ fn the_image_unpacks_to_plugin_wasm() {
     let pulled = fs::read_to_string(directory.path().join("pulled/index.json"));
     let pulled: Value = serde_json::from_str(&pulled.expect("an index")).expect("JSON");
     let digest = pulled["manifests"][0]["digest"].as_str().expect("a digest");
-    assert!(printed.contains(&format!(":{VERSION} {digest}\n")), "{printed}");
+    assert!(
+        printed.contains(&format!(":{VERSION} {digest}\n")),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -74,7 +95,11 @@ fn the_artifact_holds_the_module_itself() {
     let directory = tempfile::tempdir().expect("a directory");
     pack(directory.path(), "oci");
     let archive = format!("oci-archive:oci/{MODULE}.tar:{VERSION}-artifact");
-    run("skopeo", &["copy", &archive, "dir:pulled"], directory.path());
+    run(
+        "skopeo",
+        &["copy", &archive, "dir:pulled"],
+        directory.path(),
+    );
     let pulled = directory.path().join("pulled");
     let manifest = fs::read_to_string(pulled.join("manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
@@ -86,5 +111,8 @@ fn the_artifact_holds_the_module_itself() {
         .expect("a layer of WebAssembly");
     let digest = content["digest"].as_str().expect("a digest");
     let blob = pulled.join(digest.trim_start_matches("sha256:"));
-    assert!(fs::read(blob).expect("the blob") == module(), "the layer differs");
+    assert!(
+        fs::read(blob).expect("the blob") == module(),
+        "the layer differs"
+    );
 }
