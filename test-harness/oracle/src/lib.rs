@@ -1,10 +1,11 @@
-//! Judges `pg_sql::classify` by PostgreSQL's own parser, through libpg_query.
+//! Judges `pg_sql::classify`, `split` and `fingerprint` by PostgreSQL's own parser, through libpg_query.
 //!
 //! `cargo run -- <folder>` (or `make oracle SQL=<folder>`) reads every `.sql` file of a folder; the
 //! tests run the same comparison over pg-sql's corpus and over generated statements.
 
 pub mod facts;
 pub mod files;
+pub mod fingerprints;
 pub mod tag;
 pub mod tree;
 

@@ -1,5 +1,6 @@
 //! Prints how many statements of a folder pg-sql reads wrongly or not at all, and the first of each.
 
+use oracle::fingerprints::{EXCEPTIONS, Groups, Judged};
 use oracle::{Verdict, files, judge};
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     };
     let (mut right, mut refused) = (0_usize, 0_usize);
     let (mut wrong, mut incomplete) = (Vec::new(), Vec::new());
+    let mut groups = Groups::default();
     for file in &files {
         let text = std::fs::read(file).unwrap_or_default();
         let name = file
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
             .to_string_lossy()
             .into_owned();
         for statement in files::statements(&String::from_utf8_lossy(&text)) {
+            groups.add(&statement);
             match judge(&statement) {
                 Verdict::Refused => refused += 1,
                 Verdict::Right => right += 1,
@@ -56,9 +59,25 @@ fn main() -> ExitCode {
             .take(SHOWN)
             .for_each(|entry| println!("{kind}: {entry}"));
     }
+    let fingerprints = groups.judge();
+    print_fingerprints(&fingerprints);
     if judged > 0 && wrong.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn print_fingerprints(judged: &Judged) {
+    println!(
+        "fingerprints: {} texts, {} statements to libpg_query, of which pg-sql tells apart",
+        judged.texts, judged.groups
+    );
+    for (exception, count) in EXCEPTIONS.iter().zip(judged.excepted) {
+        println!("{count:>8} {}", exception.name);
+    }
+    println!("{:>8} for no reason listed", judged.wrong.len());
+    for [one, other] in judged.wrong.iter().take(SHOWN) {
+        println!("told apart: {}\n       and: {}", one.trim(), other.trim());
     }
 }

@@ -1,10 +1,14 @@
 //! pg-sql's own corpus, judged by the server's parser: classification of every statement, and the
 //! cutting of texts that hold several.
 
-#[allow(dead_code, reason = "how a statement is run matters to real servers only")]
+#[allow(
+    dead_code,
+    reason = "how a statement is run matters to real servers only"
+)]
 #[path = "../../../plugins/common/pg-sql/tests/normalized/mod.rs"]
 mod normalized;
 
+use oracle::fingerprints::Groups;
 use oracle::{Verdict, judge};
 use std::path::Path;
 
@@ -64,4 +68,13 @@ fn texts_of_several_statements_are_cut_where_the_parser_cuts_them() {
         judged += 1;
     }
     assert!(judged > 100, "only {judged} texts judged");
+}
+
+#[test]
+fn statements_that_libpg_query_calls_equal_have_one_fingerprint_but_for_the_exceptions() {
+    let mut groups = Groups::default();
+    statements().iter().for_each(|text| groups.add(text));
+    let judged = groups.judge();
+    assert!(judged.groups > 500 && judged.texts > 3 * judged.groups);
+    assert!(judged.wrong.is_empty(), "{:#?}", judged.wrong);
 }

@@ -1,7 +1,9 @@
 //! Statements from a generator: random nesting of common table expressions, sub-selects, set
 //! operations, comments and literals in all forms. The server's parser takes every one of them.
 
+use oracle::fingerprints::{exception, of_libpg_query};
 use oracle::{Verdict, judge};
+use pg_sql::{Lexer, LexerOptions, Token, TokenKind, fingerprint};
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest::test_runner::TestRunner;
@@ -656,6 +658,68 @@ proptest! {
         if let Verdict::Wrong(why) = judge(&text) {
             prop_assert!(false, "{text}\n{}", why.join("\n"));
         }
+    }
+}
+
+/// A text with other data, other letter case, other blanks and comments.
+fn retold(text: &str) -> String {
+    let mut told = String::new();
+    let mut last = Token {
+        kind: TokenKind::Other,
+        fault: None,
+        start: 0,
+        end: 0,
+    };
+    for token in Lexer::new(text.as_bytes(), LexerOptions::default()) {
+        let spelled = &text[token.start..token.end];
+        match token.kind {
+            TokenKind::Whitespace => told.push_str(" /* and */\n\t"),
+            TokenKind::Word if spelled.is_ascii() => told.push_str(&spelled.to_uppercase()),
+            TokenKind::String if last.kind != TokenKind::Word => told.push_str("'retold'"),
+            TokenKind::Integer if spelled.len() > 1 => told.push_str("77"),
+            _ => told.push_str(spelled),
+        }
+        if token.kind != TokenKind::Whitespace {
+            last = token;
+        }
+    }
+    told
+}
+
+#[test]
+fn a_statement_told_with_other_data_case_blanks_and_comments_has_one_fingerprint() {
+    let mut runner = TestRunner::new(config());
+    let options = LexerOptions::default();
+    let compared = Cell::new(0_u32);
+    let outcome = runner.run(&statement(), |text| {
+        let other = retold(&text);
+        let one = of_libpg_query(&text);
+        if one.is_some() && one == of_libpg_query(&other) {
+            compared.set(compared.get() + 1);
+            let [a, b] = [&text, &other].map(|text| fingerprint(text.as_bytes(), &options));
+            prop_assert_eq!(a, b, "{} and {}", text, other);
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    assert!(
+        compared.get() > config().cases / 2,
+        "only {} of {} are still the same when retold",
+        compared.get(),
+        config().cases
+    );
+}
+
+#[test]
+fn what_differs_in_more_than_the_exceptions_is_found() {
+    for [one, other] in [
+        ["SELECT a FROM t", "SELECT a FROM u"],
+        ["SELECT a FROM t WHERE a > 1", "SELECT a FROM t WHERE a < 1"],
+        ["DELETE FROM t WHERE a = 1", "UPDATE t SET a = 1"],
+    ] {
+        assert_eq!(exception(one, other), None, "{one} and {other}");
     }
 }
 

@@ -35,6 +35,22 @@
 //! in another order. Brackets that are nested more than 64 lists deep are left as they are. One form
 //! has another fingerprint than what `pg_stat_statements` makes of it: it prints `-(5)` as `$15)`,
 //! which is not SQL any more.
+//!
+//! # Against libpg_query
+//! Two texts that libpg_query's fingerprint takes for one have one fingerprint here, but for what it
+//! leaves out and `pg_stat_statements` or an operator would tell apart. The list with its reasons is the
+//! table `EXCEPTIONS` of `test-harness/oracle/src/fingerprints.rs`, which the oracle's tests go by and
+//! whose use `make oracle` counts:
+//! - another spelling of the same tree (parentheses, CAST, noise words, `TABLE t`),
+//! - the type a constant is cast to (`1::int4`, `1::int8`),
+//! - names of roles, prepared statements, cursors, channels, temporary tables, and new names,
+//! - names of results and aliases of what is no table,
+//! - options of functions and transactions,
+//! - clauses that hold nothing but a constant (LIMIT, OFFSET, SET DEFAULT),
+//! - order, repetition and number of the members of a list.
+//!
+//! It is judged with the options that tell the most apart: by default it also ignores schemas and digits
+//! in the names of relations, which are part of a statement's identity here.
 
 use std::fmt;
 
