@@ -98,6 +98,22 @@ const WITHOUT_A_RULE: &[(&str, &str)] = &[
         "statements go on being followed, without text",
     ),
     (
+        "pgmesh_top_statement_calls_total",
+        "what is on top is no fault",
+    ),
+    (
+        "pgmesh_top_statement_duration_microseconds_total",
+        "what is on top is no fault",
+    ),
+    (
+        "pgmesh_top_statement_errors_total",
+        "errors have rules by SQLSTATE",
+    ),
+    (
+        "pgmesh_top_statement_rows_total",
+        "what is on top is no fault",
+    ),
+    (
         "pgmesh_transaction_duration_microseconds",
         "long ones are seen while they last, by the server",
     ),

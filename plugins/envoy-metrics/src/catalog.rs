@@ -352,19 +352,19 @@ pub const OTHERS: &[(&str, Kind, &[&str], &str)] = &[
         EXPORT_SENT,
         Kind::Counter,
         &[],
-        "Spans and log records that the collector has accepted.",
+        "Spans, log records and data points that the collector has accepted.",
     ),
     (
         EXPORT_DROPPED,
         Kind::Counter,
         &[],
-        "Spans and log records dropped because the queue was full, the oldest first.",
+        "Spans, log records and data points dropped because the queue was full, the oldest first.",
     ),
     (
         EXPORT_FAILED,
         Kind::Counter,
         &[],
-        "Spans and log records that the collector has refused.",
+        "Spans, log records and data points that the collector has refused.",
     ),
     (
         EXPORT_RETRIED,
@@ -372,7 +372,36 @@ pub const OTHERS: &[(&str, Kind, &[&str], &str)] = &[
         &[],
         "Requests to the collector that are made once more.",
     ),
+    (
+        TOP_CALLS,
+        Kind::Counter,
+        TOP_LABELS,
+        "Calls of the top statements that ran to their end.",
+    ),
+    (
+        TOP_ERRORS,
+        Kind::Counter,
+        TOP_LABELS,
+        "Calls of the top statements that failed, or were cut off.",
+    ),
+    (
+        TOP_ROWS,
+        Kind::Counter,
+        TOP_LABELS,
+        "Rows that the top statements returned or changed.",
+    ),
+    (
+        TOP_DURATION,
+        Kind::Counter,
+        TOP_LABELS,
+        "Time that the server had the top statements for.",
+    ),
 ];
+
+/// The label of a statement.
+pub const FINGERPRINT: &str = "fingerprint";
+/// Whose statement it is.
+const TOP_LABELS: &[&str] = &["database", "user", FINGERPRINT];
 
 /// Connections refused by the server.
 pub const CONNECTION_FAILURES: &str = "connection_failures_total";
@@ -396,6 +425,14 @@ pub const EXPORT_DROPPED: &str = "export_dropped_total";
 pub const EXPORT_FAILED: &str = "export_failed_total";
 /// Asked again.
 pub const EXPORT_RETRIED: &str = "export_retried_total";
+/// Runs of a top statement.
+pub const TOP_CALLS: &str = "top_statement_calls_total";
+/// Runs of it that went wrong.
+pub const TOP_ERRORS: &str = "top_statement_errors_total";
+/// What it gave.
+pub const TOP_ROWS: &str = "top_statement_rows_total";
+/// What it took.
+pub const TOP_DURATION: &str = "top_statement_duration_microseconds_total";
 
 /// Every metric's name, without the prefix.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -42,7 +42,8 @@ pub struct Config {
     pub top_statements: Option<TopStatements>,
     /// A span for each statement and transaction block, sent to `export`. Off unless it is here.
     pub traces: Option<Traces>,
-    /// The collector that takes traces, and the query log if it is asked to.
+    /// The collector that takes traces, and the query log and the top statements if they are to go
+    /// there.
     pub export: Option<Export>,
     /// Attributes of the resource that all that is exported belongs to, beside and before those that
     /// the host knows.
@@ -119,7 +120,7 @@ pub struct Export {
     /// The `Host` header; the cluster's name unless it is here.
     #[serde(default)]
     pub authority: Option<String>,
-    /// What stands before `/v1/traces` and `/v1/logs`.
+    /// What stands before `/v1/traces`, `/v1/logs` and `/v1/metrics`.
     #[serde(default)]
     pub path_prefix: String,
     /// Headers of every request, for tenants and tokens.
@@ -178,6 +179,12 @@ pub struct TopStatements {
     /// Seconds between two reports.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 86_400)))]
     pub interval_s: u32,
+    /// How many are counters in Envoy's stats too. Over the life of the process four times as many
+    /// get counters; all others count as `other`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
+    pub stats: u32,
+    /// Whether they go to `export` as OTLP metrics, beside the line in the host's log.
+    pub export: bool,
 }
 
 impl Default for TopStatements {
@@ -185,6 +192,8 @@ impl Default for TopStatements {
         Self {
             top: 100,
             interval_s: 60,
+            stats: 0,
+            export: false,
         }
     }
 }
@@ -273,12 +282,16 @@ impl Config {
 
     fn check_export(&self) -> Result<(), String> {
         let Some(export) = &self.export else {
-            let wants = |path| format!("{path}: expected `export` to say where to send it");
-            return match (&self.traces, &self.query_log) {
-                (Some(_), _) => Err(wants("traces")),
-                (_, Some(QueryLog { export: true, .. })) => Err(wants("query_log.export")),
-                _ => Ok(()),
-            };
+            let wants = |path: &str| format!("{path}: expected `export` to say where to send it");
+            let logs = self.query_log.as_ref().is_some_and(|log| log.export);
+            let top = self.top_statements.as_ref().is_some_and(|top| top.export);
+            let wanting = [
+                ("traces", self.traces.is_some()),
+                ("query_log.export", logs),
+                ("top_statements.export", top),
+            ];
+            let first = wanting.iter().find(|(_, exported)| *exported);
+            return first.map_or(Ok(()), |(path, _)| Err(wants(path)));
         };
         within("export.timeout_ms", export.timeout_ms, 100, 60_000)?;
         within("export.interval_ms", export.interval_ms, 50, 60_000)?;
@@ -300,6 +313,7 @@ impl Config {
         if let Some(top) = &self.top_statements {
             within("top_statements.top", top.top, 1, 1000)?;
             within("top_statements.interval_s", top.interval_s, 1, 86_400)?;
+            within("top_statements.stats", top.stats, 0, 100)?;
         }
         self.check_export()?;
         let buckets = &self.duration_buckets_microseconds;
@@ -395,6 +409,8 @@ mod tests {
             "traces: expected `export` to say where to send it"
         );
         assert!(error(r#"{"query_log": {"export": true}}"#).starts_with("query_log.export: "));
+        let error_of_top = error(r#"{"top_statements": {"export": true}}"#);
+        assert!(error_of_top.starts_with("top_statements.export: "));
         assert!(error(r#"{"export": {}}"#).contains("missing field `cluster`"));
     }
 

@@ -34,6 +34,26 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// `double`.
+    pub fn double(&mut self, field: u32, value: f64) {
+        self.fixed64(field, value.to_bits());
+    }
+
+    /// `sint32`: small numbers are short, whatever their sign.
+    pub fn sint32(&mut self, field: u32, value: i32) {
+        let zigzag = value.wrapping_shl(1) ^ value.wrapping_shr(31);
+        self.uint(field, u64::from(zigzag.cast_unsigned()));
+    }
+
+    /// `repeated uint64`, packed.
+    pub fn packed(&mut self, field: u32, values: impl IntoIterator<Item = u64>) {
+        self.message(field, |list| {
+            for value in values {
+                put_varint(list.out, value);
+            }
+        });
+    }
+
     /// `fixed32`, as OTLP has flags.
     pub fn fixed32(&mut self, field: u32, value: u32) {
         self.tag(field, I32);
@@ -125,6 +145,14 @@ mod tests {
         );
         assert_eq!(written(|w| w.fixed64(1, 1)), b"\x09\x01\0\0\0\0\0\0\0");
         assert_eq!(written(|w| w.fixed32(16, 256)), b"\x85\x01\0\x01\0\0");
+        assert_eq!(
+            written(|w| w.packed(4, [3, 270, 86942])),
+            b"\x22\x06\x03\x8e\x02\x9e\xa7\x05"
+        );
+        assert_eq!(written(|w| w.double(1, 1.0)), b"\x09\0\0\0\0\0\0\xf0\x3f");
+        for (value, byte) in [(0, 0), (-1, 1), (1, 2), (-2, 3)] {
+            assert_eq!(written(|w| w.sint32(1, value)), [8, byte]);
+        }
         assert_eq!(
             written(|w| w.uint(1, u64::MAX)),
             b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"

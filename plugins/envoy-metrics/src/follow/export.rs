@@ -31,18 +31,24 @@ pub(crate) enum Signal {
     Traces,
     /// `ExportLogsServiceRequest`
     Logs,
+    /// `ExportMetricsServiceRequest`
+    Metrics,
 }
 
 impl Signal {
+    const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
     fn path(self) -> &'static str {
         match self {
             Self::Traces => "/v1/traces",
             Self::Logs => "/v1/logs",
+            Self::Metrics => "/v1/metrics",
         }
     }
 }
 
-/// Items of one kind, written one behind the other as `ScopeSpans.spans` or `ScopeLogs.log_records`.
+/// Items of one kind, written one behind the other as `ScopeSpans.spans`, `ScopeLogs.log_records` or
+/// `ScopeMetrics.metrics`; of metrics, each data point is an item.
 #[derive(Debug)]
 struct Batch {
     signal: Signal,
@@ -50,7 +56,7 @@ struct Batch {
     bytes: Vec<u8>,
 }
 
-/// Field number 2 of `ScopeSpans` and of `ScopeLogs`.
+/// Field number 2 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`.
 const ITEM: u32 = 2;
 
 /// Counts, in items but for `retried`, which is in requests.
@@ -73,7 +79,7 @@ pub(crate) struct Exporter {
     authority: String,
     /// `Resource`, written once.
     resource: Vec<u8>,
-    open: [Batch; 2],
+    open: [Batch; 3],
     queue: VecDeque<Batch>,
     queued_bytes: usize,
     in_flight: Vec<(HttpCallId, Batch)>,
@@ -99,7 +105,7 @@ impl Exporter {
             authority: config.authority.clone().unwrap_or(config.cluster.clone()),
             config,
             resource: bytes,
-            open: [open(Signal::Traces), open(Signal::Logs)],
+            open: Signal::ALL.map(open),
             queue: VecDeque::new(),
             queued_bytes: 0,
             in_flight: Vec::new(),
@@ -123,11 +129,20 @@ impl Exporter {
 
     /// Adds a span or a log record, as `fill` writes it.
     pub(crate) fn add(&mut self, signal: Signal, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.add_many(signal, 1, fill);
+    }
+
+    /// Adds a metric of so many data points, as `fill` writes it.
+    pub(crate) fn add_metric(&mut self, points: usize, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.add_many(Signal::Metrics, points as u64, fill);
+    }
+
+    fn add_many(&mut self, signal: Signal, items: u64, fill: impl FnOnce(&mut Writer<'_>)) {
         let Some(open) = self.open.iter_mut().find(|batch| batch.signal == signal) else {
             return;
         };
         Writer::new(&mut open.bytes).message(ITEM, fill);
-        open.items = open.items.saturating_add(1);
+        open.items = open.items.saturating_add(items);
         if open.items >= u64::from(self.config.batch_items) || open.bytes.len() >= MAX_BATCH_BYTES {
             self.seal(signal);
         }
@@ -135,15 +150,13 @@ impl Exporter {
 
     /// Time has passed: what is open goes too.
     pub(crate) fn tick(&mut self, host: &impl Host, now: u64) {
-        self.seal(Signal::Traces);
-        self.seal(Signal::Logs);
+        self.seal_all();
         self.send(host, now);
     }
 
     /// The worker ends: one attempt for what is left, whose answer nobody will hear.
     pub(crate) fn finish(&mut self, host: &impl Host) {
-        self.seal(Signal::Traces);
-        self.seal(Signal::Logs);
+        self.seal_all();
         while let Some(batch) = self.take() {
             let _unheard = self.request(host, &batch);
         }
@@ -184,6 +197,12 @@ impl Exporter {
             Some(_) => self.counts.failed = self.counts.failed.saturating_add(batch.items),
         }
         self.send(host, now);
+    }
+
+    fn seal_all(&mut self) {
+        for signal in Signal::ALL {
+            self.seal(signal);
+        }
     }
 
     /// Closes the open batch of a signal and queues it, at the cost of the oldest if there is no room.
@@ -266,7 +285,8 @@ impl Exporter {
         host.http_call(request).ok()
     }
 
-    /// `ResourceSpans` and `ResourceLogs` have the same numbers, and so have what is in them.
+    /// `ResourceSpans`, `ResourceLogs` and `ResourceMetrics` have the same numbers, and so have what
+    /// is in them.
     fn body(&self, batch: &Batch) -> Vec<u8> {
         let room = self.resource.len().saturating_add(batch.bytes.len());
         let mut scope = Vec::with_capacity(room.saturating_add(64));

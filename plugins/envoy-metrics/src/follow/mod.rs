@@ -7,7 +7,8 @@
 //!                                     context: the client's own trace
 //!                                     traces    -> export -> a collector
 //!                                     query_log -> the host's log, or export
-//!                                     top -> shared (of the process) -> the host's log
+//!                                     top -> shared (of the process) -> the host's log, and if asked
+//!                                            for export (top_metrics), the host's stats (top_stats)
 //! ```
 
 mod context;
@@ -22,6 +23,8 @@ mod sketch;
 mod summary;
 mod texts;
 mod top;
+mod top_metrics;
+mod top_stats;
 mod traces;
 
 use std::hash::{DefaultHasher, Hasher};
@@ -41,6 +44,7 @@ use context::Contexts;
 use export::Exporter;
 use random::Random;
 use session::Session;
+use shared::HandedOver;
 use texts::{Known, Texts};
 use top::{Key, Table};
 use traces::{Tracer, Tracing};
@@ -64,6 +68,7 @@ struct Top {
     /// The entry of the shared data, by the configuration: two filters do not mix.
     key: String,
     next: Nanos,
+    stats: Option<top_stats::Stats>,
 }
 
 /// What is kept of one connection.
@@ -134,10 +139,17 @@ impl Follow {
         }
         let now = host.now();
         let top = top_statements.clone().map(|top| {
-            let key = format!("pgmesh.top_statements.{}.{}", top.top, top.interval_s);
+            let TopStatements {
+                top: rows,
+                interval_s,
+                stats,
+                ..
+            } = top;
+            let key = format!("pgmesh.top_statements.{rows}.{interval_s}.{stats}");
             shared::begin(host, &key, &top, now);
             Top {
                 table: Table::new(&top),
+                stats: (stats > 0).then(|| top_stats::Stats::new(config)),
                 config: top,
                 key,
                 next: 0,
@@ -168,7 +180,7 @@ impl Follow {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let log = self.log.as_ref().map_or(0, query_log::Log::bytes);
-        let top = self.top.as_ref().map_or(0, |top| top.table.bytes());
+        let top = self.top.as_ref().map_or(0, Top::bytes);
         let exporter = self.exporter.as_ref().map_or(0, Exporter::bytes);
         [log, top, exporter]
             .into_iter()
@@ -263,6 +275,9 @@ impl Follow {
         let error = trail.error.take();
         trail.statements = trail.statements.saturating_add(1);
         let mut context = own.or(inherited).map(SpanContext::of);
+        // A parent that is sampled is kept by whoever began it, our own span only if we keep it.
+        let shown = own.or(inherited).filter(|parent| parent.flags & 1 == 1);
+        let mut shown = shown.map(SpanContext::of);
         if let (Some(tracer), Some(exporter)) = (&mut self.tracer, &mut self.exporter) {
             let ended = traces::Ended {
                 statement,
@@ -274,6 +289,7 @@ impl Follow {
             };
             let span = tracer.statement(exporter, &mut trail.tracing, &ended);
             context = span.or(context);
+            shown = span.or(shown);
         }
         if let Some(log) = &mut self.log {
             let ended = Ended {
@@ -291,20 +307,19 @@ impl Follow {
         }
         if let (Some(top), Some(known)) = (&mut self.top, known) {
             let key = trail.key(known);
-            let trace_id = context.map(|context| context.trace_id);
-            top.table.add(key, known, statement, bytes, trace_id);
+            top.table.add(key, known, statement, bytes, shown);
         }
     }
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, host: &impl Host, now: Nanos) {
+        if let Some(top) = &mut self.top
+            && top.is_due(now)
+        {
+            top.hand_over(host, now, self.exporter.as_mut());
+        }
         if let Some(exporter) = &mut self.exporter {
             exporter.tick(host, now);
-        }
-        if let Some(top) = &mut self.top
-            && now >= top.next
-        {
-            top.hand_over(host, now);
         }
     }
 
@@ -328,20 +343,45 @@ impl Follow {
         if let Some(top) = &mut self.top
             && !top.table.is_empty()
         {
-            top.hand_over(host, host.now());
+            top.hand_over(host, host.now(), self.exporter.as_mut());
         }
     }
 }
 
 impl Top {
-    fn hand_over(&mut self, host: &impl Host, now: Nanos) {
-        let interval = u64::from(self.config.interval_s).saturating_mul(1_000_000_000);
-        self.next = now.saturating_add(interval);
-        let shared = shared::hand_over(host, &self.key, &self.config, &mut self.table, now);
-        if let Some(shared) = shared {
-            let line = top::report(&shared.table, &self.config, shared.since, now);
-            log::info!("{line}");
+    fn interval(&self) -> Nanos {
+        u64::from(self.config.interval_s).saturating_mul(1_000_000_000)
+    }
+
+    /// A clock that went backwards must not keep the rows waiting for what it said before.
+    fn is_due(&self, now: Nanos) -> bool {
+        now >= self.next || self.next.saturating_sub(now) > self.interval()
+    }
+
+    fn hand_over(&mut self, host: &impl Host, now: Nanos, exporter: Option<&mut Exporter>) {
+        self.next = now.saturating_add(self.interval());
+        let handed = shared::hand_over(host, &self.key, &self.config, &mut self.table, now);
+        let Some(HandedOver { own, shared, due }) = handed else {
+            return;
+        };
+        if let Some(stats) = &mut self.stats {
+            stats.count(host, &own, &shared.admitted);
         }
+        if !due {
+            return;
+        }
+        let rows = shared.table.top(self.config.top as usize);
+        if let Some(exporter) = exporter.filter(|_| self.config.export) {
+            top_metrics::add(exporter, &rows, now);
+        }
+        let line = top::report(rows, shared.table.dropped(), shared.since, now);
+        log::info!("{line}");
+    }
+
+    /// Bytes held.
+    fn bytes(&self) -> usize {
+        let stats = self.stats.as_ref().map_or(0, top_stats::Stats::bytes);
+        self.table.bytes().saturating_add(stats)
     }
 }
 

@@ -8,14 +8,17 @@ use std::rc::Rc;
 
 use proxy_host::{Host, HostError, Version};
 
+use super::SpanContext;
 use super::sketch::Sketch;
-use super::top::{Key, Row, Table};
+use super::top::{Example, Key, Row, Table};
 use crate::config::TopStatements;
 
 /// Changes with the form of the bytes.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// Attempts when other workers write at the same time; what is left is handed over the next time.
 const ATTEMPTS: usize = 8;
+/// Rows that are admitted to the host's stats, for each of the few that are there at a time.
+const ADMITTED_PER_STAT: usize = 4;
 
 /// What all workers have counted together.
 pub(crate) struct Shared {
@@ -24,39 +27,66 @@ pub(crate) struct Shared {
     pub(crate) since: u64,
     /// When the last report was written, or the counting began.
     pub(crate) reported: u64,
+    /// Hashes of the keys that have counters in the host's stats, in the order they got there.
+    pub(crate) admitted: Vec<u64>,
+}
+
+impl Shared {
+    fn new(config: &TopStatements, now: u64) -> Self {
+        Self {
+            table: Table::new(config),
+            since: now,
+            reported: now,
+            admitted: Vec::new(),
+        }
+    }
+
+    /// Gives the first few counters in the host's stats, while there are some left to give.
+    fn admit(&mut self, config: &TopStatements) {
+        let stats = config.stats as usize;
+        let most = stats.saturating_mul(ADMITTED_PER_STAT);
+        for (key, _) in self.table.top(stats) {
+            let hash = key.hash();
+            if self.admitted.len() < most && !self.admitted.contains(&hash) {
+                self.admitted.push(hash);
+            }
+        }
+    }
+}
+
+/// What has come of a hand-over.
+pub(crate) struct HandedOver {
+    /// The rows that were handed over.
+    pub(crate) own: Table,
+    /// The whole, with them.
+    pub(crate) shared: Shared,
+    /// Whether this worker is to report it.
+    pub(crate) due: bool,
 }
 
 /// Begins to count, if no other worker has.
 pub(crate) fn begin(host: &impl Host, key: &str, config: &TopStatements, now: u64) {
     if host.with_shared_data(key, |_, _| ()) == Err(HostError::NOT_FOUND) {
-        let empty = Shared {
-            table: Table::new(config),
-            since: now,
-            reported: now,
-        };
+        let empty = Shared::new(config, now);
         // If it is refused, so is what comes later, which tells.
-        let _refused = host.set_shared_data(key, &encode(&empty), Version::default());
+        let _refused = host.set_shared_data(key, &encode(&empty, true), Version::default());
     }
 }
 
-/// Hands a worker's rows over, and answers with the whole if this worker is to report it.
+/// Hands a worker's rows over; `None` if the host, or other workers, did not let it.
 pub(crate) fn hand_over(
     host: &impl Host,
     key: &str,
     config: &TopStatements,
     table: &mut Table,
     now: u64,
-) -> Option<Shared> {
+) -> Option<HandedOver> {
     let interval = u64::from(config.interval_s).saturating_mul(1_000_000_000);
     table.prune();
     for _ in 0..ATTEMPTS {
         let read = |bytes: &[u8], version| (decode(bytes, config), version);
         let (found, version) = host.with_shared_data(key, read).ok()?;
-        let mut shared = found.unwrap_or(Shared {
-            table: Table::new(config),
-            since: now,
-            reported: now,
-        });
+        let mut shared = found.unwrap_or_else(|| Shared::new(config, now));
         for (key, row) in table.iter() {
             shared.table.merge(key.clone(), row.clone());
         }
@@ -65,11 +95,13 @@ pub(crate) fn hand_over(
         let due = now.saturating_sub(shared.reported) >= interval;
         if due {
             shared.reported = now;
+            shared.admit(config);
         }
-        match host.set_shared_data(key, &encode(&shared), version) {
+        // What is reported now is no example of what comes later.
+        match host.set_shared_data(key, &encode(&shared, !due), version) {
             Ok(()) => {
-                *table = Table::new(config);
-                return due.then_some(shared);
+                let own = std::mem::replace(table, Table::new(config));
+                return Some(HandedOver { own, shared, due });
             }
             Err(HostError::CAS_MISMATCH) => {}
             Err(_) => return None,
@@ -78,10 +110,14 @@ pub(crate) fn hand_over(
     None
 }
 
-fn encode(shared: &Shared) -> Vec<u8> {
+fn encode(shared: &Shared, with_examples: bool) -> Vec<u8> {
     let mut out = vec![FORM];
     for number in [shared.since, shared.reported, shared.table.dropped()] {
         put(&mut out, number);
+    }
+    put(&mut out, shared.admitted.len() as u64);
+    for hash in &shared.admitted {
+        put(&mut out, *hash);
     }
     for (key, row) in shared.table.iter() {
         put(&mut out, key.fingerprint);
@@ -92,7 +128,7 @@ fn encode(shared: &Shared) -> Vec<u8> {
         for number in numbers(row) {
             put(&mut out, number);
         }
-        out.extend_from_slice(&row.trace_id);
+        encode_example(&mut out, row.example.filter(|_| with_examples));
         let buckets: Vec<_> = row.sketch.buckets().collect();
         put(&mut out, buckets.len() as u64);
         for (bucket, count) in buckets {
@@ -101,6 +137,16 @@ fn encode(shared: &Shared) -> Vec<u8> {
         }
     }
     out
+}
+
+fn encode_example(out: &mut Vec<u8>, example: Option<Example>) {
+    put(out, u64::from(example.is_some()));
+    if let Some(Example { context, took, at }) = example {
+        out.extend_from_slice(&context.trace_id);
+        out.extend_from_slice(&context.span_id);
+        put(out, took);
+        put(out, at);
+    }
 }
 
 fn numbers(row: &Row) -> [u64; 8] {
@@ -123,6 +169,10 @@ fn decode(bytes: &[u8], config: &TopStatements) -> Option<Shared> {
     let reported = take(&mut rest)?;
     let mut table = Table::new(config);
     table.add_dropped(take(&mut rest)?);
+    let mut admitted = Vec::new();
+    for _ in 0..take(&mut rest)? {
+        admitted.push(take(&mut rest)?);
+    }
     while !rest.is_empty() {
         let (key, row) = decode_row(&mut rest)?;
         table.merge(key, row);
@@ -131,6 +181,7 @@ fn decode(bytes: &[u8], config: &TopStatements) -> Option<Shared> {
         table,
         since,
         reported,
+        admitted,
     })
 }
 
@@ -142,8 +193,10 @@ fn decode_row(rest: &mut &[u8]) -> Option<(Key, Row)> {
         *number = take(rest)?;
     }
     let [calls, errors, rows, bytes, total, min, max, first_seen] = numbers;
-    let (trace_id, behind) = rest.split_first_chunk::<16>()?;
-    *rest = behind;
+    let example = match take(rest)? {
+        0 => None,
+        _ => Some(decode_example(rest)?),
+    };
     let mut sketch = Sketch::default();
     for _ in 0..take(rest)? {
         let bucket = u8::try_from(take(rest)?).ok()?;
@@ -165,9 +218,21 @@ fn decode_row(rest: &mut &[u8]) -> Option<(Key, Row)> {
         first_seen,
         sketch,
         text,
-        trace_id: *trace_id,
+        example,
     };
     Some((key, row))
+}
+
+fn decode_example(rest: &mut &[u8]) -> Option<Example> {
+    let (trace_id, behind) = rest.split_first_chunk()?;
+    let (span_id, behind) = behind.split_first_chunk()?;
+    *rest = behind;
+    let context = SpanContext {
+        trace_id: *trace_id,
+        span_id: *span_id,
+    };
+    let (took, at) = (take(rest)?, take(rest)?);
+    Some(Example { context, took, at })
 }
 
 /// Seven bits to a byte, the lowest first, as protobuf has it.

@@ -40,6 +40,11 @@ impl Sketch {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// The number of the first bucket, and the counts from it on.
+    pub(crate) fn dense(&self) -> (u8, &[u32]) {
+        (self.first, &self.counts)
+    }
+
     /// Adds to a bucket by its number; one that does not exist counts as the last.
     pub(crate) fn add_to(&mut self, bucket: u8, count: u32) {
         let bucket = bucket.min(127);

@@ -6,11 +6,12 @@
 //! is dropped: what is worth reporting stays, what was dropped is counted.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use pg_wire::{Nanos, Outcome, Statement};
 
+use super::SpanContext;
 use super::json::{Fields, Object, hex};
 use super::query_log::duration;
 use super::sketch::Sketch;
@@ -28,6 +29,15 @@ pub(crate) struct Key {
     pub(crate) database: Rc<str>,
 }
 
+impl Key {
+    /// The same in every worker.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(self, &mut hasher);
+        hasher.finish()
+    }
+}
+
 /// What a fingerprint has cost a user in a database. Times are nanoseconds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Row {
@@ -43,13 +53,27 @@ pub(crate) struct Row {
     pub(crate) sketch: Sketch,
     /// Redacted.
     pub(crate) text: Rc<str>,
-    /// A trace in which it ran, the last one; zero if none.
-    pub(crate) trace_id: [u8; 16],
+    /// The slowest of its runs since the last report that are in a trace.
+    pub(crate) example: Option<Example>,
+}
+
+/// A run of a row that a trace shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Example {
+    pub(crate) context: SpanContext,
+    pub(crate) took: Nanos,
+    /// Since the epoch.
+    pub(crate) at: Nanos,
 }
 
 impl Row {
-    fn add(&mut self, statement: &Statement, bytes: u64) {
+    fn add(&mut self, statement: &Statement, bytes: u64, context: Option<SpanContext>) {
         let took = duration(statement);
+        self.take_example(context.map(|context| Example {
+            context,
+            took,
+            at: statement.finished,
+        }));
         if self.calls == 0 && self.errors == 0 {
             self.first_seen = statement.received;
             self.min = took;
@@ -70,6 +94,18 @@ impl Row {
         self.sketch.add(took);
     }
 
+    fn take_example(&mut self, other: Option<Example>) {
+        let slower = |mine: Example| other.is_some_and(|other| other.took >= mine.took);
+        if self.example.is_none_or(slower) {
+            self.example = other;
+        }
+    }
+
+    /// Runs, however they ended.
+    pub(crate) fn runs(&self) -> u64 {
+        self.calls.saturating_add(self.errors)
+    }
+
     fn merge(&mut self, other: Self) {
         if self.calls == 0 && self.errors == 0 {
             *self = other;
@@ -84,9 +120,7 @@ impl Row {
         self.max = self.max.max(other.max);
         self.first_seen = self.first_seen.min(other.first_seen);
         self.sketch.merge(&other.sketch);
-        if other.trace_id != [0; 16] {
-            self.trace_id = other.trace_id;
-        }
+        self.take_example(other.example);
     }
 }
 
@@ -108,14 +142,14 @@ impl Table {
         }
     }
 
-    /// Counts a statement.
+    /// Counts a statement; `context` is where a trace shows it.
     pub(crate) fn add(
         &mut self,
         key: &Key,
         known: &Known,
         statement: &Statement,
         bytes: u64,
-        trace_id: Option<[u8; 16]>,
+        context: Option<SpanContext>,
     ) {
         let row = match self.rows.get_mut(key) {
             Some(row) => row,
@@ -126,10 +160,7 @@ impl Table {
                 row
             }
         };
-        row.add(statement, bytes);
-        if let Some(trace_id) = trace_id {
-            row.trace_id = trace_id;
-        }
+        row.add(statement, bytes, context);
     }
 
     /// Adds a row that was counted elsewhere.
@@ -207,14 +238,13 @@ impl Table {
 }
 
 /// One line of JSON: the top statements of the process since it began to count.
-pub(crate) fn report(table: &Table, config: &TopStatements, since: Nanos, now: Nanos) -> String {
+pub(crate) fn report(top: Vec<(&Key, &Row)>, dropped: u64, since: Nanos, now: Nanos) -> String {
     let mut line = String::new();
     Object::write(&mut line, |object| {
         object.text("pgmesh.event", "top_statements");
         object.duration("since_unix_microseconds", since);
         object.duration("until_unix_microseconds", now);
-        object.number("dropped", table.dropped());
-        let top = table.top(config.top as usize);
+        object.number("dropped", dropped);
         object.list("statements", top, |object, (key, row)| {
             fill(object, key, row)
         });
@@ -231,12 +261,11 @@ fn fill(object: &mut Object<'_>, key: &Key, row: &Row) {
     object.number("errors", row.errors);
     object.number("rows", row.rows);
     object.number("bytes", row.bytes);
-    let runs = row.calls.saturating_add(row.errors);
     for (name, nanoseconds) in [
         ("total_microseconds", row.total),
         (
             "mean_microseconds",
-            row.total.checked_div(runs).unwrap_or(0),
+            row.total.checked_div(row.runs()).unwrap_or(0),
         ),
         ("min_microseconds", row.min),
         ("max_microseconds", row.max),
@@ -247,7 +276,8 @@ fn fill(object: &mut Object<'_>, key: &Key, row: &Row) {
     ] {
         object.duration(name, nanoseconds);
     }
-    if row.trace_id != [0; 16] {
-        object.text("trace_id", &hex(&row.trace_id));
+    if let Some(example) = &row.example {
+        object.text("trace_id", &hex(&example.context.trace_id));
+        object.text("span_id", &hex(&example.context.span_id));
     }
 }
