@@ -156,7 +156,7 @@ impl Follow {
             }
         });
         Some(Self {
-            texts: Texts::new(now),
+            texts: Texts::new(now, top.is_some()),
             log: query_log.clone().map(query_log::Log::new),
             top,
             tracer: traces
@@ -309,6 +309,7 @@ impl Follow {
             let key = trail.key(known);
             top.table.add(key, known, statement, bytes, shown);
         }
+        self.texts.done(statement.text);
     }
 
     /// Time has passed.
@@ -428,7 +429,7 @@ impl Trail {
             user: Rc::from(&*session.user),
             database: Rc::from(&*session.database),
         });
-        key.fingerprint = known.fingerprint.0;
+        key.fingerprint = known.shown().fingerprint.0;
         key
     }
 

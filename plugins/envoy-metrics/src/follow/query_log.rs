@@ -9,6 +9,7 @@ use pg_wire::{Block, Nanos, Outcome, Severity, Statement, SubProtocol};
 use super::Ended;
 use super::export::{Exporter, Signal};
 use super::json::{Fields, Object, hex};
+use super::texts::Known;
 use crate::catalog;
 use crate::config::QueryLog;
 
@@ -94,7 +95,7 @@ impl Log {
         }
         let fingerprint = ended
             .known
-            .map_or(Fingerprint(0), |known| known.fingerprint);
+            .map_or(Fingerprint(0), |known| known.shown().fingerprint);
         let full = self.lines.len() >= MAX_COUNTED && !self.lines.contains_key(&fingerprint);
         let count = if full {
             &mut self.shared
@@ -152,7 +153,7 @@ fn fill(line: &mut dyn Fields, ended: &Ended<'_>, messages: bool, with_context: 
     line.text("db.system.name", "postgresql");
     line.text_if_any("db.namespace", &session.database);
     line.text("db.operation.name", statement.operation.as_str());
-    if let Some(known) = ended.known {
+    if let Some(known) = ended.known.map(Known::shown) {
         line.text("db.query.text", &known.text);
         line.text_if_any("db.query.summary", &known.summary);
         line.text("pgmesh.fingerprint", &known.fingerprint.to_string());

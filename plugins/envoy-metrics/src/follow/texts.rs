@@ -1,16 +1,20 @@
 //! What has been run, as it may be shown: each text redacted once, kept once per worker, and known
 //! to sessions by a number.
 //!
+//! Most statements are shown to nobody where one in a hundred is traced. The text of a Query is then
+//! kept as it came until somebody asks, and let go when its statement has ended.
+//!
 //! A session that holds a thousand prepared statements holds a thousand numbers; the texts are here,
 //! at most [`MAX_TEXTS`] and [`MAX_BYTES`] of them. When either is reached, the half that has not
 //! been run for longest is forgotten: what still runs under such a number has no text any more.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
 use pg_sql::{Fingerprint, LexerOptions, RedactOptions, redact_and_fingerprint, split};
-use pg_wire::{StatementText, TextId};
+use pg_wire::{StatementText, SubProtocol, TextId};
 
 use super::summary::summary;
 
@@ -23,9 +27,19 @@ const MAX_MEMBERS: usize = 64;
 /// Texts that were redacted lately, by the hash of what was sent.
 const RECENT: usize = 512;
 
-/// A statement as it may be shown.
+/// A statement, redacted once somebody wants to see it.
 #[derive(Debug)]
 pub(crate) struct Known {
+    shown: OnceCell<Shown>,
+    /// As it came; empty if it was redacted at once.
+    raw: Box<[u8]>,
+    truncated: bool,
+    options: LexerOptions,
+}
+
+/// A statement as it may be shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
     pub(crate) fingerprint: Fingerprint,
     /// Redacted.
     pub(crate) text: Box<str>,
@@ -35,29 +49,57 @@ pub(crate) struct Known {
     pub(crate) summary: Box<str>,
 }
 
+impl Known {
+    /// Redacted by now.
+    fn at_once(text: &[u8], truncated: bool, options: LexerOptions) -> Self {
+        Self {
+            shown: OnceCell::from(redacted(text, truncated, options)),
+            raw: Box::default(),
+            truncated,
+            options,
+        }
+    }
+
+    /// Redacted when it is shown.
+    fn when_asked(text: &[u8], truncated: bool, options: LexerOptions) -> Self {
+        Self {
+            shown: OnceCell::new(),
+            raw: text.into(),
+            truncated,
+            options,
+        }
+    }
+
+    /// As it may be shown.
+    pub(crate) fn shown(&self) -> &Shown {
+        self.shown
+            .get_or_init(|| redacted(&self.raw, self.truncated, self.options))
+    }
+
+    /// Bytes held at most, now or once it is shown.
+    fn bytes(&self) -> usize {
+        let shown = self.shown.get().map_or(self.raw.len(), |shown| {
+            shown.text.len().saturating_add(shown.summary.len())
+        });
+        size_of::<Self>()
+            .saturating_add(self.raw.len())
+            .saturating_add(shown)
+    }
+}
+
 /// One text of a client: the statements in it, and what it is called.
 #[derive(Debug)]
 struct Entry {
     key: u64,
     generation: u16,
     used: u64,
+    /// Of a text that is let go in the end: how often it is under way. Zero for any other.
+    under_way: u32,
+    /// Held, as counted when it came.
+    bytes: usize,
     /// Of the prepared statement; empty for the unnamed one and for a Query.
     name: Rc<str>,
     statements: Box<[Rc<Known>]>,
-}
-
-impl Entry {
-    fn bytes(&self) -> usize {
-        let texts = self.statements.iter().map(|known| {
-            size_of::<Known>()
-                .saturating_add(known.text.len())
-                .saturating_add(known.summary.len())
-        });
-        texts.fold(
-            size_of::<Self>().saturating_add(self.name.len()),
-            usize::saturating_add,
-        )
-    }
 }
 
 /// All texts of one worker.
@@ -74,10 +116,13 @@ pub(crate) struct Texts {
     generation: u16,
     bytes: usize,
     forgotten: u64,
+    /// Whether somebody looks at every text.
+    all_are_shown: bool,
 }
 
 impl Texts {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// With `all_are_shown` nothing is won by waiting: texts that differ in data only are one.
+    pub(crate) fn new(seed: u64, all_are_shown: bool) -> Self {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
@@ -88,6 +133,7 @@ impl Texts {
             generation: 0,
             bytes: 0,
             forgotten: 0,
+            all_are_shown,
         }
     }
 
@@ -95,17 +141,26 @@ impl Texts {
     pub(crate) fn number(&mut self, shown: &StatementText<'_>, options: LexerOptions) -> TextId {
         let raw = self.hash(shown, options);
         let recent = usize::try_from(raw).unwrap_or(0) & RECENT.saturating_sub(1);
-        if let Some((known, id)) = self.recent.get(recent)
-            && *known == raw
-            && self.entry(*id).is_some()
+        let known = self.recent.get(recent).filter(|(known, _)| *known == raw);
+        let known = known.map(|(_, id)| *id);
+        // A text under way is found by its own key, whatever has come since.
+        if let Some(id) = known.or_else(|| self.by_key.get(&raw).copied())
+            && let Some(entry) = self.entry_mut(id)
         {
-            return *id;
+            let more = u32::from(entry.under_way > 0);
+            entry.under_way = entry.under_way.saturating_add(more);
+            return id;
         }
-        let statements = statements_of(shown, options);
-        let key = self.key(shown.name, &statements);
-        let id = match self.by_key.get(&key) {
-            Some(id) => *id,
-            None => self.insert(key, shown.name, statements),
+        let id = if self.may_wait(shown) {
+            let known = Known::when_asked(shown.text, shown.truncated, options);
+            self.insert(raw, shown.name, [Rc::new(known)].into(), 1)
+        } else {
+            let statements = statements_of(shown, options);
+            let key = self.key(shown.name, &statements);
+            match self.by_key.get(&key) {
+                Some(id) => *id,
+                None => self.insert(key, shown.name, statements, 0),
+            }
         };
         if let Some(place) = self.recent.get_mut(recent) {
             *place = (raw, id);
@@ -127,6 +182,21 @@ impl Texts {
         Some((Rc::clone(known), Rc::clone(&entry.name)))
     }
 
+    /// A statement of this text has ended, and nobody will ask for it again but who has it.
+    pub(crate) fn done(&mut self, id: TextId) {
+        let Some(entry) = self.entry_mut(id) else {
+            return;
+        };
+        if entry.under_way == 0 {
+            return;
+        }
+        entry.under_way = entry.under_way.saturating_sub(1);
+        if entry.under_way == 0 {
+            let raw = entry.key;
+            self.forget(raw);
+        }
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let places = self.entries.capacity();
@@ -146,10 +216,36 @@ impl Texts {
         self.forgotten
     }
 
-    fn entry(&self, id: TextId) -> Option<&Entry> {
+    fn entry_mut(&mut self, id: TextId) -> Option<&mut Entry> {
         let (slot, generation) = parts(id)?;
-        let entry = self.entries.get(slot)?.as_ref()?;
+        let entry = self.entries.get_mut(slot)?.as_mut()?;
         (entry.generation == generation).then_some(entry)
+    }
+
+    /// Whether a text can be redacted later: a Query of one statement, which runs once.
+    fn may_wait(&self, shown: &StatementText<'_>) -> bool {
+        !self.all_are_shown && shown.protocol == SubProtocol::Simple && is_single(shown.text)
+    }
+
+    /// Lets a text go that came with this key. Its number may come again for another text, so that
+    /// nothing may lead there.
+    fn forget(&mut self, key: u64) {
+        let Some(id) = self.by_key.remove(&key) else {
+            return;
+        };
+        let recent = usize::try_from(key).unwrap_or(0) & RECENT.saturating_sub(1);
+        if let Some(place) = self
+            .recent
+            .get_mut(recent)
+            .filter(|(known, _)| *known == key)
+        {
+            *place = (0, TextId::UNTOLD);
+        }
+        let Some((slot, _)) = parts(id) else { return };
+        if let Some(entry) = self.entries.get_mut(slot).and_then(Option::take) {
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+            self.free.extend(u16::try_from(slot));
+        }
     }
 
     fn hash(&self, shown: &StatementText<'_>, options: LexerOptions) -> u64 {
@@ -169,23 +265,35 @@ impl Texts {
         hasher.write_u64(self.seed);
         hasher.write(name);
         for known in statements {
-            hasher.write_u64(known.fingerprint.0);
+            hasher.write_u64(known.shown().fingerprint.0);
         }
         hasher.finish()
     }
 
-    fn insert(&mut self, key: u64, name: &[u8], statements: Box<[Rc<Known>]>) -> TextId {
+    fn insert(
+        &mut self,
+        key: u64,
+        name: &[u8],
+        statements: Box<[Rc<Known>]>,
+        under_way: u32,
+    ) -> TextId {
         if self.by_key.len() >= MAX_TEXTS || self.bytes >= MAX_BYTES {
             self.forget_half();
         }
+        let held = statements.iter().map(|known| known.bytes());
         let entry = Entry {
             key,
             generation: self.generation,
             used: self.clock,
+            under_way,
+            bytes: held.fold(
+                size_of::<Entry>().saturating_add(name.len()),
+                usize::saturating_add,
+            ),
             name: String::from_utf8_lossy(name).into(),
             statements,
         };
-        self.bytes = self.bytes.saturating_add(entry.bytes());
+        self.bytes = self.bytes.saturating_add(entry.bytes);
         let slot = match self.free.pop() {
             Some(slot) => usize::from(slot),
             None => {
@@ -213,7 +321,7 @@ impl Texts {
             if entry.used > limit {
                 continue;
             }
-            self.bytes = self.bytes.saturating_sub(entry.bytes());
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
             self.by_key.remove(&entry.key);
             self.forgotten = self.forgotten.saturating_add(1);
             *place = None;
@@ -236,10 +344,8 @@ fn parts(id: TextId) -> Option<(usize, u16)> {
 /// The statements of a text: a Parse has one, whatever is in it.
 fn statements_of(shown: &StatementText<'_>, options: LexerOptions) -> Box<[Rc<Known>]> {
     let text = shown.text;
-    let semicolon = text.iter().position(|byte| *byte == b';');
-    let single = semicolon.is_none_or(|at| at.saturating_add(1) >= text.len());
-    if single {
-        return [Rc::new(known(text, shown.truncated, options))].into();
+    if is_single(text) {
+        return [Rc::new(Known::at_once(text, shown.truncated, options))].into();
     }
     let ranges = split(text, &options);
     let last = ranges.len().saturating_sub(1);
@@ -249,12 +355,19 @@ fn statements_of(shown: &StatementText<'_>, options: LexerOptions) -> Box<[Rc<Kn
         .enumerate()
         .map(|(index, range)| {
             let text = text.get(range).unwrap_or_default();
-            Rc::new(known(text, shown.truncated && index == last, options))
+            let truncated = shown.truncated && index == last;
+            Rc::new(Known::at_once(text, truncated, options))
         })
         .collect()
 }
 
-fn known(text: &[u8], truncated: bool, lexer: LexerOptions) -> Known {
+/// Whether a text is one statement, as far as can be told at a glance.
+fn is_single(text: &[u8]) -> bool {
+    let semicolon = text.iter().position(|byte| *byte == b';');
+    semicolon.is_none_or(|at| at.saturating_add(1) >= text.len())
+}
+
+fn redacted(text: &[u8], truncated: bool, lexer: LexerOptions) -> Shown {
     let options = RedactOptions {
         lexer,
         ..RedactOptions::default()
@@ -263,7 +376,7 @@ fn known(text: &[u8], truncated: bool, lexer: LexerOptions) -> Known {
     let text = text.strip_suffix(b";").unwrap_or(text);
     let (redacted, fingerprint) = redact_and_fingerprint(text, &options);
     let shown = redacted.text.trim_ascii();
-    Known {
+    Shown {
         fingerprint,
         text: String::from_utf8_lossy(shown).into(),
         truncated,
@@ -291,12 +404,15 @@ mod tests {
 
     #[test]
     fn texts_that_differ_in_data_are_one_and_hold_none() {
-        let mut texts = Texts::new(1);
+        let mut texts = Texts::new(1, true);
         let first = number_of(&mut texts, "", "select * from t where a = 'secret'");
         let second = number_of(&mut texts, "", "SELECT * from t where a = 'other';");
         assert_eq!(first, second);
         let (known, name) = texts.get(first, 0).unwrap();
-        assert_eq!((&*known.text, &*name), ("select * from t where a = ?", ""));
+        assert_eq!(
+            (&*known.shown().text, &*name),
+            ("select * from t where a = ?", "")
+        );
         let named = number_of(&mut texts, "s1", "select * from t where a = 'x'");
         assert_ne!(named, first);
         assert_eq!(&*texts.get(named, 0).unwrap().1, "s1");
@@ -304,12 +420,12 @@ mod tests {
 
     #[test]
     fn the_statements_of_a_query_are_told_apart() {
-        let mut texts = Texts::new(1);
+        let mut texts = Texts::new(1, true);
         let id = number_of(&mut texts, "", "begin; ;select ';' ; commit;");
         let mut text = |index| {
             texts
                 .get(id, index)
-                .map(|(known, _)| known.text.to_string())
+                .map(|(known, _)| known.shown().text.to_string())
         };
         assert_eq!(text(0).as_deref(), Some("begin"));
         assert_eq!(text(1).as_deref(), Some("select ?"));
@@ -319,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_still_runs_is_kept_and_a_number_never_leads_to_another_text() {
-        let mut texts = Texts::new(1);
+        let mut texts = Texts::new(1, true);
         let hot = number_of(&mut texts, "hot", "select 'hot'");
         let mut all = Vec::new();
         for n in 0..MAX_TEXTS.saturating_mul(5) {
@@ -334,7 +450,7 @@ mod tests {
         let mut kept = 0;
         for (id, text) in all {
             if let Some((known, _)) = texts.get(id, 0) {
-                assert_eq!(*known.text, *text);
+                assert_eq!(*known.shown().text, *text);
                 kept += 1;
             }
         }
@@ -343,8 +459,68 @@ mod tests {
     }
 
     #[test]
+    fn a_query_that_nobody_asks_for_is_never_redacted_and_let_go() {
+        let mut texts = Texts::new(1, false);
+        let first = number_of(&mut texts, "", "select 'secret'");
+        // The same once more while the first is under way.
+        assert_eq!(number_of(&mut texts, "", "select 'secret'"), first);
+        let (known, _) = texts.get(first, 0).unwrap();
+        assert!(known.shown.get().is_none());
+        texts.done(first);
+        assert!(texts.get(first, 0).is_some(), "one is still under way");
+        texts.done(first);
+        assert!(texts.get(first, 0).is_none());
+        assert_eq!(
+            (texts.bytes, texts.by_key.len(), texts.forgotten()),
+            (0, 0, 0)
+        );
+        // Who has it still can show it.
+        assert_eq!(&*known.shown().text, "select ?");
+        // Its place may be another's: the same text does not lead there.
+        let other = number_of(&mut texts, "", "select 'other' from t");
+        let again = number_of(&mut texts, "", "select 'secret'");
+        assert_ne!(again, other);
+        let (known, _) = texts.get(again, 0).unwrap();
+        assert_eq!(&*known.shown().text, "select ?");
+    }
+
+    #[test]
+    fn queries_of_several_statements_and_prepared_ones_are_redacted_at_once() {
+        let mut texts = Texts::new(1, false);
+        let several = number_of(&mut texts, "", "begin; select 'secret'");
+        let prepared = StatementText {
+            protocol: SubProtocol::Extended,
+            ..shown("s", "select 'secret'")
+        };
+        let prepared = texts.number(&prepared, LexerOptions::default());
+        for id in [several, prepared] {
+            texts.done(id);
+            let (known, _) = texts.get(id, 0).unwrap();
+            assert!(known.shown.get().is_some());
+        }
+    }
+
+    #[test]
+    fn queries_whose_end_never_comes_stay_within_the_bounds() {
+        let mut texts = Texts::new(1, false);
+        for n in 0..MAX_TEXTS.saturating_mul(3) {
+            number_of(
+                &mut texts,
+                "",
+                &format!("select {n} from {}", "t".repeat(4000)),
+            );
+            assert!(texts.by_key.len() <= MAX_TEXTS);
+            assert!(
+                texts.bytes() <= MAX_BYTES + MAX_BYTES / 4,
+                "{}",
+                texts.bytes()
+            );
+        }
+    }
+
+    #[test]
     fn a_thousand_texts_of_the_longest_kind_stay_within_the_bound() {
-        let mut texts = Texts::new(1);
+        let mut texts = Texts::new(1, true);
         for n in 0..3000 {
             let text = format!("select c{n} from {}", "t".repeat(16 * 1024));
             number_of(&mut texts, "", &text);

@@ -156,7 +156,7 @@ impl Table {
             None => {
                 self.make_room();
                 let row = self.rows.entry(key.clone()).or_default();
-                row.text = Rc::from(&*known.text);
+                row.text = Rc::from(&*known.shown().text);
                 row
             }
         };

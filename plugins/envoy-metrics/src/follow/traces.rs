@@ -374,7 +374,8 @@ impl Place {
 fn write_statement(span: &mut Writer<'_>, ended: &Ended<'_>, kind: u64, events: &[SpanEvent]) {
     let statement = ended.statement;
     let operation = statement.operation.as_str();
-    let summary = ended.known.map_or("", |known| &known.summary);
+    let known = ended.known.map(|known| known.shown());
+    let summary = known.map_or("", |known| &known.summary);
     let name = if summary.is_empty() || summary.len() > MAX_NAME {
         operation
     } else {
@@ -386,7 +387,7 @@ fn write_statement(span: &mut Writer<'_>, ended: &Ended<'_>, kind: u64, events: 
     span.fixed64(8, statement.finished.max(statement.received));
     write_session(span, ended.session);
     span.text_attribute(9, "db.operation.name", operation);
-    if let Some(known) = ended.known {
+    if let Some(known) = known {
         span.text_attribute(9, "db.query.text", &known.text);
         if !summary.is_empty() {
             span.text_attribute(9, "db.query.summary", summary);
