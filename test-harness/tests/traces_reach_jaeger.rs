@@ -47,7 +47,7 @@ fn the_application_the_proxy_and_the_server_tell_of_one_trace() {
         };
         let parent = |id: &str| spans.iter().find(|span| span.id == id).expect(&tree);
         // A statement stands under the span that the application's instrumentation made for it.
-        for name in ["insert payments", "CREATE"] {
+        for name in ["insert payments", "create table payments"] {
             let client = parent(&ours(name).parent);
             assert_eq!(
                 (client.service.as_str(), &client.parent),

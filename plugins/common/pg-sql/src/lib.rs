@@ -10,6 +10,7 @@ mod fingerprint;
 mod lexer;
 mod normalize;
 mod operation;
+pub mod placeholders;
 mod redact;
 mod scrub;
 mod settings;

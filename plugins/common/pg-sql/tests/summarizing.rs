@@ -1,7 +1,8 @@
 //! `db.query.summary` as OpenTelemetry's conventions word it.
 
 use pg_sql::classify::MAX_SUMMARY;
-use pg_sql::{ClassifyOptions, summary};
+use pg_sql::placeholders::as_parameters;
+use pg_sql::{ClassifyOptions, RedactOptions, redact, summary};
 
 fn said(text: &str) -> String {
     summary(text.as_bytes(), ClassifyOptions::default())
@@ -85,4 +86,32 @@ fn a_long_summary_is_cut_between_names() {
 fn what_is_not_understood_is_summarized_as_far_as_it_was_read() {
     assert_eq!(said("SELECT * FROM t WHERE = 'secret'"), "SELECT t");
     assert_eq!(said("selct 'secret'"), "");
+}
+
+/// The statements of the corpus, and its templates with each literal in turn.
+fn corpus() -> Vec<String> {
+    let listed = include_str!("corpus/statements.sql").split_inclusive(";\n");
+    let literals = include_str!("corpus/literals.txt").replace("\\n", "\n ");
+    let templates = include_str!("corpus/templates.txt");
+    let filled = literals.lines().flat_map(|literal| {
+        let filled = move |template: &str| template.replace('%', literal);
+        templates.lines().map(filled).collect::<Vec<_>>()
+    });
+    listed.map(str::to_owned).chain(filled).collect()
+}
+
+/// Forms that need a literal of their own kind, which no placeholder can stand for.
+const LITERALS_ONLY: [&str; 2] = ["UESCAPE", "interval("];
+
+#[test]
+fn a_redacted_text_has_the_summary_of_the_text() {
+    for text in corpus() {
+        if LITERALS_ONLY.iter().any(|form| text.contains(form)) {
+            continue;
+        }
+        let redacted = redact(text.as_bytes(), &RedactOptions::default()).text;
+        let readable = as_parameters(&redacted).unwrap_or(redacted);
+        let readable = String::from_utf8(readable).expect("of UTF-8");
+        assert_eq!(said(&readable), said(&text), "{text}\n{readable}");
+    }
 }

@@ -20,7 +20,6 @@ mod resource;
 mod session;
 mod shared;
 mod sketch;
-mod summary;
 mod texts;
 mod top;
 mod top_metrics;

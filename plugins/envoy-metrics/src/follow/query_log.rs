@@ -155,7 +155,7 @@ fn fill(line: &mut dyn Fields, ended: &Ended<'_>, messages: bool, with_context: 
     line.text("db.operation.name", statement.operation.as_str());
     if let Some(known) = ended.known.map(Known::shown) {
         line.text("db.query.text", &known.text);
-        line.text_if_any("db.query.summary", &known.summary);
+        line.text_if_any("db.query.summary", known.summary());
         line.text("pgmesh.fingerprint", &known.fingerprint.to_string());
         if known.truncated {
             line.text("pgmesh.query.truncated", "true");

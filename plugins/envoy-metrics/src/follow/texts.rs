@@ -13,10 +13,12 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
-use pg_sql::{Fingerprint, LexerOptions, RedactOptions, redact_and_fingerprint, split};
+use pg_sql::classify::MAX_SUMMARY;
+use pg_sql::placeholders::as_parameters;
+use pg_sql::{
+    ClassifyOptions, Fingerprint, LexerOptions, RedactOptions, redact_and_fingerprint, split,
+};
 use pg_wire::{StatementText, SubProtocol, TextId};
-
-use super::summary::summary;
 
 /// Texts kept at most, per worker.
 pub(crate) const MAX_TEXTS: usize = 4096;
@@ -45,8 +47,22 @@ pub(crate) struct Shown {
     pub(crate) text: Box<str>,
     /// Whether the text was cut before it was redacted.
     pub(crate) truncated: bool,
-    /// OpenTelemetry's `db.query.summary`; empty where it cannot be told.
-    pub(crate) summary: Box<str>,
+    summary: OnceCell<Box<str>>,
+}
+
+impl Shown {
+    /// OpenTelemetry's `db.query.summary`, found when somebody asks: the grammar costs more than
+    /// redaction. Empty where it cannot be told.
+    pub(crate) fn summary(&self) -> &str {
+        self.summary.get_or_init(|| summary(&self.text))
+    }
+}
+
+/// OpenTelemetry's `db.query.summary` of a redacted text.
+pub(crate) fn summary(redacted: &str) -> Box<str> {
+    let text = as_parameters(redacted.as_bytes());
+    let text = text.as_deref().unwrap_or(redacted.as_bytes());
+    pg_sql::summary(text, ClassifyOptions::default()).into()
 }
 
 impl Known {
@@ -79,7 +95,7 @@ impl Known {
     /// Bytes held at most, now or once it is shown.
     fn bytes(&self) -> usize {
         let shown = self.shown.get().map_or(self.raw.len(), |shown| {
-            shown.text.len().saturating_add(shown.summary.len())
+            shown.text.len().saturating_add(MAX_SUMMARY)
         });
         size_of::<Self>()
             .saturating_add(self.raw.len())
@@ -380,7 +396,7 @@ fn redacted(text: &[u8], truncated: bool, lexer: LexerOptions) -> Shown {
         fingerprint,
         text: String::from_utf8_lossy(shown).into(),
         truncated,
-        summary: summary(shown).into(),
+        summary: OnceCell::new(),
     }
 }
 
@@ -416,6 +432,26 @@ mod tests {
         let named = number_of(&mut texts, "s1", "select * from t where a = 'x'");
         assert_ne!(named, first);
         assert_eq!(&*texts.get(named, 0).unwrap().1, "s1");
+    }
+
+    #[test]
+    fn a_redacted_text_has_the_summary_of_the_text() {
+        for text in [
+            "select * from t where a = 'x' and b in (1, 2) limit 3",
+            "insert into t values (1, 'x'), (2, 'y') on conflict do nothing",
+            "with a as (delete from t where x = 1 returning *) select * from a, u",
+            "create table s.t (a int default 4, check (a > 3))",
+            "select interval '1 day', date '2020-01-01', e'x' || 'y' from t",
+            "update t set a = -1, b = array[1, 2], c = data ? 'k' where d between 1 and 2",
+            "merge into t using s on true when matched then update set a = 'x'",
+            "copy t (a) from stdin with (format csv, delimiter ';')",
+            "select case when a = 1 then 'x' else 'y' end from t order by 1 fetch first 2 rows only",
+            "alter role r with password 'x'",
+        ] {
+            let shown = redacted(text.as_bytes(), false, LexerOptions::default());
+            let expected = pg_sql::summary(text.as_bytes(), ClassifyOptions::default());
+            assert_eq!((shown.summary(), text), (&*expected, text));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use otlp_wire::Writer;
 use pg_wire::Nanos;
 
 use super::export::Exporter;
-use super::summary::summary;
+use super::texts::summary;
 use super::top::{Example, Key, Row};
 
 /// Rows in a request at most: with texts of [`MAX_TEXT`] they stay below half a megabyte.
@@ -69,7 +69,7 @@ pub(crate) fn add(exporter: &mut Exporter, rows: &[(&Key, &Row)], now: Nanos) {
 struct Point<'a> {
     key: &'a Key,
     row: &'a Row,
-    summary: String,
+    summary: Box<str>,
     started: Nanos,
     now: Nanos,
 }
@@ -79,7 +79,7 @@ impl<'a> Point<'a> {
         Self {
             key,
             row,
-            summary: summary(row.text.as_bytes()),
+            summary: summary(&row.text),
             started: row.first_seen.min(now),
             now,
         }

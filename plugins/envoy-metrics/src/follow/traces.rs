@@ -375,7 +375,7 @@ fn write_statement(span: &mut Writer<'_>, ended: &Ended<'_>, kind: u64, events: 
     let statement = ended.statement;
     let operation = statement.operation.as_str();
     let known = ended.known.map(|known| known.shown());
-    let summary = known.map_or("", |known| &known.summary);
+    let summary = known.map_or("", |known| known.summary());
     let name = if summary.is_empty() || summary.len() > MAX_NAME {
         operation
     } else {
