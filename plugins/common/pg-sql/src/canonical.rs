@@ -69,6 +69,11 @@ impl Canonical {
         }
     }
 
+    /// As if nothing had been read.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::with_capacity(0);
+    }
+
     pub(crate) fn finish(self) -> Vec<u8> {
         self.out
     }

@@ -8,7 +8,9 @@
 //!
 //! 1. The text is read by the rules of PostgreSQL's `scan.l`. White space and comments are dropped, and
 //!    so is the `N` of `N'...'`. From a token on that cannot be read (an open quote or comment, bytes
-//!    that are not UTF-8) all is one constant.
+//!    that are not UTF-8) all is one constant. Of a text that ends in an open quote that is all from the
+//!    first string on that ends in a backslash or runs into a word; of one with a backslash outside of
+//!    quotes, all from behind the `;` before it.
 //! 2. A constant is the item `?`. Constants are: strings of every form, numbers, parameters (`$1`), the
 //!    words `true`, `false` and `null` except behind `IS` and `IS NOT`, the words `nfc`, `nfd`, `nfkc`
 //!    and `nfkd`, the first word behind `EXTRACT (`, ALL behind LIMIT, and a `?` in an operator.
@@ -25,7 +27,9 @@
 //!    matter: `1::int8`, `CAST('1' AS int)`, `date '...'`, `interval '1' hour to minute` and `(1)` are
 //!    constants too.
 //! 8. A row behind VALUES or `IN (` that reads as the row before it is left out with its comma.
-//! 9. In CREATE and ALTER of a ROLE, USER or GROUP the word behind PASSWORD is a constant.
+//! 9. What stands in the place of data in a utility statement is a constant, whatever its form
+//!    (`src/settings.rs`): behind PASSWORD in CREATE and ALTER of a ROLE, USER or GROUP, in OPTIONS of
+//!    foreign data, behind CONNECTION of a subscription, and the payload of NOTIFY.
 //! 10. Names of savepoints and prepared statements behind SAVEPOINT, RELEASE, ROLLBACK TO and DEALLOCATE
 //!     are constants, and so is the whole value of a setting in SET and in the SET clauses of ALTER,
 //!     CREATE FUNCTION and CREATE PROCEDURE (DEFAULT is none).

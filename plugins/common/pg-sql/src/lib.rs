@@ -22,7 +22,7 @@ pub use classify::{ClassifyOptions, classify, summary};
 pub use encoding::Encoding;
 pub use fingerprint::{Fingerprint, canonical_text, fingerprint};
 pub use lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
-pub use normalize::{MAX_TOKENS, ServerVersion, normalize};
+pub use normalize::{MAX_TOKENS, ServerVersion, normalize, normalize_with};
 pub use operation::Operation;
 pub use redact::{Comments, RedactOptions, Redacted, redact, redact_and_fingerprint};
 pub use split::split;

@@ -49,20 +49,37 @@ pub enum ServerVersion {
 /// ```
 #[must_use]
 pub fn normalize(text: &[u8], version: ServerVersion) -> Vec<u8> {
-    let options = LexerOptions::default();
+    normalize_with(text, version, &LexerOptions::default())
+}
+
+/// [`normalize`] for a session with other settings than the server's defaults.
+///
+/// ```
+/// use pg_sql::{LexerOptions, ServerVersion, normalize_with};
+/// let old = LexerOptions { standard_conforming_strings: false, ..LexerOptions::default() };
+/// let text = br"SELECT 'it\'s', a FROM t";
+/// assert_eq!(normalize_with(text, ServerVersion::V18, &old), b"SELECT $1, a FROM t");
+/// ```
+#[must_use]
+pub fn normalize_with(text: &[u8], version: ServerVersion, options: &LexerOptions) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    for (index, range) in split(text, &options).into_iter().enumerate() {
+    for (index, range) in split(text, options).into_iter().enumerate() {
         if index > 0 {
             out.push(b';');
         }
-        statement(text.get(range).unwrap_or_default(), version, &mut out);
+        let text = text.get(range).unwrap_or_default();
+        statement(text, version, *options, &mut out);
     }
     out
 }
 
-fn statement(text: &[u8], version: ServerVersion, out: &mut Vec<u8>) {
-    let Some(mut statement) = Statement::read(text, MAX_TOKENS) else {
-        out.extend(redact(text, &RedactOptions::default()).text);
+fn statement(text: &[u8], version: ServerVersion, lexer: LexerOptions, out: &mut Vec<u8>) {
+    let Some(mut statement) = Statement::read(text, lexer, MAX_TOKENS) else {
+        let options = RedactOptions {
+            lexer,
+            ..RedactOptions::default()
+        };
+        out.extend(redact(text, &options).text);
         return;
     };
     // 18 counts a statement from its first token on, 15 from behind the `;` before it.

@@ -3,11 +3,16 @@
 //! Stricter than the server's own `pg_stat_statements`, which leaves utility statements as they are:
 //! every literal becomes `?` wherever it stands, in role passwords, NOTIFY payloads, function bodies,
 //! defaults, type modifiers and `ORDER BY 1` alike; so does every value of a setting, and a comment is
-//! dropped. Parameters, identifiers, key words and operators stay.
+//! dropped. Parameters, identifiers, key words and operators stay, and so do TRUE, FALSE and NULL: they
+//! are key words that tell at most which of three values was meant, and `IS NULL` could not be told from
+//! `= NULL` without them. (The fingerprint takes them for constants, as `pg_stat_statements` does.)
 //!
 //! Fails closed: where a text cannot be read (an open quote, bytes that are not the encoding's), all
-//! that follows is one `?`, and [`Redacted::lexed_to`] says where. Redacting twice changes nothing,
-//! and the result is never more than one byte longer than the text.
+//! that follows is one `?`, and [`Redacted::lexed_to`] says where. With a quote left open, it is all from
+//! the first literal on that may have been closed too early (`'it\'s'`, `'O'Brien'`); with a backslash
+//! outside of quotes, which is psql's or COPY's, it is that whole statement and all behind it. A quote
+//! that was closed too early before a blank (`'the boys' names'`) cannot be told from a good one.
+//! Redacting twice changes nothing, and the result is never more than one byte longer than the text.
 
 use crate::canonical::Canonical;
 use crate::fingerprint::Fingerprint;
@@ -96,6 +101,13 @@ impl Redactor {
             in_value: false,
             blank_due: false,
         }
+    }
+
+    /// As if nothing had been written.
+    pub(crate) fn clear(&mut self) {
+        self.out.clear();
+        self.in_value = false;
+        self.blank_due = false;
     }
 
     fn finish(self, lexed_to: usize) -> Redacted {

@@ -11,9 +11,37 @@ use crate::settings::{Role, Settings};
 pub(crate) fn scrub(
     text: &[u8],
     options: LexerOptions,
+    mut redactor: Option<&mut Redactor>,
+    mut canonical: Option<&mut Canonical>,
+) -> usize {
+    let read = pass(
+        text,
+        options,
+        redactor.as_deref_mut(),
+        canonical.as_deref_mut(),
+        false,
+    );
+    let doubtful = match read {
+        Ok(lexed_to) => return lexed_to,
+        Err(Doubtful(start)) => start,
+    };
+    redactor.iter_mut().for_each(|redactor| redactor.clear());
+    canonical.iter_mut().for_each(|canonical| canonical.clear());
+    let sure = text.get(..doubtful).unwrap_or_default();
+    pass(sure, options, redactor, canonical, true).unwrap_or(doubtful)
+}
+
+/// The server refuses the text, and what stands behind this offset was read as if it would not.
+struct Doubtful(usize);
+
+/// One pass over a text, behind the end of which is more that cannot be read if it is `cut`.
+fn pass(
+    text: &[u8],
+    options: LexerOptions,
     redactor: Option<&mut Redactor>,
     canonical: Option<&mut Canonical>,
-) -> usize {
+    cut: bool,
+) -> Result<usize, Doubtful> {
     let mut scrub = Scrub {
         text,
         settings: Settings::default(),
@@ -21,15 +49,52 @@ pub(crate) fn scrub(
         canonical,
     };
     let readable = readable(text, options.encoding);
+    let mut doubts = Doubts::default();
     for token in Lexer::new(text, options) {
         let lost = matches!(token.fault, Some(Fault::Unterminated | Fault::UnsafeString));
         if lost || token.end > readable {
+            if let Some(start) = doubts.string.filter(|_| token.kind.is_string()) {
+                return Err(Doubtful(start));
+            }
             scrub.lost();
-            return token.start;
+            return Ok(token.start);
+        }
+        match token.kind {
+            TokenKind::String | TokenKind::EscapeString => doubts.string(token, text),
+            TokenKind::Punctuation if token.of(text) == b";" => doubts.statement = token.end,
+            TokenKind::Other if token.of(text) == b"\\" => {
+                return Err(Doubtful(doubts.statement));
+            }
+            _ => {}
         }
         scrub.token(token);
     }
-    text.len()
+    if cut {
+        scrub.lost();
+    }
+    Ok(text.len())
+}
+
+/// Where a text may have been misread, should the server refuse it.
+#[derive(Default)]
+struct Doubts {
+    /// The first string that ends in a backslash or runs into a word: `'it\'s'`, `'O'Brien'`. Where a
+    /// quote is left open at the end, what follows it may be the inside of a literal.
+    string: Option<usize>,
+    /// Where the statement begins. A backslash means nothing to the server: the statement is one of
+    /// psql's commands (`\connect password=...`), or the data of a COPY.
+    statement: usize,
+}
+
+impl Doubts {
+    fn string(&mut self, string: Token, text: &[u8]) {
+        let runs_on = text
+            .get(string.end)
+            .is_some_and(|next| next.is_ascii_alphanumeric() || *next >= 0x80 || *next == b'_');
+        if self.string.is_none() && (runs_on || string.of(text).ends_with(b"\\'")) {
+            self.string = Some(string.start);
+        }
+    }
 }
 
 /// How many bytes of a text are characters of its encoding, up to a NUL, where it ends for the server.

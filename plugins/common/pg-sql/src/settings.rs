@@ -1,10 +1,11 @@
-//! Where utility statements keep data in the place of names: values of settings, names of
+//! Where utility statements keep data in the place of names: values of settings, passwords, names of
 //! savepoints and prepared statements.
 //!
-//! A password that somebody forgot to quote is one too, although the server refuses it: the refusal is
-//! what gets logged. Values of settings may be secrets whatever their form (`SET app.token TO abc` has no literal), so
-//! redaction takes them as literals. The names below are what `pg_stat_statements` of PostgreSQL 18
-//! replaces by `$n` (`query_jumble_location` in `parsenodes.h`), so the fingerprint must not see them.
+//! Values of settings may be secrets whatever their form (`SET app.token TO abc` has no literal), so
+//! redaction takes them as literals. So is a password, connection string, option of a foreign server or
+//! payload of NOTIFY that somebody forgot to quote: the server refuses it, and the refusal is logged.
+//! Names of savepoints and prepared statements are what `pg_stat_statements` of PostgreSQL 18 replaces by
+//! `$n` (`query_jumble_location` in `parsenodes.h`), so the fingerprint must not see them.
 
 /// What a token is besides what the lexer says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,12 +29,34 @@ enum State {
     Create,
     /// Behind ALTER.
     Alter,
-    /// In CREATE or ALTER of a ROLE, USER or GROUP: PASSWORD may come, and SET.
+    /// Behind ROLE, USER, GROUP or their DATABASE: a name comes, which may be PASSWORD or SET.
+    RoleName,
+    /// In CREATE or ALTER of a ROLE, USER, GROUP or USER MAPPING: PASSWORD may come, SET, and OPTIONS.
     Role,
-    /// Behind PASSWORD there.
+    /// Behind PASSWORD there, or MySQL's IDENTIFIED.
     Password,
+    /// Behind ALTER DATABASE: a name comes.
+    DatabaseName,
     /// In ALTER SYSTEM or DATABASE: SET may come.
     Settings,
+    /// In a statement of foreign data: OPTIONS may come.
+    Foreign,
+    /// Behind OPTIONS.
+    Options,
+    /// In its parentheses: ADD, SET or DROP may come, or a name.
+    OptionName,
+    /// Behind the name: a value comes.
+    OptionValue,
+    /// Behind SUBSCRIPTION: a name comes.
+    SubscriptionName,
+    /// In CREATE or ALTER SUBSCRIPTION: CONNECTION may come.
+    Subscription,
+    /// Behind CONNECTION.
+    Connection,
+    /// Behind NOTIFY: a name comes.
+    Channel,
+    /// Behind it: a payload may come.
+    Payload,
     /// In a statement that may have SET clauses.
     Clauses,
     /// Behind SET of a statement (true) or of a clause (false).
@@ -87,17 +110,42 @@ impl Settings {
             State::Done => plain(State::Done),
             State::Start => plain(Self::verb(word)),
             State::Create | State::Alter if is_any(word, &["role", "user", "group"]) => {
-                plain(State::Role)
+                plain(State::RoleName)
             }
-            State::Alter if is_any(word, &["system", "database"]) => plain(State::Settings),
+            State::Create | State::Alter if is_any(word, &["foreign", "server"]) => {
+                plain(State::Foreign)
+            }
+            State::Create | State::Alter if is(word, "subscription") => {
+                plain(State::SubscriptionName)
+            }
+            State::Alter if is(word, "system") => plain(State::Settings),
+            State::Alter if is(word, "database") => plain(State::DatabaseName),
             State::Alter => plain(State::Clauses),
             State::Settings if is(word, "set") => plain(State::Set(true)),
             State::Settings => plain(State::Settings),
-            State::Role if is(word, "password") => plain(State::Password),
+            State::RoleName => plain(State::Role),
+            State::DatabaseName => plain(State::Settings),
+            State::Role if is_any(word, &["password", "identified"]) => plain(State::Password),
+            State::Role if is(word, "database") => plain(State::RoleName),
+            State::Role | State::Foreign if is(word, "options") => plain(State::Options),
             State::Role if is(word, "set") => plain(State::Set(true)),
             State::Role => plain(State::Role),
             State::Password if is(word, "null") => plain(State::Role),
-            State::Password => (State::Role, Role::Value),
+            State::Password if is(word, "by") => plain(State::Password),
+            // To the end of the statement: nobody knows where a password without quotes ends.
+            State::Password => (State::ValueRead(true), Role::Value),
+            State::Foreign | State::Options => plain(State::Foreign),
+            State::OptionName if is_any(word, &["add", "set", "drop"]) => plain(State::OptionName),
+            State::OptionName => plain(State::OptionValue),
+            State::OptionValue => (State::OptionValue, Role::Value),
+            State::SubscriptionName => plain(State::Subscription),
+            State::Subscription if is(word, "connection") => plain(State::Connection),
+            State::Connection if is(word, "publication") => plain(State::Subscription),
+            State::Connection => (State::Connection, Role::Value),
+            State::Subscription => plain(state),
+            State::Channel => plain(State::Payload),
+            // Without its comma.
+            State::Payload => (State::ValueRead(true), Role::Value),
             State::Create if is_any(word, &["function", "procedure"]) => plain(State::Clauses),
             State::Create if is_any(word, &["or", "replace"]) => plain(State::Create),
             State::Create => plain(State::Done),
@@ -105,14 +153,18 @@ impl Settings {
             State::Set(true) if is(word, "session") => plain(State::SetSession),
             State::Set(true) if is(word, "local") => plain(State::Set(true)),
             State::Set(true) if is_any(word, &["role", "names"]) => plain(State::ValueDue(true)),
-            State::Set(true) if is_any(word, &["transaction", "constraints"]) => plain(State::Done),
+            State::Set(true) if is_any(word, &["transaction", "constraints", "tablespace"]) => {
+                plain(State::Done)
+            }
             State::Set(statement) => plain(State::Setting(statement)),
             State::SetSession if is(word, "authorization") => plain(State::ValueDue(true)),
             State::SetSession if is(word, "characteristics") => plain(State::Done),
             State::SetSession => plain(State::Setting(true)),
             State::Setting(statement) if is(word, "to") => plain(State::ValueDue(statement)),
             State::Setting(true) if is(word, "zone") => plain(State::ValueDue(true)),
-            State::Setting(true) => plain(State::Done),
+            State::Setting(true) if is_any(word, &["option", "from"]) => plain(State::Done),
+            // `SET app.token abc`.
+            State::Setting(true) => (State::ValueRead(true), Role::Value),
             State::Setting(false) => plain(State::Clauses),
             State::ValueDue(statement) if is(word, "default") => plain(Self::behind(statement)),
             State::ValueDue(statement) | State::ValueGoesOn(statement) => {
@@ -135,6 +187,8 @@ impl Settings {
             3 if is(word, "set") => State::Set(true),
             5 if is(word, "alter") => State::Alter,
             6 if is(word, "create") => State::Create,
+            6 if is(word, "notify") => State::Channel,
+            6 if is(word, "import") => State::Foreign,
             7 if is(word, "release") => State::Name,
             8 if is(word, "rollback") => State::Rollback,
             9 if is(word, "savepoint") => State::Name,
@@ -156,8 +210,15 @@ impl Settings {
     #[inline]
     pub(crate) fn constant(&mut self) -> Role {
         match self.state {
-            State::Clauses | State::Role | State::Settings => {}
-            State::Password => self.state = State::Role,
+            State::Clauses
+            | State::Role
+            | State::Settings
+            | State::Foreign
+            | State::Options
+            | State::OptionValue => {}
+            State::RoleName | State::Password => self.state = State::Role,
+            State::DatabaseName => self.state = State::Settings,
+            State::OptionName => self.state = State::OptionValue,
             State::ValueDue(statement)
             | State::ValueGoesOn(statement)
             | State::ValueRead(statement) => {
@@ -201,8 +262,30 @@ impl Settings {
                 return Role::Value;
             }
             (State::Start, b'(') => {}
-            (State::Clauses | State::Role | State::Settings, _) => {}
-            (State::Password, _) => self.state = State::Role,
+            (State::Options, b'(') => self.state = State::OptionName,
+            (State::OptionName | State::OptionValue, b',') => self.state = State::OptionName,
+            (State::OptionName | State::OptionValue, b')') => self.state = State::Foreign,
+            (State::Connection, b'?') => self.state = State::Subscription,
+            (State::Connection, _) => return Role::Value,
+            (State::Payload, b',') => self.state = State::ValueDue(true),
+            (State::Password, b'?') => self.state = State::Role,
+            (
+                State::Clauses
+                | State::Role
+                | State::RoleName
+                | State::DatabaseName
+                | State::Settings
+                | State::Foreign
+                | State::Options
+                | State::OptionName
+                | State::OptionValue
+                | State::Password
+                | State::SubscriptionName
+                | State::Subscription
+                | State::Channel
+                | State::Payload,
+                _,
+            ) => {}
             (State::Create, _) | (State::Start, _) => self.state = State::Done,
             (State::Setting(false) | State::Set(false) | State::ValueRead(false), _) => {
                 self.state = State::Clauses;

@@ -102,7 +102,55 @@ const TABLE: &[(&str, &str)] = &[
         "create table t (a numeric(10,2) default 5 check (a <> 7))",
         "create table t (a numeric(?,?) default ? check (a <> ?))",
     ),
+    (
+        "create role password password 'secret'; alter role set set a.b = secret",
+        "create role password password ?; alter role set set a.b = ?",
+    ),
+    (
+        "alter user u password secret valid until secret; select a",
+        "alter user u password ?; select a",
+    ),
+    (
+        "create user u identified by secret; set password for u = secret; set a.b secret",
+        "create user u identified by ?; set password ?; set a.b ?",
+    ),
+    (
+        "create user mapping for u server s options (password secret, add \"b\" secret)",
+        "create user mapping for u server s options (password ?, add \"b\" ?)",
+    ),
+    (
+        "alter server s version 'v' options (set host secret, drop port)",
+        "alter server s version ? options (set host ?, drop port)",
+    ),
+    (
+        "create foreign table f (a int options (b secret)) server s options (c secret)",
+        "create foreign table f (a int options (b ?)) server s options (c ?)",
+    ),
+    (
+        "create subscription s connection host=h password=secret publication p, q",
+        "create subscription s connection ? publication p, q",
+    ),
+    (
+        "alter subscription connection connection \"password=secret\"",
+        "alter subscription connection connection ?",
+    ),
+    (
+        "notify ch, secret; notify ch secret; notify ch",
+        "notify ch, ?; notify ch ?; notify ch",
+    ),
+    (
+        "alter database set set a.b = secret",
+        "alter database set set a.b = ?",
+    ),
     ("select 'open", "select ?"),
+    (r"select a, 'it\'s secret and more'", "select a, ?"),
+    ("select a, 'O'Brien secret', b", "select a, ?"),
+    (r"select 'C:\', 'closed'", "select ?, ?"),
+    (r"select 1; \connect password=secret", "select ?;?"),
+    (
+        "select a; copy t from stdin;\n1\tsecret\t\\N",
+        "select a; copy t from stdin;?",
+    ),
     ("select 1 /* open secret", "select ? ?"),
     ("select a, 12secret, 'b', c", "select a, ?, ?, c"),
     ("select \"open secret", "select ?"),

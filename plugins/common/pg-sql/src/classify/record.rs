@@ -1,15 +1,23 @@
 //! Turns what the grammar meets into facts: relations, functions, effects, clauses, the summary.
+//!
+//! The grammar calls [`Recorder::act`] with what it asks for (`action`) wherever it says `@...`;
+//! `relations` settles names, `commands` what the statement is.
+
+mod action;
+mod commands;
+mod relations;
+
+pub(crate) use action::Action;
 
 use super::changes::{Changes, boolean, is_written_settings};
 use super::conditions::Conditions;
-use super::functions::effects_of;
 use super::name::Parts;
-use super::names::{Found, Names};
+use super::names::Names;
 use super::scan::Token;
 use super::scope::Scopes;
 use super::summary::SummaryBuilder;
-use super::tables::{COMMANDS, ICONST, SETTINGS};
-use super::types::{Access, AuditClass, Command, Effects, Relation, Statement, Traits};
+use super::tables::SETTINGS;
+use super::types::{Access, AuditClass, Command, Effects, Statement, Traits};
 use crate::encoding::Encoding;
 use std::ops::Range;
 
@@ -18,70 +26,6 @@ pub const MAX_NAMES: usize = 512;
 
 /// Reads inside WITH RECURSIVE that wait for its end.
 const MAX_UNDECIDED: usize = 4096;
-
-/// What the grammar asks for with `@action`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Action {
-    Analyze,
-    AllSettings,
-    AnalyzeValue,
-    Call,
-    CallTable,
-    Cascade,
-    Cmd,
-    Column,
-    CopyFrom,
-    CopyTo,
-    CreateTableAs,
-    Define,
-    Disjunct,
-    Enter,
-    Explain,
-    Field,
-    FilterClose,
-    Incomplete,
-    Into,
-    Leave,
-    Limit,
-    Literal,
-    Local,
-    Locking,
-    MergeAnd,
-    MergeBySource,
-    MergeChange,
-    MergeOn,
-    MergeWhen,
-    Name,
-    Object,
-    ObjectOfColumn,
-    Off,
-    On,
-    Operation,
-    Parameter,
-    Part,
-    QueryClose,
-    QueryOpen,
-    Read,
-    Returning,
-    ServerFile,
-    SetOperation,
-    Sets,
-    Setting,
-    SettingValue,
-    Stored,
-    ToDefault,
-    Unfiltered,
-    UnseenCode,
-    Values,
-    WhereClose,
-    WhereOpen,
-    WithClose,
-    WithDone,
-    WithName,
-    WithOpen,
-    WithRecursive,
-    Write,
-}
 
 /// What is known of the statement that is being read.
 pub(crate) struct Recorder<'t> {
@@ -316,14 +260,6 @@ impl<'t> Recorder<'t> {
         }
     }
 
-    fn relations(names: Names, uses: Vec<Access>) -> Vec<Relation> {
-        let relations = names.into_vec().into_iter().zip(uses);
-        relations
-            .filter(|(_, access)| *access != Access::NONE)
-            .map(|(name, access)| Relation { name, access })
-            .collect()
-    }
-
     fn last(&self) -> Option<Token> {
         let [_, _, _, last] = self.recent;
         last
@@ -336,126 +272,9 @@ impl<'t> Recorder<'t> {
             .unwrap_or_default()
     }
 
-    /// The index of the name just read among the relations.
-    fn relation(&mut self) -> Option<usize> {
-        let found = self
-            .relations
-            .intern(&self.parts, self.text, self.encoding, MAX_NAMES);
-        let index = self.settle(found)?;
-        if index >= self.uses.len() {
-            self.uses.push(Access::NONE);
-        }
-        Some(index)
-    }
-
-    fn settle(&mut self, found: Found) -> Option<usize> {
-        match found {
-            Found::At(index) => return Some(index),
-            Found::Full => self.overflowed = true,
-            Found::Unreadable => self.complete = false,
-        }
-        None
-    }
-
     /// Whether the statement holds more than is kept of one: no use in reading on.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.overflowed
-    }
-
-    /// The name behind a dot was just read.
-    fn field(&mut self) {
-        let mut parts = Parts::default();
-        self.last().into_iter().for_each(|token| parts.push(token));
-        let found = self
-            .attributes
-            .intern(&parts, self.text, self.encoding, MAX_NAMES);
-        let Some(index) = self.settle(found) else {
-            return;
-        };
-        if let Some(name) = self.attributes.get(index) {
-            self.effects = self.effects.and(effects_of(&name.name));
-        }
-    }
-
-    fn call(&mut self, is_target: bool) {
-        let found = self
-            .functions
-            .intern(&self.parts, self.text, self.encoding, MAX_NAMES);
-        let Some(index) = self.settle(found) else {
-            return;
-        };
-        let Some(name) = self.functions.get(index) else {
-            return;
-        };
-        self.effects = self.effects.and(effects_of(&name.name));
-        if name.name == "set_config" {
-            self.overflowed |= !self.changes.called();
-        }
-        if is_target {
-            self.summary.target(&name.typed);
-        }
-    }
-
-    fn read(&mut self) {
-        self.conditions.column();
-        let Some(index) = self.relation() else { return };
-        let Some(name) = self.relations.get(index) else {
-            return;
-        };
-        if name.schema.is_none() && self.scopes.names(&name.name) {
-            return;
-        }
-        if !self.scopes.any_recursive() {
-            self.used(index, Access::READ, Effects::READS_ROWS);
-            return;
-        }
-        self.summary.target(&name.typed);
-        self.undecided.push(index);
-        self.overflowed |= self.undecided.len() > MAX_UNDECIDED;
-    }
-
-    fn mention(&mut self, access: Access, effects: Effects) {
-        if let Some(index) = self.relation() {
-            self.used(index, access, effects);
-        }
-    }
-
-    fn used(&mut self, index: usize, access: Access, effects: Effects) {
-        self.effects = self.effects.and(effects);
-        if let Some(uses) = self.uses.get_mut(index) {
-            *uses = uses.and(access);
-        }
-        if let Some(name) = self.relations.get(index) {
-            self.summary.target(&name.typed);
-        }
-    }
-
-    /// The name of a common table expression. In WITH RECURSIVE it is visible in the expressions
-    /// before it too: what they took for a relation of this name is none.
-    fn with_name(&mut self) {
-        let Some(named) = self.relation() else { return };
-        let Some(name) = self.relations.get(named).map(|name| name.name.clone()) else {
-            return;
-        };
-        if let Some(first) = self.scopes.recursive_from() {
-            let earlier = self.undecided.split_off(first.min(self.undecided.len()));
-            self.undecided
-                .extend(earlier.into_iter().filter(|index| *index != named));
-        }
-        self.overflowed |= !self.scopes.name(name);
-    }
-
-    fn with_close(&mut self) {
-        self.scopes.close();
-        if self.scopes.any_recursive() {
-            return;
-        }
-        for index in std::mem::take(&mut self.undecided) {
-            self.effects = self.effects.and(Effects::READS_ROWS);
-            if let Some(uses) = self.uses.get_mut(index) {
-                *uses = uses.and(Access::READ);
-            }
-        }
     }
 
     fn limit(&mut self, action: Action) {
@@ -483,93 +302,6 @@ impl<'t> Recorder<'t> {
         self.traits = self.traits.and(said);
     }
 
-    fn operation(&mut self) {
-        self.summary.operation(self.last_text());
-    }
-
-    fn command(&mut self, row: usize) {
-        let Some((command, class, effects)) = COMMANDS.get(row).copied() else {
-            return;
-        };
-        self.effects = self.effects.and(effects);
-        self.rest_of_operation(command);
-        if self.nesting > 0 || self.command.is_some() {
-            self.hold(command, class);
-        }
-        if self.nesting > 0 {
-            return;
-        }
-        if self.command.is_none() {
-            self.command = Some(command);
-            self.class = Some(class);
-            self.own_effects = self.own_effects.and(effects);
-        } else if self.inner_class.is_none() && self.is_wrapper() {
-            self.inner_class = Some(class);
-        }
-    }
-
-    /// A command that is not the statement's own, unless it only reads or is a clause (SET).
-    fn hold(&mut self, command: Command, class: AuditClass) {
-        let is_told = command.as_str() != "SELECT" && class != AuditClass::MiscSet;
-        if is_told && !self.inner.contains(&command) {
-            self.inner.push(command);
-        }
-    }
-
-    /// Commands that are about the statement they hold.
-    fn is_wrapper(&self) -> bool {
-        let command = self.command.map_or("", Command::as_str);
-        matches!(command, "EXPLAIN" | "PREPARE" | "DECLARE CURSOR")
-    }
-
-    /// The words of a tag after its first (`TABLE` of CREATE TABLE), where they were just read.
-    fn rest_of_operation(&mut self, command: Command) {
-        let words = command.as_str().split(' ').skip(1);
-        let count = words.clone().count();
-        let recent = self
-            .recent
-            .iter()
-            .skip(self.recent.len().saturating_sub(count));
-        let typed: Option<Vec<&[u8]>> = recent
-            .map(|token| self.text.get(token.as_ref()?.range()))
-            .collect();
-        let typed = typed.unwrap_or_default();
-        let same = |(typed, word): (&&[u8], &str)| typed.eq_ignore_ascii_case(word.as_bytes());
-        if typed.len() == count && typed.iter().zip(words).all(same) {
-            typed
-                .into_iter()
-                .for_each(|word| self.summary.operation(word));
-        }
-    }
-
-    fn rename_command(&mut self, from: &str, to: &str) {
-        let row = COMMANDS
-            .iter()
-            .find(|(command, _, _)| command.as_str() == to);
-        let Some((command, class, effects)) = row.copied() else {
-            return;
-        };
-        self.effects = self.effects.and(effects);
-        if self.command.is_some_and(|command| command.as_str() == from) {
-            self.command = Some(command);
-            self.class = Some(class);
-            self.own_effects = self.own_effects.and(effects);
-        } else {
-            self.inner.retain(|held| held.as_str() != from);
-            self.hold(command, class);
-        }
-    }
-
-    fn into(&mut self) {
-        self.mention(Access::OBJECT, Effects::NONE);
-        // INTO belongs to the leftmost operand of a set operation; elsewhere it is refused.
-        if self.nesting == 0 && self.operands_inside.is_none() {
-            self.rename_command("SELECT", "SELECT INTO");
-        } else {
-            self.complete = false;
-        }
-    }
-
     /// The setting that is named by the parts just read.
     fn setting(&mut self) {
         let name = self.parts.resolve(self.text, self.encoding);
@@ -585,19 +317,5 @@ impl<'t> Recorder<'t> {
         }
         let command = self.command.map_or("", Command::as_str);
         self.overflowed |= !self.changes.named(name, command);
-    }
-
-    /// The value of EXPLAIN's ANALYZE option, as `defGetBoolean` reads it.
-    fn analyze_value(&mut self) {
-        let quoted = self.last_text();
-        let value = quoted
-            .strip_prefix(b"'")
-            .and_then(|rest| rest.strip_suffix(b"'"));
-        let value = value.unwrap_or(quoted);
-        let number = self.last().is_some_and(|token| token.terminal == ICONST);
-        let off = [&b"false"[..], b"off"]
-            .iter()
-            .any(|word| value.eq_ignore_ascii_case(word));
-        self.analyzed = !(off || (number && value.iter().all(|digit| *digit == b'0')));
     }
 }

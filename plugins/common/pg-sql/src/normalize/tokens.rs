@@ -218,8 +218,8 @@ pub(super) struct Statement<'t> {
 
 impl<'t> Statement<'t> {
     /// None for one of more than `most` tokens.
-    pub(super) fn read(text: &'t [u8], most: usize) -> Option<Self> {
-        let entries: Vec<Entry> = Lexer::new(text, LexerOptions::default())
+    pub(super) fn read(text: &'t [u8], options: LexerOptions, most: usize) -> Option<Self> {
+        let entries: Vec<Entry> = Lexer::new(text, options)
             .filter(|token| !token.kind.is_blank())
             .map(|token| Entry {
                 keyword: match token.kind {
