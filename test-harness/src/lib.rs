@@ -8,6 +8,7 @@
 //! - [`relay`]: writes down what passes between any two of them.
 //! - [`rules`]: the Prometheus rules that users copy, and what is made of them.
 //! - [`shipped`]: the configuration files that users copy, as the tests run them.
+//! - [`top_statements`]: the report that the metrics filter writes to Envoy's log.
 //!
 //! It is test code: what cannot go on stops with a message that says what to do, so the functions
 //! here panic rather than hand back an error that every test would unwrap.
@@ -21,3 +22,4 @@ pub mod otlp;
 pub mod relay;
 pub mod rules;
 pub mod shipped;
+pub mod top_statements;

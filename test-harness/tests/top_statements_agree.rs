@@ -9,6 +9,7 @@ use serde_json::Value;
 use test_harness::drivers::{conninfo, psycopg_sessions};
 use test_harness::hosts::postgres::output_of;
 use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
+use test_harness::top_statements;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The database that only the proxy's clients use.
@@ -51,18 +52,11 @@ fn theirs(server: &Postgres) -> Totals {
 /// The last report's rows.
 fn ours(envoy: &Envoy) -> Totals {
     let mut totals = Totals::new();
-    let log = envoy.log();
-    let report = log
-        .lines()
-        .rev()
-        .find_map(|line| line.split_once(": {\"pgmesh.event\":\"top_statements\""));
-    let Some((_, report)) = report else {
+    let Some((rows, dropped)) = top_statements::last_report(&envoy.log()) else {
         return totals;
     };
-    let report: Value =
-        serde_json::from_str(&format!("{{\"pgmesh.event\":\"\"{report}")).expect("JSON");
-    assert_eq!(report["dropped"], 0);
-    for row in report["statements"].as_array().expect("a list") {
+    assert_eq!(dropped, 0);
+    for row in &rows {
         if row["database"] != JUDGED {
             continue;
         }

@@ -25,6 +25,8 @@ const PARTS: &[Part] = &[
     ("idle", memory::idle_connections),
     ("idle-envoy", memory::idle_connections_in_envoy),
     ("follow", follow::cpu_per_transaction),
+    ("follow-spans", follow::spans_at_full_rate),
+    ("follow-zipf", follow::zipf),
     ("labels", memory::label_sets),
     ("policy", policy::cpu_per_transaction),
     ("policy-new-shapes", policy::new_shapes),
