@@ -76,8 +76,9 @@ bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,cop
 	@cargo run --quiet --release -p pg-sql --example throughput
 	@cargo run --quiet --release -p pg-log --example throughput
 
-oracle: ## judge pg-sql by PostgreSQL's own parser over every .sql file of a folder, SQL=<folder>
+oracle: ## judge pg-sql over every .sql file of a folder by PostgreSQL's own parser and by real servers, SQL=<folder>
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"
+	@cargo run --quiet -p test-harness --no-default-features --example normalize -- "$(SQL)"
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (30)
 	@test-harness/fuzz.sh $(FUZZ_SECONDS)

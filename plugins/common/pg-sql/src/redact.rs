@@ -3,9 +3,11 @@
 //! Stricter than the server's own `pg_stat_statements`, which leaves utility statements as they are:
 //! every literal becomes `?` wherever it stands, in role passwords, NOTIFY payloads, function bodies,
 //! defaults, type modifiers and `ORDER BY 1` alike; so does every value of a setting, and a comment is
-//! dropped. Parameters, identifiers, key words and operators stay, and so do TRUE, FALSE and NULL: they
-//! are key words that tell at most which of three values was meant, and `IS NULL` could not be told from
-//! `= NULL` without them. (The fingerprint takes them for constants, as `pg_stat_statements` does.)
+//! dropped. TRUE and FALSE are literals but behind IS and IS NOT, as they are to the server and in
+//! OpenTelemetry's list of what is to be replaced. Parameters, identifiers, key words and operators stay.
+//! NULL is one of these, although the server replaces it where it is a value: it stands for no data, and
+//! tokens alone do not tell it from that of `NOT NULL`, `SET NULL` or `NULL ON EMPTY`. (The fingerprint
+//! takes all three for constants except behind IS and IS NOT.)
 //!
 //! Fails closed: where a text cannot be read (an open quote, bytes that are not the encoding's), all
 //! that follows is one `?`, and [`Redacted::lexed_to`] says where. With a quote left open, it is all from

@@ -45,6 +45,7 @@ fn pass(
     let mut scrub = Scrub {
         text,
         settings: Settings::default(),
+        behind_is: false,
         redactor,
         canonical,
     };
@@ -131,9 +132,19 @@ fn glued_parameter(text: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+fn is_truth(word: &[u8]) -> bool {
+    match word.len() {
+        4 => word.eq_ignore_ascii_case(b"true"),
+        5 => word.eq_ignore_ascii_case(b"false"),
+        _ => false,
+    }
+}
+
 struct Scrub<'t, 'r> {
     text: &'t [u8],
     settings: Settings,
+    /// Behind IS or IS NOT, where TRUE and FALSE belong to the operator.
+    behind_is: bool,
     redactor: Option<&'r mut Redactor>,
     canonical: Option<&'r mut Canonical>,
 }
@@ -152,6 +163,9 @@ impl Scrub<'_, '_> {
     #[inline]
     fn token(&mut self, token: Token) {
         let text = token.of(self.text);
+        if !(token.kind.is_blank() || token.kind == TokenKind::Word) {
+            self.behind_is = false;
+        }
         match token.kind {
             TokenKind::Whitespace => {
                 if let Some(redactor) = &mut self.redactor {
@@ -217,7 +231,13 @@ impl Scrub<'_, '_> {
             return;
         }
         let role = self.settings.word(text);
-        self.keep(text, role);
+        let is_value = !self.behind_is && is_truth(text);
+        self.behind_is = text.eq_ignore_ascii_case(b"is")
+            || (self.behind_is && text.eq_ignore_ascii_case(b"not"));
+        match &mut self.redactor {
+            Some(redactor) if is_value => redactor.constant(role),
+            _ => self.keep(text, role),
+        }
         self.canonical_word(text, role);
     }
 
@@ -232,6 +252,7 @@ impl Scrub<'_, '_> {
     /// `word$1`, and what may follow without a blank.
     #[cold]
     fn glued_word(&mut self, text: &[u8], mut word: usize, mut behind: usize) {
+        self.behind_is = false;
         let mut rest = text;
         let mut value = false;
         loop {

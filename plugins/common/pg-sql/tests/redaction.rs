@@ -16,6 +16,14 @@ const TABLE: &[(&str, &str)] = &[
         "select 'a', 1.5, -2, $1, b from t1 where x is true",
         "select ?, ?, -?, $1, b from t1 where x is true",
     ),
+    (
+        "update t set a = true, b = null, c = FALSE where d is /* so */ true and e is not false",
+        "update t set a = ?, b = null, c = ? where d is  true and e is not false",
+    ),
+    (
+        "explain (analyze false) select \"true\", not true, is_true, (a is) true",
+        "explain (analyze ?) select \"true\", not ?, is_true, (a is) ?",
+    ),
     (r"select '\' , 'secret'", "select ? , ?"),
     (
         "select E'\\'secret', U&'s' uescape '!', N's', B'1', x'ff', $$s$$, $q$s$q$",
