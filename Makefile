@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make` alone lists the targets.
 
-MODULES := envoy-metrics envoy-policy fluentbit-filter
+MODULES := envoy-metrics envoy-policy fluentbit-filter otel-processor
 # Not for users: what the tests compare the modules with.
 REFERENCE := reference-plugin
 FUZZ_SECONDS ?= 30

@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
     let mut bytes = [0; 10];
     out.extend_from_slice(varint(&mut bytes, value));
 }

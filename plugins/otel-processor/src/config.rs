@@ -1,0 +1,178 @@
+//! The processor's configuration: one JSON document (`plugin_config` of otelwasm), every part optional.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "pgmesh configuration: {}", self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What a user can set.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Spans.
+    pub traces: Traces,
+}
+
+/// What becomes of spans.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Look at spans at all.
+    pub enabled: bool,
+    /// Values of `db.system.name` and `db.system` that mean PostgreSQL, in lower case.
+    pub systems: Vec<String>,
+    /// Names of instrumentation scopes whose spans are PostgreSQL's although they do not say so;
+    /// besides those that are known.
+    pub scopes: Vec<String>,
+    /// What becomes of attributes that have another name in the stable conventions.
+    pub migrate: Migrate,
+    /// Name spans by the conventions: the summary of the query.
+    pub span_names: bool,
+    /// Take `db.operation.name` and `db.collection.name` from the text, where it has one of each.
+    pub names_from_text: bool,
+    /// What becomes of comments in query texts.
+    pub comments: Comments,
+    /// Attributes with bind values that stay; a `*` at the end stands for anything.
+    pub keep_parameters: Vec<String>,
+    /// Attributes that hold query texts, besides those that are known.
+    pub query_attributes: Vec<String>,
+    /// What becomes of texts of exceptions.
+    pub exceptions: Exceptions,
+    /// What becomes of spans of statements that only keep a pool alive.
+    pub keep_alive: KeepAlive,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            systems: ["postgresql", "postgres"].map(str::to_owned).to_vec(),
+            scopes: Vec::new(),
+            migrate: Migrate::Off,
+            span_names: true,
+            names_from_text: true,
+            comments: Comments::Drop,
+            keep_parameters: Vec::new(),
+            query_attributes: Vec::new(),
+            exceptions: Exceptions::Redact,
+            keep_alive: KeepAlive::Keep,
+        }
+    }
+}
+
+/// What becomes of names from before the stable conventions.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Migrate {
+    /// They stay.
+    Off,
+    /// They stay, and the stable name comes beside them.
+    Duplicate,
+    /// The stable name takes their place.
+    Replace,
+}
+
+/// What becomes of comments.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Comments {
+    /// They are left out.
+    Drop,
+    /// They are left out, and what sqlcommenter's known keys say becomes attributes.
+    Promote,
+    /// Of sqlcommenter's comments the known keys stay in the text.
+    Sqlcommenter,
+    /// They stay as they are, whatever they say.
+    Keep,
+}
+
+/// What becomes of texts of exceptions, stack traces and status descriptions.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Exceptions {
+    /// Data is taken out of them.
+    Redact,
+    /// They are taken out.
+    Drop,
+    /// They stay as they are.
+    Keep,
+}
+
+/// What becomes of spans of statements that only keep a pool alive.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepAlive {
+    /// Nothing.
+    Keep,
+    /// They are given `pgmesh.keep_alive`.
+    Mark,
+    /// They are dropped, unless another span is known to be their child.
+    Drop,
+}
+
+impl Config {
+    /// Reads a document. Blank bytes are an empty one.
+    ///
+    /// # Errors
+    /// When it is wrong: the path, and what was expected there.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        let json = match json.trim_ascii() {
+            [] | b"null" => b"{}",
+            // Serde would take a list for the fields in their order.
+            json if !json.starts_with(b"{") => {
+                return Err(ConfigError("expected an object".to_owned()));
+            }
+            json => json,
+        };
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let config: Self = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| ConfigError(error.to_string()))?;
+        reader
+            .end()
+            .map_err(|error| ConfigError(error.to_string()))?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_the_defaults() {
+        for nothing in [&b""[..], b" ", b"{}", b"null", br#"{"traces":{}}"#] {
+            assert_eq!(Config::parse(nothing), Ok(Config::default()));
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_path() {
+        for (text, expected) in [
+            (r#"{"trace":{}}"#, "unknown field `trace`"),
+            (
+                r#"{"traces":{"migrate":"on"}}"#,
+                "traces.migrate: unknown variant `on`",
+            ),
+            (
+                r#"{"traces":{"scopes":[1]}}"#,
+                "traces.scopes[0]: invalid type",
+            ),
+            (r#"{"traces":{}} x"#, "trailing characters"),
+            ("[]", "expected an object"),
+        ] {
+            let error = Config::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What may be seen of an error's text.
+//!
+//! An error of PostgreSQL reaches a span through a driver, an object mapper and an instrumentation,
+//! each of which may quote the statement, its parameters, or the row that was refused. What is known to
+//! be the server's own wording keeps all but its values (`pg-log` has the patterns); of everything else
+//! nothing is seen. Of a stack trace the frames and the types of the errors stay.
+
+use pg_log::{Event, Faults, Field, Fields, Format, Level, Memory, Reporter, Severity, Sink, Text};
+
+use crate::traces::sqlstate;
+
+/// Places in a line at which the server's own text is looked for.
+const ATTEMPTS: usize = 8;
+/// Lines that are read of a text.
+const LINES: usize = 256;
+
+/// Reads and redacts texts of errors.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    reporter: Reporter,
+}
+
+impl Texts {
+    /// A message without its data: the server's primary message, or `?`.
+    pub(crate) fn message(&self, text: &[u8]) -> String {
+        match self.primary(text) {
+            Some(primary) => self.report(primary),
+            None => String::from("?"),
+        }
+    }
+
+    /// The server's primary message, wherever a driver puts it.
+    fn primary<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        let mut starts = text
+            .split(|byte| *byte == b'\n')
+            .take(LINES)
+            .flat_map(starts);
+        starts.find(|start| self.reporter.classes().of_message(start).is_some())
+    }
+
+    fn report(&self, message: &[u8]) -> String {
+        let mut fields = Fields::default();
+        fields.set(Field::Message, Text::plain(message));
+        let event = Event {
+            format: Format::Stderr,
+            level: Level::Severity(Severity::Error),
+            fields,
+            faults: Faults::default(),
+        };
+        let mut seen = Seen(String::from("?"));
+        self.reporter
+            .report(&event, &mut Memory::default(), &mut seen);
+        seen.0
+    }
+
+    /// A stack trace without anything but frames and types.
+    pub(crate) fn stacktrace(&self, text: &[u8]) -> String {
+        let mut out = String::new();
+        for line in text.split(|byte| *byte == b'\n').take(LINES) {
+            let Ok(line) = std::str::from_utf8(line) else {
+                continue;
+            };
+            if is_frame(line) {
+                out.push_str(line);
+                out.push('\n');
+            } else if let Some((kind, said)) = error_line(line) {
+                out.push_str(kind);
+                out.push_str(": ");
+                out.push_str(&self.message(said.as_bytes()));
+                out.push('\n');
+            }
+        }
+        out
+    }
+
+    /// The SQLSTATE that a text says, in so many letters or by the server's wording.
+    pub(crate) fn sqlstate(&self, text: &[u8]) -> Option<[u8; 5]> {
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        written_sqlstate(line).or_else(|| {
+            let found = self.reporter.classes().of_message(self.primary(text)?)?;
+            match found.class.sqlstates {
+                [code] => code.as_bytes().try_into().ok(),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// How drivers write an SQLSTATE: pgx behind the message, Npgsql before it, node-postgres'
+/// instrumentation in words.
+const WRITTEN: [(&[u8], &[u8]); 4] = [
+    (b"(SQLSTATE ", b")"),
+    (b"SQLSTATE: ", b""),
+    (b"SQLState: ", b""),
+    (b"(code: ", b")"),
+];
+
+fn written_sqlstate(line: &[u8]) -> Option<[u8; 5]> {
+    let npgsql = line.split_at_checked(5);
+    if let Some((code, rest)) = npgsql
+        && rest.starts_with(b": ")
+        && let Some(code) = sqlstate(code)
+    {
+        return Some(code);
+    }
+    WRITTEN.iter().find_map(|(before, behind)| {
+        let found = line
+            .windows(before.len())
+            .position(|part| part == *before)?;
+        let rest = line.get(found.checked_add(before.len())?..)?;
+        let (code, rest) = rest.split_at_checked(5)?;
+        rest.starts_with(behind).then(|| sqlstate(code))?
+    })
+}
+
+/// Where in a line the server's message may begin: at its beginning, behind a `: ` or a `) `. What
+/// drivers write behind it is cut off.
+fn starts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let line = line.trim_ascii();
+    let behind = |mark: &'static [u8]| line.windows(mark.len()).position(|part| part == mark);
+    let end = behind(b" (SQLSTATE ").unwrap_or(line.len());
+    let line = line.get(..end).unwrap_or(line);
+    let marks = line.windows(2).enumerate();
+    let behind = marks.filter(|(_, mark)| matches!(*mark, b": " | b") "));
+    let places = std::iter::once(0).chain(behind.map(|(at, _)| at.saturating_add(2)));
+    places
+        .take(ATTEMPTS)
+        .filter_map(move |at| Some(line.get(at..)?.trim_ascii()))
+}
+
+/// Whether a line is a frame of Java, .NET or Node (`at f (file:1)`), Python (`File "f", line 1, in g`)
+/// or Go (`file.go:1 +0x1`), and has room for nothing else.
+fn is_frame(line: &str) -> bool {
+    let line = line.trim();
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.$<>/\\:()[]@-+ ,`~".contains(&byte))
+    };
+    let numbered = |text: &str| {
+        let digits = text.trim_end_matches(|last: char| last.is_ascii_digit());
+        digits.len() < text.len() && digits.ends_with(':')
+    };
+    if let Some(frame) = line.strip_prefix("at ") {
+        let place = frame.trim_end_matches(')');
+        let ends = numbered(place) || place.ends_with("(Native Method");
+        return plain(frame) && ends;
+    }
+    if let Some(frame) = line.strip_prefix("File \"") {
+        return frame.split_once("\", line ").is_some_and(|(file, rest)| {
+            let digits = rest.trim_start_matches(|first: char| first.is_ascii_digit());
+            plain(file) && plain(digits) && digits.len() < rest.len() && digits.starts_with(", in ")
+        });
+    }
+    let file = line.split(" +0x").next().unwrap_or(line);
+    line == "Traceback (most recent call last):"
+        || (plain(file) && numbered(file) && {
+            let path = file.trim_end_matches(|last: char| last.is_ascii_digit());
+            path.ends_with(".go:") && !path.contains(' ')
+        })
+}
+
+/// The type of an error and what it says, of a line such as `Caused by: java.sql.SQLException: text`.
+fn error_line(line: &str) -> Option<(&str, &str)> {
+    let named = line.strip_prefix("Caused by: ").unwrap_or(line);
+    let (name, said) = named.split_once(": ")?;
+    let last = name.rsplit('.').next()?;
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._$".contains(&byte);
+    let named_so = ["Error", "Exception", "Violation"]
+        .iter()
+        .any(|end| last.ends_with(end));
+    (named_so && name.bytes().all(letters)).then_some((name, said))
+}
+
+struct Seen(String);
+
+impl Sink for Seen {
+    fn text(&mut self, name: &str, value: &[u8]) {
+        if name == Field::Message.name() {
+            self.0 = String::from_utf8_lossy(value).into_owned();
+        }
+    }
+
+    fn number(&mut self, _: &str, _: &[u8]) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVERS: &str = "duplicate key value violates unique constraint \"payments_pkey\"";
+
+    #[test]
+    fn of_a_drivers_text_the_servers_message_is_seen() {
+        let texts = Texts::default();
+        for text in [
+            format!("{SERVERS}\nDETAIL:  Key (card)=(4111) already exists."),
+            format!("ERROR: {SERVERS}\n  Detail: Key (card)=(4111) already exists."),
+            format!("ERROR: {SERVERS} (SQLSTATE 23505)"),
+            format!("23505: {SERVERS}"),
+            format!("(psycopg.errors.UniqueViolation) {SERVERS}\n[SQL: INSERT 4111]"),
+            format!("org.postgresql.util.PSQLException: ERROR: {SERVERS}"),
+            format!("insert 4111 failed: {SERVERS}"),
+        ] {
+            assert_eq!(texts.message(text.as_bytes()), SERVERS, "{text}");
+            assert_eq!(texts.sqlstate(text.as_bytes()), Some(*b"23505"), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_anything_else_nothing_is_seen() {
+        let texts = Texts::default();
+        for text in [
+            "card 4111 refused",
+            "",
+            "[parameters: ('4111',)]",
+            "a: b: c) d",
+        ] {
+            assert_eq!(texts.message(text.as_bytes()), "?");
+            assert_eq!(texts.sqlstate(text.as_bytes()), None);
+        }
+        let told = b"PostgreSQL error of type 'error' occurred (code: 22P02)";
+        assert_eq!(texts.sqlstate(told), Some(*b"22P02"));
+    }
+
+    #[test]
+    fn a_message_keeps_no_value() {
+        let texts = Texts::default();
+        let text = b"invalid input syntax for type integer: \"hunter2\"";
+        let seen = texts.message(text);
+        assert!(seen.starts_with("invalid input syntax"), "{seen}");
+        assert!(!seen.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_stack_trace_keeps_its_frames() {
+        let texts = Texts::default();
+        let python = "Traceback (most recent call last):\n  File \"/a/b.py\", line 7, in run\n    \
+            cur.execute(\"INSERT '4111'\")\npsycopg.errors.UniqueViolation: key 4111\nDETAIL: 4111\n";
+        assert_eq!(
+            texts.stacktrace(python.as_bytes()),
+            "Traceback (most recent call last):\n  File \"/a/b.py\", line 7, in run\n\
+             psycopg.errors.UniqueViolation: ?\n"
+        );
+        let java = format!(
+            "org.postgresql.util.PSQLException: ERROR: {SERVERS}\n  Detail: Key (card)=(4111)\n\
+             \tat org.postgresql.A.b(A.java:1)\nCaused by: java.io.IOException: 4111\n at '4111'\n\
+             \tat 4111\n"
+        );
+        assert_eq!(
+            texts.stacktrace(java.as_bytes()),
+            format!(
+                "org.postgresql.util.PSQLException: {SERVERS}\n\tat org.postgresql.A.b(A.java:1)\n\
+                 java.io.IOException: ?\n"
+            )
+        );
+        let go = "main.run(...)\n\t/src/main.go:12 +0x1d\n4111\n";
+        assert_eq!(texts.stacktrace(go.as_bytes()), "\t/src/main.go:12 +0x1d\n");
+    }
+}
