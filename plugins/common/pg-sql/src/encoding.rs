@@ -77,10 +77,17 @@ impl Encoding {
     /// text to be in it finds no such character in its conversion maps, and refuses the text.
     #[must_use]
     pub fn admits(self, text: &[u8]) -> bool {
-        if self.is_ascii_safe() {
-            return self != Self::Utf8 || std::str::from_utf8(text).is_ok();
-        }
+        self.admitted(text) == text.len()
+    }
+
+    /// How many bytes from the front of a text on can be in this encoding.
+    pub(crate) fn admitted(self, text: &[u8]) -> usize {
         let least = match self {
+            Self::AsciiSafe => return text.len(),
+            Self::Utf8 => {
+                let valid = |error: std::str::Utf8Error| error.valid_up_to();
+                return std::str::from_utf8(text).map_or_else(valid, str::len);
+            }
             Self::Gb18030 | Self::Johab => 0x30,
             _ => 0x40,
         };
@@ -88,14 +95,14 @@ impl Encoding {
         while let Some(first) = rest.first() {
             let length = self.length(*first, rest.get(1).copied());
             let Some((character, after)) = rest.split_at_checked(length) else {
-                return false;
+                break;
             };
             if character.iter().skip(1).any(|byte| *byte < least) {
-                return false;
+                break;
             }
             rest = after;
         }
-        true
+        text.len().saturating_sub(rest.len())
     }
 
     /// Bytes of the character that starts with `first`, by the rules of `pg_mblen`

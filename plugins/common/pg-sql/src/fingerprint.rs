@@ -28,8 +28,9 @@
 //!    constants too.
 //! 8. A row behind VALUES or `IN (` that reads as the row before it is left out with its comma.
 //! 9. What stands in the place of data in a utility statement is a constant, whatever its form
-//!    (`src/settings.rs`): behind PASSWORD in CREATE and ALTER of a ROLE, USER or GROUP, in OPTIONS of
-//!    foreign data, behind CONNECTION of a subscription, and the payload of NOTIFY.
+//!    (`src/settings.rs`): behind PASSWORD in CREATE and ALTER of a ROLE, USER or GROUP up to the next
+//!    option, in OPTIONS of foreign data, behind CONNECTION of a subscription up to PUBLICATION, the
+//!    payload of NOTIFY, and the code of DO.
 //! 10. Names of savepoints and prepared statements behind SAVEPOINT, RELEASE, ROLLBACK TO and DEALLOCATE
 //!     are constants, and so is the whole value of a setting in SET and in the SET clauses of ALTER,
 //!     CREATE FUNCTION and CREATE PROCEDURE (DEFAULT is none).

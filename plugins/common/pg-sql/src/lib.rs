@@ -5,6 +5,7 @@
 
 mod canonical;
 pub mod classify;
+mod doubt;
 mod encoding;
 mod fingerprint;
 mod lexer;

@@ -12,8 +12,11 @@
 //! Fails closed: where a text cannot be read (an open quote, bytes that are not the encoding's), all
 //! that follows is one `?`, and [`Redacted::lexed_to`] says where. With a quote left open, it is all from
 //! the first literal on that may have been closed too early (`'it\'s'`, `'O'Brien'`); with a backslash
-//! outside of quotes, which is psql's or COPY's, it is that whole statement and all behind it. A quote
-//! that was closed too early before a blank (`'the boys' names'`) cannot be told from a good one.
+//! outside of quotes, which is psql's or COPY's, it is that whole statement and all behind it. Two such
+//! mistakes in one text that close each other's quotes (`'O'Brien', 'O'Neil'`), and a quote closed too
+//! early before a blank (`'the boys' names'`), cannot be told from a good text: what stands outside of the
+//! quotes is names, as it is to the server. Where a password, a connection string or another value of a
+//! utility statement is due, nothing of such a mistake is shown.
 //! Redacting twice changes nothing, and the result is never more than one byte longer than the text.
 
 use crate::canonical::Canonical;

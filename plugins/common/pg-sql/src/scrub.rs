@@ -1,6 +1,7 @@
 //! The one pass behind [`crate::redact`] and [`crate::fingerprint`]: what every token is to either.
 
 use crate::canonical::Canonical;
+use crate::doubt::Doubts;
 use crate::encoding::Encoding;
 use crate::lexer::{Fault, Lexer, LexerOptions, Token, TokenKind};
 use crate::redact::Redactor;
@@ -54,19 +55,15 @@ fn pass(
     for token in Lexer::new(text, options) {
         let lost = matches!(token.fault, Some(Fault::Unterminated | Fault::UnsafeString));
         if lost || token.end > readable {
-            if let Some(start) = doubts.string.filter(|_| token.kind.is_string()) {
+            if let Some(start) = doubts.misread(token) {
                 return Err(Doubtful(start));
             }
             scrub.lost();
             return Ok(token.start);
         }
-        match token.kind {
-            TokenKind::String | TokenKind::EscapeString => doubts.string(token, text),
-            TokenKind::Punctuation if token.of(text) == b";" => doubts.statement = token.end,
-            TokenKind::Other if token.of(text) == b"\\" => {
-                return Err(Doubtful(doubts.statement));
-            }
-            _ => {}
+        doubts.token(token, text);
+        if token.kind == TokenKind::Other && token.of(text) == b"\\" {
+            return Err(Doubtful(doubts.statement()));
         }
         scrub.token(token);
     }
@@ -76,41 +73,12 @@ fn pass(
     Ok(text.len())
 }
 
-/// Where a text may have been misread, should the server refuse it.
-#[derive(Default)]
-struct Doubts {
-    /// The first string that ends in a backslash or runs into a word: `'it\'s'`, `'O'Brien'`. Where a
-    /// quote is left open at the end, what follows it may be the inside of a literal.
-    string: Option<usize>,
-    /// Where the statement begins. A backslash means nothing to the server: the statement is one of
-    /// psql's commands (`\connect password=...`), or the data of a COPY.
-    statement: usize,
-}
-
-impl Doubts {
-    fn string(&mut self, string: Token, text: &[u8]) {
-        let runs_on = text
-            .get(string.end)
-            .is_some_and(|next| next.is_ascii_alphanumeric() || *next >= 0x80 || *next == b'_');
-        if self.string.is_none() && (runs_on || string.of(text).ends_with(b"\\'")) {
-            self.string = Some(string.start);
-        }
-    }
-}
-
 /// How many bytes of a text are characters of its encoding, up to a NUL, where it ends for the server.
 fn readable(text: &[u8], encoding: Encoding) -> usize {
     let nul = text
         .contains(&0)
         .then(|| text.split(|byte| *byte == 0).next());
-    let text = nul.flatten().unwrap_or(text);
-    match encoding {
-        Encoding::Utf8 => match std::str::from_utf8(text) {
-            Ok(_) => text.len(),
-            Err(error) => error.valid_up_to(),
-        },
-        _ => text.len(),
-    }
+    encoding.admitted(nul.flatten().unwrap_or(text))
 }
 
 /// The end of the word at the front of `text` that `$` and digits end, and of these: how a constant

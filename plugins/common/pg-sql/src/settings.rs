@@ -35,6 +35,12 @@ enum State {
     Role,
     /// Behind PASSWORD there, or MySQL's IDENTIFIED.
     Password,
+    /// Behind a password in quotes, which may have been closed too early.
+    PasswordRead,
+    /// In DO: nothing but code, or LANGUAGE.
+    Code,
+    /// Behind LANGUAGE: a name comes.
+    Language,
     /// Behind ALTER DATABASE: a name comes.
     DatabaseName,
     /// In ALTER SYSTEM or DATABASE: SET may come.
@@ -82,6 +88,38 @@ enum State {
 pub(crate) struct Settings {
     state: State,
 }
+
+/// What may follow in CREATE and ALTER ROLE (`CreateOptRoleElem`, `AlterOptRoleElem` in `gram.y`).
+const ROLE_OPTIONS: [&str; 28] = [
+    "password",
+    "encrypted",
+    "unencrypted",
+    "inherit",
+    "noinherit",
+    "connection",
+    "valid",
+    "user",
+    "superuser",
+    "nosuperuser",
+    "createdb",
+    "nocreatedb",
+    "createrole",
+    "nocreaterole",
+    "createuser",
+    "nocreateuser",
+    "login",
+    "nologin",
+    "replication",
+    "noreplication",
+    "bypassrls",
+    "nobypassrls",
+    "sysid",
+    "admin",
+    "role",
+    "in",
+    "identified",
+    "set",
+];
 
 fn is(word: &[u8], known: &str) -> bool {
     word.eq_ignore_ascii_case(known.as_bytes())
@@ -134,6 +172,13 @@ impl Settings {
             State::Password if is(word, "by") => plain(State::Password),
             // To the end of the statement: nobody knows where a password without quotes ends.
             State::Password => (State::ValueRead(true), Role::Value),
+            State::PasswordRead if is_any(word, &ROLE_OPTIONS) => {
+                Self::behind_word(State::Role, word)
+            }
+            State::PasswordRead => (State::ValueRead(true), Role::Value),
+            State::Code if is(word, "language") => plain(State::Language),
+            State::Code => (State::ValueRead(true), Role::Value),
+            State::Language => plain(State::Code),
             State::Foreign | State::Options => plain(State::Foreign),
             State::OptionName if is_any(word, &["add", "set", "drop"]) => plain(State::OptionName),
             State::OptionName => plain(State::OptionValue),
@@ -184,6 +229,7 @@ impl Settings {
 
     fn verb(word: &[u8]) -> State {
         match word.len() {
+            2 if is(word, "do") => State::Code,
             3 if is(word, "set") => State::Set(true),
             5 if is(word, "alter") => State::Alter,
             6 if is(word, "create") => State::Create,
@@ -212,11 +258,16 @@ impl Settings {
         match self.state {
             State::Clauses
             | State::Role
+            | State::PasswordRead
+            | State::Code
             | State::Settings
             | State::Foreign
             | State::Options
             | State::OptionValue => {}
-            State::RoleName | State::Password => self.state = State::Role,
+            State::RoleName => self.state = State::Role,
+            State::Password => self.state = State::PasswordRead,
+            State::Language => self.state = State::Code,
+            State::Connection => return Role::Value,
             State::DatabaseName => self.state = State::Settings,
             State::OptionName => self.state = State::OptionValue,
             State::ValueDue(statement)
@@ -265,10 +316,19 @@ impl Settings {
             (State::Options, b'(') => self.state = State::OptionName,
             (State::OptionName | State::OptionValue, b',') => self.state = State::OptionName,
             (State::OptionName | State::OptionValue, b')') => self.state = State::Foreign,
-            (State::Connection, b'?') => self.state = State::Subscription,
             (State::Connection, _) => return Role::Value,
             (State::Payload, b',') => self.state = State::ValueDue(true),
-            (State::Password, b'?') => self.state = State::Role,
+            (State::Password, b'?') => self.state = State::PasswordRead,
+            (State::PasswordRead | State::Code, b'?') => {}
+            (State::PasswordRead | State::Code, _) => {
+                self.state = State::ValueRead(true);
+                return Role::Value;
+            }
+            (State::ValueRead(false), b'(' | b')') => self.state = State::Clauses,
+            (State::ValueRead(false), _) => {
+                self.state = State::ValueGoesOn(false);
+                return Role::Value;
+            }
             (
                 State::Clauses
                 | State::Role
@@ -287,7 +347,7 @@ impl Settings {
                 _,
             ) => {}
             (State::Create, _) | (State::Start, _) => self.state = State::Done,
-            (State::Setting(false) | State::Set(false) | State::ValueRead(false), _) => {
+            (State::Setting(false) | State::Set(false), _) => {
                 self.state = State::Clauses;
             }
             _ => self.state = State::Done,

@@ -207,7 +207,9 @@ fn hex_digit(digit: u8) -> u8 {
 pub(crate) fn write_known(comment: &[u8], out: &mut Vec<u8>) -> bool {
     let mut wrote = false;
     for RawPair { key, value, quoted } in raw_pairs(comment).unwrap_or_default() {
-        if !quoted || !KEYS.iter().any(|known| known.as_bytes() == key) {
+        // Half of a nested comment would end the one that is written, or never end it.
+        let nested = value.windows(2).any(|two| matches!(two, b"/*" | b"*/"));
+        if !quoted || nested || !KEYS.iter().any(|known| known.as_bytes() == key) {
             continue;
         }
         out.extend_from_slice(if wrote { b"," } else { b"/*" });

@@ -11,7 +11,9 @@ mod common;
 
 use common::invariants::{any_bytes, redaction_settles, statements_are_in_order};
 use common::{adversarial_texts, any_options, noisy_text};
-use pg_sql::{LexerOptions, RedactOptions, canonical_text, redact};
+use pg_sql::{
+    ClassifyOptions, Encoding, LexerOptions, RedactOptions, canonical_text, classify, redact,
+};
 use proptest::prelude::*;
 
 /// Statements with a literal wherever one may stand: `@` is where it goes.
@@ -46,6 +48,27 @@ const STATEMENTS: &[&str] = &[
     "CREATE RULE r AS ON INSERT TO t DO INSTEAD (SELECT @; NOTIFY x)",
     "EXPLAIN SELECT U&@ UESCAPE @",
     "PREPARE TRANSACTION @; COMMIT PREPARED @",
+    "ALTER SUBSCRIPTION s CONNECTION @",
+    "ALTER SERVER s VERSION @ OPTIONS (SET host @, DROP port)",
+    "ALTER USER MAPPING FOR u SERVER s OPTIONS (SET password @)",
+    "CREATE FOREIGN TABLE f (a int OPTIONS (b @) DEFAULT @) SERVER s OPTIONS (c @)",
+    "CREATE TABLE t (a int GENERATED ALWAYS AS (@ || b) STORED, CHECK (a IN (@, @)))",
+    "ALTER TABLE t ALTER a SET DEFAULT @, ADD CHECK (b ~ @)",
+    "CREATE DOMAIN d AS text DEFAULT @ CHECK (VALUE <> @)",
+    "CREATE TYPE e AS ENUM (@, @); ALTER TYPE e RENAME VALUE @ TO @",
+    "CREATE INDEX i ON t ((a || @)) WHERE b = @",
+    "CREATE POLICY p ON t USING (a = @) WITH CHECK (a = @)",
+    "CREATE TRIGGER g BEFORE INSERT ON t WHEN (NEW.a = @) EXECUTE FUNCTION f(@, @)",
+    "CREATE EXTENSION x VERSION @; CREATE TABLESPACE s LOCATION @; LOAD @",
+    "CREATE PUBLICATION p FOR TABLE t WHERE (a = @)",
+    "CREATE MATERIALIZED VIEW v AS VALUES (@, @)",
+    "EXPLAIN (ANALYZE, FORMAT @) MERGE INTO t USING u ON t.a = @ WHEN MATCHED THEN UPDATE SET b = @",
+    "DECLARE c CURSOR FOR SELECT @; CALL f(a => @, b := @)",
+    "SET SESSION AUTHORIZATION @; SET ROLE @; SET TIME ZONE @; SET NAMES @",
+    "SET TRANSACTION SNAPSHOT @; RESET app.secret",
+    "SELECT a IS DISTINCT FROM @, b IS NOT NULL, EXTRACT(@ FROM c), d::varchar(9) COLLATE \"C\" = @",
+    "WITH x AS (DELETE FROM t WHERE a = @ RETURNING @) SELECT XMLPARSE(DOCUMENT @), f.* FROM g(@) f",
+    "SELECT JSON_VALUE(a, @ DEFAULT @ ON EMPTY), OVERLAY(a PLACING @ FROM 1), a AT TIME ZONE @",
 ];
 
 /// A secret of letters that no statement above has in a row.
@@ -77,6 +100,15 @@ fn literal(form: usize, secret: &str) -> String {
         13 => format!("{digits}.{digits}e5"),
         14 => format!("0x1{digits}"),
         15 => format!("1_{digits}"),
+        16 => format!("U&'{secret}' UESCAPE '!'"),
+        17 => format!("0b1{digits}"),
+        18 => format!("0o1_{digits}"),
+        19 => format!("{digits}{secret}"),
+        20 => format!("E'\\x41{secret}\\u0041{secret}'"),
+        21 => format!("'{secret}' /* {secret} /* {secret} */ {secret} */"),
+        22 => format!("'{secret}'--{secret}\n\t'{secret}'"),
+        23 => format!("n'{secret}'\n'{secret}'"),
+        24 => format!("'\\'||'{secret}\\'"),
         _ => format!("'{secret}\u{fffd}\"--/*'"),
     }
 }
@@ -100,7 +132,10 @@ fn assert_no_leak(text: &[u8], secret: &str) {
         .collect();
     let redacted = redact(text, &RedactOptions::default()).text;
     let canonical = canonical_text(text, &LexerOptions::default());
-    for out in [redacted, canonical] {
+    let said = classify(text, ClassifyOptions::default());
+    let summary = said.summary().into_bytes();
+    let facts = format!("{said:?}").into_bytes();
+    for out in [redacted, canonical, summary, facts] {
         for window in secret
             .as_bytes()
             .windows(4)
@@ -120,7 +155,7 @@ proptest! {
     #[test]
     fn no_literal_comes_out_wherever_the_text_is_cut(
         statement in prop::sample::select(STATEMENTS.to_vec()),
-        forms in prop::collection::vec(0_usize..17, 1..4),
+        forms in prop::collection::vec(0_usize..26, 1..4),
         secret in secret(),
     ) {
         let text = filled(statement, &forms, &secret);
@@ -180,5 +215,80 @@ fn what_cannot_be_read_is_one_question_mark() {
 fn adversarial_texts_settle_too() {
     for text in adversarial_texts(20_000) {
         any_bytes(&text);
+    }
+}
+
+/// Quotes that do not mean what they seem to: what they leave outside is neither shown nor told as a name.
+#[test]
+fn a_literal_that_was_closed_too_early_tells_nothing() {
+    for text in [
+        r"select 'it\'s from secret, secret.secret where', x from t",
+        r"insert into t values ('O'Brien', secret(secret), 'x",
+        r"select 'a\'b from secret join secret on secret.secret = 'x",
+        "update t set a = 'it's', secret = secret.secret where b = 'c' and d = 'e",
+        "select E'a'secret from secret where b = $$open",
+    ] {
+        assert_no_leak(text.as_bytes(), "secret");
+    }
+}
+
+/// A byte that takes a quote along into a character that the encoding does not have.
+#[test]
+fn characters_that_no_encoding_has_end_what_is_shown() {
+    for (encoding, text) in [
+        (Encoding::Sjis, &b"select '\x81', 'secret', 'a'"[..]),
+        (Encoding::Big5, b"select '\xa1', 'secret', 'a'"),
+        (Encoding::Gbk, b"select '\x81', 'secret', 'a'"),
+        (Encoding::Uhc, b"select '\x81', 'secret', 'a'"),
+        (Encoding::Gb18030, b"select '\x81', 'secret', 'a'"),
+        (Encoding::Johab, b"select '\x88', 'secret', 'a'"),
+        (Encoding::Johab, b"select '\x8f\x40', 'secret', 'a'"),
+        (Encoding::Utf8, b"select '\x81', 'secret', 'a'"),
+    ] {
+        let lexer = LexerOptions {
+            encoding,
+            ..LexerOptions::default()
+        };
+        let options = RedactOptions {
+            lexer,
+            ..RedactOptions::default()
+        };
+        let found = redact(text, &options).text;
+        assert_eq!(found, b"select ?", "{encoding:?}");
+        redaction_settles(text, lexer);
+    }
+}
+
+/// Quotes and backslashes in the second byte of a character are none.
+#[test]
+fn characters_that_hold_a_quote_or_backslash_are_whole() {
+    for (encoding, character) in [
+        (Encoding::Sjis, &b"\x95\\"[..]),
+        (Encoding::Big5, b"\xa4\\"),
+        (Encoding::Gbk, b"\x81\\"),
+        (Encoding::Gb18030, b"\x81\\"),
+        (Encoding::Johab, b"\x88\\"),
+    ] {
+        for standard_conforming_strings in [true, false] {
+            let lexer = LexerOptions {
+                standard_conforming_strings,
+                encoding,
+                ..LexerOptions::default()
+            };
+            let options = RedactOptions {
+                lexer,
+                ..RedactOptions::default()
+            };
+            let text = [
+                b"select '",
+                character,
+                b"', 'secret', E'",
+                character,
+                b"', a",
+            ]
+            .concat();
+            assert_eq!(redact(&text, &options).text, b"select ?, ?, ?, a");
+            redaction_settles(&text, lexer);
+        }
     }
 }

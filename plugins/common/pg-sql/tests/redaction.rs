@@ -150,6 +150,50 @@ const TABLE: &[(&str, &str)] = &[
         "alter database set set a.b = secret",
         "alter database set set a.b = ?",
     ),
+    (
+        "alter user u password 'a'secret'b' valid until 'c'; select a",
+        "alter user u password ??; select a",
+    ),
+    (
+        "create user u password 'a' login in role b connection limit 5 valid until 'c'",
+        "create user u password ? login in role b connection limit ? valid until ?",
+    ),
+    (
+        "create subscription s connection 'host=h password='secret'' publication p with (enabled)",
+        "create subscription s connection ? publication p with (enabled)",
+    ),
+    (
+        "create server s foreign data wrapper w options (host 'a'secret'b', port 'c')",
+        "create server s foreign data wrapper w options (host ???, port ?)",
+    ),
+    (
+        "notify ch, 'a'secret'b'; set a.b = 'a'secret'b'; alter database d set a.b = 'a'secret'b'",
+        "notify ch, ?; set a.b = ?; alter database d set a.b = ?",
+    ),
+    (
+        "do 'begin perform 'secret'; end'; do language plpgsql $$secret$$; do $$a$$ language plpgsql",
+        "do ??; do language plpgsql ?; do ? language plpgsql",
+    ),
+    (
+        "alter function f() set a.b = abc-secret.secret; create function f() returns int set a.b = c as 'd'",
+        "alter function f() set a.b = ?; create function f() returns int set a.b = ? as ?",
+    ),
+    (
+        "select 0x5EC2E7, 0b1011, 0o17, 1_000, 1e5, .5e-3, 0x5ecretz, 0b1secret, 1_000secret, 1.5e",
+        "select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?",
+    ),
+    (
+        "select U&'d\\0061t\\+000061' uescape '!', u&\"n\\0061me\", n'secret', b'1011', x'5EC2E7'",
+        "select ? uescape ?, u&\"n\\0061me\", ?, ?, ?",
+    ),
+    (
+        r"select E'\x73\145cret\'secret', e'\\', E'\u0073ecret'",
+        "select ?, ?, ?",
+    ),
+    (
+        "select $secret$ $secre $$ '$secret$, $$secret$$, $1, /* /* secret */ secret */ a --secret",
+        "select ?, ?, $1,  a ",
+    ),
     ("select 'open", "select ?"),
     (r"select a, 'it\'s secret and more'", "select a, ?"),
     ("select a, 'O'Brien secret', b", "select a, ?"),

@@ -140,6 +140,22 @@ fn only_the_pairs_of_known_keys_are_kept_when_asked_for() {
     );
 }
 
+#[test]
+fn a_value_with_half_of_a_nested_comment_is_not_kept() {
+    let options = RedactOptions {
+        comments: Comments::Sqlcommenter,
+        ..RedactOptions::default()
+    };
+    for text in [
+        "select a /*x='/*',route='*/', secret --'*/",
+        "select a /*route='/*',x='*/'*/, b",
+    ] {
+        let once = redact(text.as_bytes(), &options).text;
+        assert!(!once.contains(&b'\''), "{}", String::from_utf8_lossy(&once));
+        assert_eq!(redact(&once, &options).text, once);
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_has_tags_and_what_is_kept_of_them_is_kept_again(text in noisy_text(), pairs in "[a-z%'\\\\,=*/]{0,12}") {

@@ -1,8 +1,8 @@
 //! The settings a statement changes.
 
 use super::record::MAX_NAMES;
-use super::scan::Token;
 use super::tables::{COMMA, SCONST};
+use super::terminals::Token;
 use super::types::{Access, ChangeKind, Relation, SettingChange, Settings};
 
 /// Names of old that the server still takes (`map_old_guc_names`, `src/backend/utils/misc/guc.c`).

@@ -6,8 +6,8 @@
 //! server would refuse may pass, text it accepts is either read rightly or not accepted at all.
 
 use super::record::Recorder;
-use super::scan::{Scanner, Token};
 use super::tables::{ACTIONS, CODE, END, SEMICOLON, SETS, STATEMENT, SWITCHES};
+use super::terminals::{Terminals, Token};
 
 /// Return addresses held at once: more than 1,000 nested parentheses, in 16 KiB.
 pub const MAX_DEPTH: usize = 8192;
@@ -26,7 +26,7 @@ pub(crate) enum Outcome {
 
 /// The recogniser of one text.
 pub(crate) struct Machine<'t> {
-    scanner: Scanner<'t>,
+    terminals: Terminals<'t>,
     now: Token,
     second: Option<Token>,
     third: Option<Token>,
@@ -35,10 +35,10 @@ pub(crate) struct Machine<'t> {
 }
 
 impl<'t> Machine<'t> {
-    pub(crate) fn new(mut scanner: Scanner<'t>) -> Self {
-        let now = scanner.next();
+    pub(crate) fn new(mut terminals: Terminals<'t>) -> Self {
+        let now = terminals.next();
         Self {
-            scanner,
+            terminals,
             now,
             second: None,
             third: None,
@@ -59,15 +59,20 @@ impl<'t> Machine<'t> {
             1 => self.second().terminal,
             _ => {
                 self.second();
-                let scanner = &mut self.scanner;
-                self.third.get_or_insert_with(|| scanner.next()).terminal
+                let terminals = &mut self.terminals;
+                self.third.get_or_insert_with(|| terminals.next()).terminal
             }
         }
     }
 
     fn second(&mut self) -> Token {
-        let scanner = &mut self.scanner;
-        *self.second.get_or_insert_with(|| scanner.next())
+        let terminals = &mut self.terminals;
+        *self.second.get_or_insert_with(|| terminals.next())
+    }
+
+    /// [`Terminals::misread`].
+    pub(crate) fn misread(&self) -> Option<usize> {
+        self.terminals.misread()
     }
 
     /// The end of the last token taken.
@@ -84,7 +89,7 @@ impl<'t> Machine<'t> {
                 self.second = self.third.take();
                 second
             }
-            None => self.scanner.next(),
+            None => self.terminals.next(),
         };
         token
     }

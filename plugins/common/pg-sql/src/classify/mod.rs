@@ -4,7 +4,7 @@
 //! one pass, linear in the text, on a stack of its own. The contract is `complete`: when true,
 //! everything said is right; text that is not understood is said to be incomplete, never guessed.
 //!
-//! Where it stands: `scan` gives tokens, `machine` runs the grammar over them, `record` keeps what
+//! Where it stands: `terminals` gives tokens, `machine` runs the grammar over them, `record` keeps what
 //! is asked for (`changes`: of settings), `name` and `scope` settle which relation a name means,
 //! `summary` words it.
 
@@ -15,10 +15,10 @@ mod machine;
 mod name;
 mod names;
 mod record;
-mod scan;
 mod scope;
 mod summary;
 mod tables;
+mod terminals;
 mod types;
 
 pub use changes::setting_name;
@@ -33,8 +33,8 @@ pub use types::{
 use crate::lexer::LexerOptions;
 use machine::{Machine, Outcome};
 use record::Recorder;
-use scan::Scanner;
 use tables::{END, SEMICOLON};
+use terminals::Terminals;
 
 /// Statements of one text that are classified; with more it is incomplete.
 pub const MAX_STATEMENTS: usize = 1024;
@@ -48,11 +48,22 @@ pub struct ClassifyOptions {
     pub truncated: bool,
 }
 
-/// Classifies every statement of a text.
+/// Classifies every statement of a text; of one that may have been misread, what comes before that.
 #[must_use]
 pub fn classify(text: &[u8], options: ClassifyOptions) -> Classification {
-    let scanner = Scanner::new(text, options.lexer);
-    let mut machine = Machine::new(scanner);
+    let (whole, misread) = read(text, options);
+    let Some(misread) = misread else { return whole };
+    let sure = text.get(..misread).unwrap_or_default();
+    let options = ClassifyOptions {
+        truncated: true,
+        ..options
+    };
+    read(sure, options).0
+}
+
+fn read(text: &[u8], options: ClassifyOptions) -> (Classification, Option<usize>) {
+    let terminals = Terminals::new(text, options.lexer);
+    let mut machine = Machine::new(terminals);
     let mut statements = Vec::new();
     let mut complete = !options.truncated;
     loop {
@@ -78,10 +89,11 @@ pub fn classify(text: &[u8], options: ClassifyOptions) -> Classification {
         complete &= statement.complete;
         statements.push(statement);
     }
-    Classification {
+    let said = Classification {
         statements,
         complete,
-    }
+    };
+    (said, machine.misread())
 }
 
 /// Every command that a statement can be recognised as, in no order.

@@ -1,7 +1,7 @@
 //! Names as the server reads them: `scan.l`'s identifiers, `downcase_truncate_identifier`, and the
 //! Unicode escapes of `parser.c`.
 
-use super::scan::Token;
+use super::terminals::Token;
 use super::types::QualifiedName;
 use crate::encoding::Encoding;
 

@@ -1,4 +1,5 @@
-//! The lexer's tokens, numbered as the grammar's terminals.
+//! The lexer's tokens, numbered as the grammar's terminals. What a token is, [`crate::Lexer`] says; this
+//! is what `src/backend/parser/parser.c` and `ScanKeywordLookup` are to the server's.
 //!
 //! White space and comments are left out, `U&` literals are joined with their UESCAPE clause as
 //! `src/backend/parser/parser.c` does, and what the server's lexer would refuse becomes the one
@@ -10,7 +11,8 @@ use super::tables::{
     MINUS, NCHAR, OP, OPEN, OPEN_BRACKET, OTHER, PARAM, PERCENT, PLUS, SCONST, SEMICOLON, SLASH,
     STAR, TYPECAST, UESCAPE,
 };
-use crate::lexer::{Lexer, LexerOptions, TokenKind};
+use crate::doubt::Doubts;
+use crate::lexer::{Fault, Lexer, LexerOptions, TokenKind};
 use std::ops::Range;
 
 /// A token: its terminal and where it stands.
@@ -30,22 +32,31 @@ impl Token {
 }
 
 /// Reads a text token by token; past its end it gives `END` for ever.
-pub(crate) struct Scanner<'t> {
+pub(crate) struct Terminals<'t> {
     text: &'t [u8],
     lexer: Lexer<'t>,
     pushed_back: Option<Token>,
+    doubts: Doubts,
+    misread: Option<usize>,
 }
 
 /// The longest key word: `current_timestamp`.
 const LONGEST_KEYWORD: usize = 17;
 
-impl<'t> Scanner<'t> {
+impl<'t> Terminals<'t> {
     pub(crate) fn new(text: &'t [u8], options: LexerOptions) -> Self {
         Self {
             text,
             lexer: Lexer::new(text, options),
             pushed_back: None,
+            doubts: Doubts::default(),
+            misread: None,
         }
+    }
+
+    /// From where on the tokens given may be the inside of a literal, once that is known.
+    pub(crate) fn misread(&self) -> Option<usize> {
+        self.misread
     }
 
     /// The next token, `U&` literals with their UESCAPE clause.
@@ -88,6 +99,10 @@ impl<'t> Scanner<'t> {
             };
             if token.kind.is_blank() && token.fault.is_none() {
                 continue;
+            }
+            self.doubts.token(token, self.text);
+            if token.fault == Some(Fault::Unterminated) {
+                self.misread = self.doubts.misread(token);
             }
             let escape = match token.kind {
                 TokenKind::UnicodeIdentifier | TokenKind::UnicodeString => b'\\',
