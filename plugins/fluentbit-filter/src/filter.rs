@@ -4,7 +4,7 @@
 //! jsonlog or CloudNativePG object), or the host has taken a JSON entry apart and its members are the
 //! record's own. What is not PostgreSQL's passes as it is.
 
-use pg_log::json::{Kind, Member, Members, unescape};
+use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
 
 use crate::config::{self, Config, Preset};
@@ -101,7 +101,7 @@ impl Filter {
         let finished = members
             .finished()
             .is_some_and(|rest| rest.trim_ascii().is_empty());
-        if !finished || std::str::from_utf8(record).is_err() {
+        if !finished || !is_utf8(record) {
             return Outcome::Unchanged;
         }
         let configured = all.iter().find(|member| member.key == config::MEMBER);
@@ -173,13 +173,15 @@ impl Filter {
 
     /// Finds the entry among the members and writes the record that takes their place.
     fn entry(&mut self, all: &[Member<'_>], seconds: u64) -> Outcome {
-        let mut reader = Reader::default();
-        let mut taken = Vec::with_capacity(all.len());
-        for member in all {
-            taken.push(member.key != config::MEMBER && reader.take(*member));
-        }
-        if let Some(event) = reader.finish() {
-            return self.write(&event, all, &taken, seconds);
+        let mut taken = vec![false; all.len()];
+        if all.iter().any(|member| Reader::is_entry(member.key)) {
+            let mut reader = Reader::default();
+            for (taken, member) in taken.iter_mut().zip(all) {
+                *taken = member.key != config::MEMBER && reader.take(*member);
+            }
+            if let Some(event) = reader.finish() {
+                return self.write(&event, all, &taken, seconds);
+            }
         }
         let Some((place, text)) = self.text_member(all) else {
             return Outcome::Unchanged;
@@ -190,14 +192,7 @@ impl Filter {
         }
         // The buffer is out of its place while its text is read.
         let mut unescaped = std::mem::take(&mut self.text);
-        let text = if text.contains(&b'\\') {
-            unescaped.clear();
-            unescape(text, &mut unescaped);
-            unescaped.as_slice()
-        } else {
-            text
-        };
-        let outcome = match self.parser.parse(text) {
+        let outcome = match self.parser.parse(json::unescaped(text, &mut unescaped)) {
             Some((event, _)) => self.write(&event, all, &taken, seconds),
             None => Outcome::Unchanged,
         };

@@ -7,7 +7,7 @@
 //! - [`config`]: what a user can set, and the presets.
 //! - [`filter`]: from one record to the next; knows no host.
 //! - `output`: the record that is handed back.
-//! - `exports`: the host's calls, in the module only.
+//! - `exports` and `memory`: the host's calls and the allocator, in the module only.
 #![deny(unsafe_code)]
 
 pub mod config;
@@ -19,3 +19,5 @@ pub use filter::{Filter, Outcome};
 
 #[cfg(target_arch = "wasm32")]
 mod exports;
+#[cfg(target_arch = "wasm32")]
+mod memory;

@@ -48,15 +48,14 @@ impl<'o, 'r> Output<'o, 'r> {
         }
     }
 
-    /// A name that a member has already goes behind `pgmesh.`.
+    /// A name of ours, which needs no escapes; one that a member has already goes behind `pgmesh.`.
     fn key(&mut self, name: &str) {
-        self.comma();
-        self.out.push(b'"');
+        let begin: &[u8] = if self.out.len() > 1 { b",\"" } else { b"\"" };
+        self.out.extend_from_slice(begin);
         if self.kept.iter().any(|member| member.key == name.as_bytes()) {
             self.out.extend_from_slice(b"pgmesh.");
         }
-        escape(name.as_bytes(), self.out);
-        self.out.extend_from_slice(b"\":");
+        self.out.extend_from_slice(name.as_bytes());
     }
 
     fn is_wanted(&self, name: &str) -> bool {
@@ -78,7 +77,7 @@ impl Sink for Output<'_, '_> {
     fn text(&mut self, name: &str, value: &[u8]) {
         if self.is_wanted(name) {
             self.key(name);
-            self.out.push(b'"');
+            self.out.extend_from_slice(b"\":\"");
             escape(value, self.out);
             self.out.push(b'"');
         }
@@ -87,6 +86,7 @@ impl Sink for Output<'_, '_> {
     fn number(&mut self, name: &str, digits: &[u8]) {
         if self.is_wanted(name) {
             self.key(name);
+            self.out.extend_from_slice(b"\":");
             self.out.extend_from_slice(digits);
         }
     }

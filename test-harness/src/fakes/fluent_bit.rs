@@ -6,6 +6,7 @@
 //! What the real host survives badly is a failure here: a result that is not one JSON object (a
 //! double free there), one without its NUL or outside of the memory.
 
+use std::ffi::CStr;
 use std::path::Path;
 
 use wasmtime::{Config, Engine, Instance, Memory, Module, Store, TypedFunc};
@@ -17,6 +18,23 @@ const FUEL_PER_RECORD: u64 = 10_000_000_000;
 const LARGEST_ARGUMENT: usize = 256 * 1024 * 1024;
 
 type Entry = TypedFunc<(u32, u32, u32, u32, u32, u32), u32>;
+
+/// How the module's instructions are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execution {
+    /// Compiled, and counted: a record that goes on for ever traps.
+    Metered,
+    /// Compiled, as by `wamrc`: nothing is counted.
+    Compiled,
+}
+
+impl Execution {
+    fn engine(self) -> wasmtime::Result<Engine> {
+        let mut config = Config::new();
+        config.consume_fuel(self == Self::Metered);
+        Engine::new(&config)
+    }
+}
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +67,8 @@ pub struct FluentBit {
     malloc: TypedFunc<u32, u32>,
     free: TypedFunc<u32, ()>,
     entry: Entry,
-    /// Instructions of the last record, as the engine counts them.
+    metered: bool,
+    /// Instructions of the last record, as the engine counts them; 0 unless metered.
     pub instructions: u64,
 }
 
@@ -57,18 +76,25 @@ impl FluentBit {
     /// Loads a module as `wasm_path` and `function_name` tell.
     #[track_caller]
     pub fn load(path: &Path, function: &str) -> Self {
-        Self::try_load(path, function).unwrap_or_else(|error| panic!("{error}"))
+        Self::load_to_be(Execution::Metered, path, function)
     }
 
-    /// As [`load`](Self::load); the error is what the host would log.
-    pub fn try_load(path: &Path, function: &str) -> Result<Self, String> {
-        let mut config = Config::new();
-        config.consume_fuel(true);
+    /// As [`load`](Self::load), run in another way.
+    #[track_caller]
+    pub fn load_to_be(execution: Execution, path: &Path, function: &str) -> Self {
+        Self::try_load(execution, path, function).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`load_to_be`](Self::load_to_be); the error is what the host would log.
+    pub fn try_load(execution: Execution, path: &Path, function: &str) -> Result<Self, String> {
         let failed = |error: wasmtime::Error| format!("{}: {error:#}", path.display());
-        let engine = Engine::new(&config).map_err(failed)?;
+        let engine = execution.engine().map_err(failed)?;
         let module = Module::from_file(&engine, path).map_err(failed)?;
         let mut store = Store::new(&engine, ());
-        store.set_fuel(FUEL_PER_RECORD).map_err(failed)?;
+        let metered = execution == Execution::Metered;
+        if metered {
+            store.set_fuel(FUEL_PER_RECORD).map_err(failed)?;
+        }
         // No import is provided: one would trap when called.
         let instance = Instance::new(&mut store, &module, &[]).map_err(failed)?;
         let memory = instance.get_memory(&mut store, "memory");
@@ -84,6 +110,7 @@ impl FluentBit {
                 .get_typed_func(&mut store, function)
                 .map_err(failed)?,
             store,
+            metered,
             instructions: 0,
         })
     }
@@ -96,19 +123,35 @@ impl FluentBit {
     /// Hands a record over, at a time in seconds since 1970.
     #[track_caller]
     pub fn record(&mut self, seconds: u32, record: &[u8]) -> Answer {
+        self.with_result(seconds, record, Self::judge)
+    }
+
+    /// As [`record`](Self::record), for measurements: the result is copied, as the host does, but not
+    /// looked at. Its length; 0 if the record passed, was dropped or trapped.
+    pub fn record_unjudged(&mut self, seconds: u32, record: &[u8]) -> usize {
+        self.with_result(seconds, record, |host, called, record_at| match called {
+            Ok(at) if at != record_at => std::hint::black_box(host.result(at).to_vec()).len(),
+            _ => 0,
+        })
+    }
+
+    fn with_result<T>(
+        &mut self,
+        seconds: u32,
+        record: &[u8],
+        look: impl FnOnce(&Self, wasmtime::Result<u32>, u32) -> T,
+    ) -> T {
         let tag = b"kube.var.log.containers.postgres";
         let tag_at = self.copy_in(tag);
         let record_at = self.copy_in(record);
         let arguments = (tag_at, length(tag), seconds, 0, record_at, length(record));
-        self.store.set_fuel(FUEL_PER_RECORD).expect("fuel is on");
+        self.refuel();
         let called = self.entry.call(&mut self.store, arguments);
-        self.instructions = FUEL_PER_RECORD - self.store.get_fuel().expect("fuel is on");
-        let answer = match called {
-            Ok(at) if at == record_at && at != 0 => Answer::Passed,
-            Ok(at) => self.read_result(at),
-            Err(error) => Answer::Trapped(format!("{error:#}")),
-        };
-        self.store.set_fuel(FUEL_PER_RECORD).expect("fuel is on");
+        if self.metered {
+            self.instructions = FUEL_PER_RECORD - self.store.get_fuel().expect("fuel is on");
+        }
+        let answer = look(self, called, record_at);
+        self.refuel();
         for at in [tag_at, record_at] {
             if at != 0 {
                 self.free
@@ -117,6 +160,12 @@ impl FluentBit {
             }
         }
         answer
+    }
+
+    fn refuel(&mut self) {
+        if self.metered {
+            self.store.set_fuel(FUEL_PER_RECORD).expect("fuel is on");
+        }
     }
 
     /// Copies an argument in, with a NUL behind it; 0 if there is no room.
@@ -137,14 +186,29 @@ impl FluentBit {
         at
     }
 
+    /// The C string at `at`.
     #[track_caller]
-    fn read_result(&self, at: u32) -> Answer {
+    fn result(&self, at: u32) -> &[u8] {
         let memory = self.memory.data(&self.store);
         let text = memory
             .get(at as usize..)
             .unwrap_or_else(|| panic!("the result lies outside of the memory: {at}"));
-        let end = text.iter().position(|byte| *byte == 0);
-        let text = &text[..end.expect("the result ends with a NUL")];
+        let text = CStr::from_bytes_until_nul(text).expect("the result ends with a NUL");
+        text.to_bytes()
+    }
+
+    #[track_caller]
+    fn judge(&self, called: wasmtime::Result<u32>, record_at: u32) -> Answer {
+        match called {
+            Ok(at) if at == record_at && at != 0 => Answer::Passed,
+            Ok(at) => self.read_result(at),
+            Err(error) => Answer::Trapped(format!("{error:#}")),
+        }
+    }
+
+    #[track_caller]
+    fn read_result(&self, at: u32) -> Answer {
+        let text = self.result(at);
         if text.is_empty() {
             return Answer::Dropped;
         }

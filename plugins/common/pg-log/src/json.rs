@@ -3,7 +3,7 @@
 //! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
 //! strings without control characters, numbers and words as RFC 8259 has them.
 
-use crate::scan::{before, behind, find_json_special};
+use crate::scan::{before, behind, find_json_special, is_ascii, is_plain};
 
 /// Objects and arrays inside each other at most; deeper is refused, not followed.
 const MOST_LEVELS: usize = 64;
@@ -264,6 +264,23 @@ fn key(text: &[u8]) -> Option<&[u8]> {
     blank(rest).strip_prefix(b":")
 }
 
+/// Whether a text is UTF-8; that of most logs is ASCII, which is seen sooner.
+#[must_use]
+pub fn is_utf8(text: &[u8]) -> bool {
+    is_ascii(text) || std::str::from_utf8(text).is_ok()
+}
+
+/// The text that a string's inside stands for: itself, or what is written to `buffer`.
+#[must_use]
+pub fn unescaped<'t>(inside: &'t [u8], buffer: &'t mut Vec<u8>) -> &'t [u8] {
+    if crate::scan::find_byte(inside, b'\\').is_none() {
+        return inside;
+    }
+    buffer.clear();
+    unescape(inside, buffer);
+    buffer
+}
+
 /// Writes the text that a string's inside stands for. Escapes that mean nothing, and halves of
 /// surrogate pairs, become U+FFFD.
 pub fn unescape(inside: &[u8], out: &mut Vec<u8>) {
@@ -319,7 +336,16 @@ fn hexadecimal(text: &[u8]) -> Option<u32> {
 }
 
 /// Writes `text` as the inside of a string. Bytes that are no UTF-8 become U+FFFD.
+#[inline]
 pub fn escape(text: &[u8], out: &mut Vec<u8>) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        escape_odd(text, out);
+    }
+}
+
+fn escape_odd(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         escape_valid(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {

@@ -116,6 +116,12 @@ pub struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
+    /// Whether a key tells that an entry is there: without one of these there is none.
+    #[must_use]
+    pub fn is_entry(key: &[u8]) -> bool {
+        matches!(key, b"error_severity" | b"record" | b"audit")
+    }
+
     /// Reads one member; returns whether it belongs to an entry.
     pub fn take(&mut self, member: Member<'t>) -> bool {
         let Some(key) = key(member.key) else {

@@ -6,7 +6,7 @@
 use crate::classes::Class;
 use crate::event::{Event, Level};
 use crate::field::Field;
-use crate::scan::number;
+use crate::scan::{number, write_hexadecimal};
 use crate::severity::Severity;
 
 /// Processes remembered.
@@ -14,6 +14,9 @@ const MOST_PROCESSES: usize = 64;
 /// Lines after which a message is forgotten: its companions come right behind it, with at most lines
 /// of other processes in between.
 const MOST_LINES: u32 = 4096;
+
+/// Of milder messages the id is not told.
+pub(crate) const LEAST_WITH_ID: Severity = Severity::Warning;
 
 /// A message, as far as its companions need it.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +40,7 @@ impl Remembered {
 
     /// Writes the id that a message and its companions share: 16 hex digits.
     pub fn write_id(&self, out: &mut Vec<u8>) {
-        let digits = (0..16_u32).rev().map(|place| {
-            let digit = self.id.wrapping_shr(place.wrapping_mul(4)) & 15;
-            char::from_digit(u32::try_from(digit).unwrap_or(0), 16).unwrap_or('0')
-        });
-        out.extend(digits.map(|digit| u8::try_from(digit).unwrap_or(b'0')));
+        write_hexadecimal(&self.id.to_be_bytes(), out);
     }
 }
 
@@ -75,7 +74,11 @@ impl Memory {
         let message = Remembered {
             process,
             line: self.lines,
-            id: self.id(event),
+            id: if severity >= LEAST_WITH_ID {
+                self.id(event)
+            } else {
+                0
+            },
             code,
             severity,
             class,

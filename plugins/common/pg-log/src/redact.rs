@@ -7,7 +7,7 @@
 
 use pg_sql::{Comments, RedactOptions};
 
-use crate::classes::{Classes, Recognized, Sensitivity};
+use crate::classes::{Classes, Recognized, Sensitivity, Value};
 use crate::scan::{before, behind, find, find_byte};
 
 /// How much is taken out.
@@ -53,6 +53,16 @@ impl Redactor<'_> {
             Sensitivity::Host => self.names.hosts,
             Sensitivity::None | Sensitivity::Sql | Sensitivity::Lines => false,
         }
+    }
+
+    /// Whether a text whose pattern is known may be seen as it is.
+    pub(crate) fn keeps(&self, text: &[u8], found: &Recognized<'_>) -> bool {
+        found.captures(text).all(|capture| {
+            let Value {
+                sensitivity, name, ..
+            } = capture.value;
+            sensitivity != Sensitivity::Sql && !self.hides(sensitivity, name)
+        })
     }
 
     /// A text without the values of its pattern.

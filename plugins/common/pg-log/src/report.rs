@@ -1,7 +1,6 @@
 //! What may leave a module of an event: named values, redacted, in a fixed order.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use pg_sql::sqlcommenter::{self, TraceParent};
 use pg_sql::{LexerOptions, RedactOptions, redact_and_fingerprint};
@@ -9,7 +8,7 @@ use pg_sql::{LexerOptions, RedactOptions, redact_and_fingerprint};
 use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
 use crate::event::{Event, Faults, Level};
 use crate::field::Field;
-use crate::memory::{Memory, Remembered};
+use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
 use crate::redact::{Names, Redaction, Redactor};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
@@ -41,6 +40,9 @@ pub struct Reporter {
     classes: Classes,
     options: Options,
 }
+
+/// Room for the usual text that has to be made.
+const BUFFER: usize = 256;
 
 /// Fields in the order of a report; those behind the message have functions of their own.
 const SESSION: [Field; 18] = [
@@ -115,7 +117,7 @@ impl Reporter {
             reporter: self,
             event,
             out: sink,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(BUFFER),
             said: Vec::new(),
             faults: event.faults,
             zone_unknown: false,
@@ -216,9 +218,13 @@ impl<'t> Report<'_, '_, 't> {
         let Some(text) = self.field(field) else {
             return;
         };
+        self.buffer.clear();
+        if Timestamp::write_utc(text.raw, &mut self.buffer) {
+            self.out.text(field.name(), &self.buffer);
+            return;
+        }
         match Timestamp::parse(text.raw, &self.reporter.options.zones) {
             Ok(time) => {
-                self.buffer.clear();
                 time.write(&mut self.buffer);
                 self.out.text(field.name(), &self.buffer);
             }
@@ -241,11 +247,11 @@ impl<'t> Report<'_, '_, 't> {
         };
         if let Some(severity) = severity {
             self.out.text("severity", severity.name().as_bytes());
-            let number = severity.number().to_string();
-            self.out.number("severity_number", number.as_bytes());
+            let digits = severity.digits().as_bytes();
+            self.out.number("severity_number", digits);
         }
         if let Some(remembered) = remembered
-            && severity >= Some(Severity::Warning)
+            && severity >= Some(LEAST_WITH_ID)
         {
             self.buffer.clear();
             remembered.write_id(&mut self.buffer);
@@ -290,10 +296,17 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
+        let reporter = self.reporter;
+        if let Some(found) = found
+            && reporter.redactor().keeps(message, found)
+        {
+            self.out.text(Field::Message.name(), message);
+            self.captures(message, found);
+            return;
+        }
         let raised = self.may_be_raised();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        let reporter = self.reporter;
         reporter
             .redactor()
             .message(message, raised, found, &mut out);
@@ -321,17 +334,16 @@ impl<'t> Report<'_, '_, 't> {
             if capture.text.is_empty() || !self.say(value.name) {
                 continue;
             }
-            let name = value.full_name();
             match value.kind {
-                Kind::Integer | Kind::Decimal => number(self.out, &name, capture.text),
-                _ => self.out.text(&name, capture.text),
+                Kind::Integer | Kind::Decimal => number(self.out, value.full_name, capture.text),
+                _ => self.out.text(value.full_name, capture.text),
             }
         }
     }
 
     /// Whether a name is new, and not that of a field the event has.
     fn say(&mut self, name: &'static str) -> bool {
-        let field = |field: &Field| field.name() == name && self.field(*field).is_some();
+        let field = |field: &Field| self.field(*field).is_some() && field.name() == name;
         if self.said.contains(&name) || SESSION.iter().any(field) {
             return false;
         }
@@ -409,11 +421,7 @@ impl<'t> Report<'_, '_, 't> {
             _ => &redacted.text,
         };
         self.out.text(Field::Statement.name(), shown);
-        let mut digits = String::with_capacity(16);
-        if write!(digits, "{fingerprint}").is_ok() {
-            self.out
-                .text("postgresql.query.fingerprint", digits.as_bytes());
-        }
+        self.hexadecimal("postgresql.query.fingerprint", &fingerprint.0.to_be_bytes());
         self.trace(Some(text));
     }
 
@@ -437,13 +445,9 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     fn hexadecimal(&mut self, name: &str, bytes: &[u8]) {
-        let mut digits = String::with_capacity(32);
-        let written = bytes
-            .iter()
-            .try_for_each(|byte| write!(digits, "{byte:02x}"));
-        if written.is_ok() {
-            self.out.text(name, digits.as_bytes());
-        }
+        self.buffer.clear();
+        crate::scan::write_hexadecimal(bytes, &mut self.buffer);
+        self.out.text(name, &self.buffer);
     }
 
     fn audit(&mut self) {

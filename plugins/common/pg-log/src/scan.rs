@@ -54,6 +54,32 @@ pub(crate) fn find_json_special(text: &[u8]) -> Option<usize> {
     )
 }
 
+/// Whether `text` can stand in a JSON string as it is: printable ASCII, no quote, no backslash.
+#[inline]
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    let (quote, backslash, blank) = (repeated(b'"'), repeated(b'\\'), repeated(b' '));
+    let odd = |word: u64| {
+        let control = word.wrapping_sub(blank);
+        (equal(word, quote) | equal(word, backslash) | control | word) & HIGHS
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    words.iter().all(|word| odd(u64::from_le_bytes(*word)) == 0)
+        && rest
+            .iter()
+            .all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=0x7f))
+}
+
+/// Whether `text` is ASCII.
+#[inline]
+#[must_use]
+pub(crate) fn is_ascii(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let bits = words
+        .iter()
+        .fold(0, |bits, word| bits | u64::from_le_bytes(*word));
+    bits & HIGHS == 0 && rest.iter().all(u8::is_ascii)
+}
+
 /// Where `needle` first stands in `text`; an empty one stands at the beginning.
 pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let Some((head, tail)) = needle.split_first() else {
@@ -89,6 +115,19 @@ pub(crate) fn behind(text: &[u8], length: usize) -> &[u8] {
 #[inline]
 pub(crate) fn before(text: &[u8], length: usize) -> &[u8] {
     text.get(..length).unwrap_or(text)
+}
+
+/// Two digits for each byte.
+pub(crate) fn write_hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
+    let digit = |digit: u8| match digit {
+        0..=9 => b'0'.wrapping_add(digit),
+        _ => b'a'.wrapping_sub(10).wrapping_add(digit),
+    };
+    out.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+    );
 }
 
 /// A number in decimal, if it fits.

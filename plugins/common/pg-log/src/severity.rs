@@ -70,6 +70,20 @@ impl Severity {
         }
     }
 
+    /// [`number`](Self::number) in decimal.
+    #[must_use]
+    pub const fn digits(self) -> &'static str {
+        match self {
+            Self::Debug => "5",
+            Self::Log | Self::Info => "9",
+            Self::Notice => "10",
+            Self::Warning => "13",
+            Self::Error => "17",
+            Self::Fatal => "21",
+            Self::Panic => "24",
+        }
+    }
+
     /// The severity that a whole word names, in any language; DEBUG1 to DEBUG5 too.
     #[must_use]
     pub fn from_word(word: &[u8]) -> Option<Self> {
@@ -156,8 +170,9 @@ pub(crate) fn word(text: &[u8]) -> Option<Word> {
     if !matches!(text.first()?, b'A'..=b'Z' | 0x80..) {
         return None;
     }
+    let head = text.first_chunk::<3>()?;
     for (known, word) in &UNTRANSLATED {
-        if text.starts_with(known) {
+        if known.first_chunk() == Some(head) && text.starts_with(known) {
             return Some(*word);
         }
     }
@@ -188,6 +203,10 @@ fn translated(text: &[u8]) -> Option<Word> {
 /// Takes the position off the end of a message: ` at character 7`, in any language. The server
 /// writes it there in text logs only.
 pub(crate) fn position(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Most messages end in another way than any of them.
+    if !matches!(message.last()?, b'0'..=b'9' | b')' | 0x80..) {
+        return None;
+    }
     for (before, after) in POSITIONS {
         let Some(rest) = message.strip_suffix(after.as_bytes()) else {
             continue;

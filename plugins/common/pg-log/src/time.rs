@@ -140,6 +140,41 @@ impl Timestamp {
         })
     }
 
+    /// What [`write`](Self::write) makes of a text in UTC such as the server writes it, without taking it
+    /// apart. `false` if it is another one.
+    pub fn write_utc(text: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(local) = text.strip_suffix(b" UTC") else {
+            return false;
+        };
+        let fraction = behind(local, 19);
+        let milliseconds = match fraction {
+            [] => true,
+            [b'.', rest @ ..] => rest.len() == 3 && digits(rest) == 3,
+            _ => false,
+        };
+        let at_most = |from: usize, most: &[u8; 2]| {
+            let part = behind(local, from).first_chunk::<2>();
+            part.is_some_and(|part| u16::from_be_bytes(*part) <= u16::from_be_bytes(*most))
+        };
+        // Each month has a 28th.
+        let is_one = clock_length(local).is_some()
+            && milliseconds
+            && at_most(5, b"12")
+            && local.get(5..7).is_none_or(|month| month != b"00")
+            && at_most(8, b"28")
+            && local.get(8..10).is_none_or(|day| day != b"00")
+            && at_most(11, b"23")
+            && at_most(14, b"59")
+            && at_most(17, b"59");
+        if is_one {
+            out.extend_from_slice(before(local, 10));
+            out.push(b'T');
+            out.extend_from_slice(behind(local, 11));
+            out.push(b'Z');
+        }
+        is_one
+    }
+
     /// Nanoseconds since 1970-01-01 00:00:00 UTC.
     #[must_use]
     pub fn nanoseconds(self) -> i64 {
@@ -192,14 +227,23 @@ pub(crate) fn clock(text: &[u8]) -> bool {
 
 /// 19, if `text` begins with `2026-11-23 03:34:37` (or a `T` in the middle).
 fn clock_length(text: &[u8]) -> Option<usize> {
-    const PATTERN: &[u8; 19] = b"0000-00-00 00:00:00";
-    let clock = text.get(..PATTERN.len())?;
-    let fits = |(byte, pattern): (&u8, &u8)| match pattern {
-        b'0' => byte.is_ascii_digit(),
-        b' ' => *byte == b' ' || *byte == b'T',
-        _ => byte == pattern,
+    let fits = |from: usize, pattern: &[u8; 8]| {
+        let word = behind(text, from).first_chunk();
+        word.is_some_and(|word| fits(word, pattern))
     };
-    clock.iter().zip(PATTERN).all(fits).then_some(PATTERN.len())
+    let fits = fits(0, b"0000-00-")
+        && (fits(8, b"00 00:00") || fits(8, b"00T00:00"))
+        && fits(11, b"00:00:00");
+    fits.then_some(19)
+}
+
+/// Whether eight bytes are digits where the pattern has `0`, and as the pattern elsewhere.
+#[inline]
+fn fits(bytes: &[u8; 8], pattern: &[u8; 8]) -> bool {
+    // Of a byte that fits, at most this much is left when the pattern is taken off.
+    let most = pattern.map(|byte| if byte == b'0' { 0x76 } else { 0x7f });
+    let odd = u64::from_le_bytes(*bytes) ^ u64::from_le_bytes(*pattern);
+    (odd.wrapping_add(u64::from_le_bytes(most)) | odd) & 0x8080_8080_8080_8080 == 0
 }
 
 fn fraction_length(text: &[u8]) -> usize {

@@ -25,7 +25,7 @@ fn values(class: &Class) -> String {
         Sensitivity::Lines => None,
         Sensitivity::Data => Some(format!("*{}*", value.name)),
         Sensitivity::Sql if value.name != "db.query.text" => None,
-        _ => Some(format!("`{}`", value.full_name())),
+        _ => Some(format!("`{}`", value.full_name)),
     };
     let values: Vec<String> = class.values().iter().filter_map(shown).collect();
     values.join(", ")

@@ -8,6 +8,7 @@
 
 mod follow;
 mod load;
+mod log;
 mod memory;
 mod policy;
 mod report;
@@ -31,6 +32,7 @@ const PARTS: &[Part] = &[
     ("policy", policy::cpu_per_transaction),
     ("policy-new-shapes", policy::new_shapes),
     ("policy-copy", policy::copy_in),
+    ("log", log::in_a_host_of_its_contract),
     ("sql", sql::in_wasm),
 ];
 

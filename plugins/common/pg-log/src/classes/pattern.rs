@@ -5,7 +5,7 @@
 //! follows), `rest` (all that follows), `sql` (text or rest that is SQL), `user` and `host` (text that
 //! names a person's account or machine), `lines` (a report of several lines with its own patterns).
 
-use std::borrow::Cow;
+use super::NAMES;
 
 /// What a value looks like. In the order in which they are tried.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -58,8 +58,10 @@ pub(super) enum Piece {
 /// A value in a pattern.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Value {
-    /// Its name in the table; [`Value::full_name`] is what it leaves under.
+    /// Its name in the table.
     pub name: &'static str,
+    /// The name it leaves a module under.
+    pub full_name: &'static str,
     /// What it looks like.
     pub kind: Kind,
     /// How it is treated.
@@ -110,29 +112,7 @@ fn next_value(source: &'static str) -> Option<(&'static str, &'static str, &'sta
     Some((literal, value, behind))
 }
 
-/// First parts of names that are PostgreSQL's.
-const OWN: [&str; 6] = [
-    "checkpoint.",
-    "cron.",
-    "lock.",
-    "timescaledb.",
-    "vacuum.",
-    "wal.",
-];
-
 impl Value {
-    /// The name it leaves a module under: one without a dot is PostgreSQL's, and so are some with
-    /// one; the others are OpenTelemetry's or an extension's.
-    #[must_use]
-    pub fn full_name(&self) -> Cow<'static, str> {
-        let own = !self.name.contains('.') || OWN.iter().any(|own| self.name.starts_with(own));
-        if own {
-            Cow::Owned(["postgresql.", self.name].concat())
-        } else {
-            Cow::Borrowed(self.name)
-        }
-    }
-
     fn parse(source: &'static str) -> Self {
         let (source, data) = match source.strip_suffix('!') {
             Some(source) => (source, true),
@@ -150,8 +130,13 @@ impl Value {
             "lines" => (Kind::Rest, Sensitivity::Lines),
             _ => (Kind::Text, Sensitivity::None),
         };
+        let full_name = NAMES
+            .binary_search_by_key(&name, |(name, _)| name)
+            .ok()
+            .and_then(|place| NAMES.get(place));
         Self {
             name,
+            full_name: full_name.map_or(name, |(_, full)| full),
             kind,
             sensitivity: if data { Sensitivity::Data } else { sensitivity },
         }

@@ -48,7 +48,9 @@ impl Found {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// By first byte; no two begin with the same.
+    /// First bytes of the literals; no two begin with the same.
+    firsts: Vec<u8>,
+    /// By first byte.
     literals: Vec<(&'static [u8], usize)>,
     /// The pickiest first; among those of a kind, in the order of the table.
     holes: Vec<(Hole, usize)>,
@@ -68,8 +70,8 @@ struct Choice {
     at: usize,
     /// The value to try next.
     hole: usize,
-    /// Or: where the value tried last ended.
-    extend: Option<usize>,
+    /// Where the value tried last ends at the earliest now, if it was a text.
+    from: usize,
     count: usize,
 }
 
@@ -83,6 +85,10 @@ impl Trie {
             trie.insert(pieces, number);
         }
         for node in &mut trie.nodes {
+            let literals = node.literals.iter();
+            node.firsts = literals
+                .filter_map(|(text, _)| text.first().copied())
+                .collect();
             node.holes.sort_by_key(|(hole, _)| hole.kind);
         }
         trie
@@ -217,13 +223,13 @@ impl Search<'_> {
                         node: number,
                         at,
                         hole: 0,
-                        extend: None,
+                        from: 0,
                         count: self.count,
                     });
                 }
                 place = Some((next, at.saturating_add(literal)));
             } else {
-                place = self.value(number, at, 0, None);
+                place = self.value(number, at, 0, at);
             }
         }
     }
@@ -244,25 +250,27 @@ impl Search<'_> {
             self.open = self.open.checked_sub(1)?;
             let choice = *self.choices.get(self.open)?;
             self.count = choice.count;
-            let place = self.value(choice.node, choice.at, choice.hole, choice.extend);
+            let from = choice.from.max(choice.at);
+            let place = self.value(choice.node, choice.at, choice.hole, from);
             if place.is_some() {
                 return place;
             }
         }
     }
 
-    /// Takes a value at `at`: the one numbered `hole` or a later one; if `extend`, ending behind it.
+    /// Takes a value at `at`: the one numbered `hole`, which does not end before `from`, or a later one.
     fn value(
         &mut self,
         number: usize,
         at: usize,
         hole: usize,
-        mut extend: Option<usize>,
+        mut from: usize,
     ) -> Option<(usize, usize)> {
         let node = self.trie.nodes.get(number)?;
         for (index, (hole, next)) in node.holes.iter().enumerate().skip(hole) {
-            let from = extend.take().map_or(at, |end| end.saturating_add(1));
-            let Some(end) = self.value_end(*hole, at, from) else {
+            let found = self.value_end(*hole, at, from);
+            from = at;
+            let Some(end) = found else {
                 continue;
             };
             let open = hole.kind == Kind::Text;
@@ -270,7 +278,7 @@ impl Search<'_> {
                 node: number,
                 at,
                 hole: if open { index } else { index.saturating_add(1) },
-                extend: open.then_some(end),
+                from: if open { end.saturating_add(1) } else { at },
                 count: self.count,
             });
             if let Some(span) = self.spans.get_mut(self.count) {
@@ -325,10 +333,7 @@ impl Search<'_> {
 /// The branch that goes on with the text, and the length of its literal.
 #[inline]
 fn literal(node: &Node, rest: &[u8]) -> Option<(usize, usize)> {
-    let first = rest.first()?;
-    let place = node
-        .literals
-        .partition_point(|(literal, _)| literal.first() < Some(first));
+    let place = node.firsts.binary_search(rest.first()?).ok()?;
     let (literal, next) = node.literals.get(place)?;
     rest.starts_with(literal).then_some((literal.len(), *next))
 }

@@ -1,0 +1,63 @@
+//! The log filter in a host that keeps Fluent Bit's contract: CPU per record, the host's copies
+//! included, instructions per record, and the module's memory.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::json;
+use test_harness::fakes::fluent_bit::{Execution, FluentBit};
+use test_harness::hosts::places::built_module;
+
+use crate::Options;
+use crate::report::{figure, median};
+
+/// Lines of some 150 bytes as a busy server writes them most, by what the filter has to do with them.
+const LINES: [(&str, &str); 3] = [
+    (
+        "connection",
+        "2026-11-23 03:34:37.123 UTC [4711] shop_backend@shop LOG:  connection authorized: user=shop_backend database=shop application_name=checkout-service",
+    ),
+    (
+        "statement",
+        "2026-11-23 03:34:37.123 UTC [4711] shop_backend@shop LOG:  duration: 12.345 ms  statement: SELECT id, total FROM orders WHERE id = 4711 AND state <> 'paid'",
+    ),
+    (
+        "error",
+        "2026-11-23 03:34:37.123 UTC [4711] shop_backend@shop ERROR:  duplicate key value violates unique constraint \"customers_email_address_key\"",
+    ),
+];
+
+/// Records of one measurement.
+const RECORDS: u32 = 20_000;
+
+/// All figures of the filter that take no real Fluent Bit.
+pub fn in_a_host_of_its_contract(options: &Options) {
+    let module = built_module("fluentbit-filter");
+    let size = fs::metadata(&module).map_or(f64::NAN, |found| found.len() as f64 / 1024.0);
+    figure("module, KB", size, "<= 600");
+    let mut compiled = FluentBit::load_to_be(Execution::Compiled, &module, "pgmesh");
+    let mut metered = FluentBit::load(&module, "pgmesh");
+    for (kind, line) in LINES {
+        let record = json!({ "log": line }).to_string().into_bytes();
+        let rounds: Vec<f64> = (0..options.rounds)
+            .map(|_| microseconds_per_record(&mut compiled, &record))
+            .collect();
+        let name = format!("{kind}, {} bytes, compiled: us per record", line.len());
+        figure(&name, median(&rounds), "<= 1.9");
+        // The first record finds the prefix out.
+        metered.record(0, &record);
+        metered.record(0, &record);
+        let name = format!("{kind}: WebAssembly instructions per record");
+        figure(&name, metered.instructions as f64, "");
+    }
+    let memory = compiled.memory_bytes() as f64 / 1024.0;
+    figure("memory of the module, KiB", memory, "<= 1024");
+}
+
+fn microseconds_per_record(host: &mut FluentBit, record: &[u8]) -> f64 {
+    let begin = Instant::now();
+    for second in 0..RECORDS {
+        assert!(host.record_unjudged(second, record) > 0);
+    }
+    begin.elapsed().as_secs_f64() * 1e6 / f64::from(RECORDS)
+}
