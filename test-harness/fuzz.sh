@@ -14,6 +14,6 @@ for manifest in plugins/common/*/fuzz/Cargo.toml; do
   crate=$(dirname "$(dirname "$manifest")")
   for target in $(cd "$crate" && cargo +nightly fuzz list); do
     echo "fuzz: $crate $target, ${seconds} s"
-    (cd "$crate" && cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -print_final_stats=1)
+    (cd "$crate" && cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -print_final_stats=1)
   done
 done

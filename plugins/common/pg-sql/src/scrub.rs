@@ -100,6 +100,42 @@ fn glued_parameter(text: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+/// A part of a token that is words and parameters.
+#[derive(Clone, Copy)]
+enum Part<'t> {
+    Parameter,
+    Word(&'t [u8]),
+}
+
+impl Part<'_> {
+    fn role(self, settings: &mut Settings) -> Role {
+        match self {
+            Self::Parameter => settings.constant(),
+            Self::Word(word) => settings.word(word),
+        }
+    }
+}
+
+/// The parts in their order, but for the N of what was `N'...'`: it is dropped like the prefix it was.
+fn glued_parts(mut text: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    let next = move || {
+        loop {
+            let (word, behind) = glued_parameter(text).unwrap_or((text.len(), text.len()));
+            let is_parameter = word == 0 && behind > 0;
+            let end = if is_parameter { behind } else { word };
+            let (part, rest) = text.split_at_checked(end).filter(|_| end > 0)?;
+            text = rest;
+            if is_parameter {
+                return Some(Part::Parameter);
+            }
+            if rest.is_empty() || !part.eq_ignore_ascii_case(b"n") {
+                return Some(Part::Word(part));
+            }
+        }
+    };
+    std::iter::from_fn(next)
+}
+
 fn is_truth(word: &[u8]) -> bool {
     match word.len() {
         4 => word.eq_ignore_ascii_case(b"true"),
@@ -156,14 +192,12 @@ impl Scrub<'_, '_> {
                     (None, _) => {}
                 }
             }
+            TokenKind::Parameter if token.fault.is_some() => self.glued(text),
             TokenKind::Parameter => {
                 let role = self.settings.constant();
                 self.keep(text, role);
                 if let Some(canonical) = &mut self.canonical {
                     canonical.constant();
-                }
-                if token.fault.is_some() {
-                    self.behind_parameter(text);
                 }
             }
             TokenKind::Punctuation => self.punctuation(text),
@@ -192,21 +226,23 @@ impl Scrub<'_, '_> {
 
     #[inline]
     fn word(&mut self, text: &[u8]) {
-        if text.contains(&b'$')
-            && let Some((word, behind)) = glued_parameter(text)
-        {
-            self.glued_word(text, word, behind);
-            return;
+        if text.contains(&b'$') && glued_parameter(text).is_some() {
+            return self.glued(text);
         }
         let role = self.settings.word(text);
         let is_value = !self.behind_is && is_truth(text);
-        self.behind_is = text.eq_ignore_ascii_case(b"is")
-            || (self.behind_is && text.eq_ignore_ascii_case(b"not"));
+        self.behind_word(text);
         match &mut self.redactor {
             Some(redactor) if is_value => redactor.constant(role),
             _ => self.keep(text, role),
         }
         self.canonical_word(text, role);
+    }
+
+    #[inline]
+    fn behind_word(&mut self, word: &[u8]) {
+        self.behind_is = word.eq_ignore_ascii_case(b"is")
+            || (self.behind_is && word.eq_ignore_ascii_case(b"not"));
     }
 
     fn canonical_word(&mut self, text: &[u8], role: Role) {
@@ -217,46 +253,30 @@ impl Scrub<'_, '_> {
         }
     }
 
-    /// `word$1`, and what may follow without a blank.
+    /// `word$1`, `$1word`, and what may follow without a blank. All of it is data if a part of it is.
     #[cold]
-    fn glued_word(&mut self, text: &[u8], mut word: usize, mut behind: usize) {
-        self.behind_is = false;
-        let mut rest = text;
-        let mut value = false;
-        loop {
-            let (head, tail) = rest.split_at_checked(word).unwrap_or((rest, b""));
-            // The N of what was `N'...'` is dropped like the prefix it was.
-            let prefix = !tail.is_empty() && head.eq_ignore_ascii_case(b"n");
-            if !head.is_empty() && !prefix {
-                let role = self.settings.word(head);
-                value |= role == Role::Value;
-                self.canonical_word(head, role);
+    fn glued(&mut self, text: &[u8]) {
+        let mut settings = self.settings;
+        let roles = glued_parts(text).map(|part| part.role(&mut settings));
+        let whole = match roles.fold(false, |value, role| value | (role == Role::Value)) {
+            true => Role::Value,
+            false => Role::Plain,
+        };
+        for part in glued_parts(text) {
+            let role = part.role(&mut self.settings);
+            match part {
+                Part::Word(word) => self.behind_word(word),
+                Part::Parameter => self.behind_is = false,
             }
-            if tail.is_empty() {
-                break;
+            match (&mut self.canonical, part) {
+                (Some(canonical), Part::Parameter) => canonical.constant(),
+                (Some(_), Part::Word(word)) if whole == Role::Plain => {
+                    self.canonical_word(word, role);
+                }
+                _ => {}
             }
-            value |= self.settings.constant() == Role::Value;
-            if let Some(canonical) = &mut self.canonical {
-                canonical.constant();
-            }
-            rest = rest.get(behind..).unwrap_or_default();
-            (word, behind) = glued_parameter(rest).unwrap_or((rest.len(), rest.len()));
         }
-        self.keep(text, if value { Role::Value } else { Role::Plain });
-    }
-
-    /// The word that runs into a parameter: `$1from`.
-    #[cold]
-    fn behind_parameter(&mut self, text: &[u8]) {
-        let word = text
-            .iter()
-            .skip(1)
-            .position(|byte| !byte.is_ascii_digit())
-            .map(|digits| digits.wrapping_add(1));
-        let word = word.and_then(|start| text.get(start..)).unwrap_or_default();
-        let redactor = self.redactor.take();
-        self.word(word);
-        self.redactor = redactor;
+        self.keep(text, whole);
     }
 
     #[inline]
@@ -264,13 +284,19 @@ impl Scrub<'_, '_> {
         let character = text.first().copied().unwrap_or(0);
         let role = self.settings.character(character);
         self.keep(text, role);
-        if let Some(canonical) = &mut self.canonical
-            && role == Role::Plain
-        {
-            match text {
-                [_] => canonical.character(character),
-                _ => canonical.pair(text),
-            }
+        match (&mut self.canonical, text, role) {
+            (Some(canonical), [_], _) => Self::canonical_character(canonical, character, role),
+            (Some(canonical), _, Role::Value) => canonical.constant(),
+            (Some(canonical), _, _) => canonical.pair(text),
+            (None, _, _) => {}
+        }
+    }
+
+    #[inline]
+    fn canonical_character(canonical: &mut Canonical, character: u8, role: Role) {
+        match role {
+            Role::Value => canonical.constant(),
+            Role::Plain | Role::PassingName => canonical.character(character),
         }
     }
 
@@ -279,10 +305,8 @@ impl Scrub<'_, '_> {
         if let [character] = text {
             let role = self.settings.character(*character);
             self.keep(text, role);
-            if let Some(canonical) = &mut self.canonical
-                && (role == Role::Plain || *character == b'?')
-            {
-                canonical.character(*character);
+            if let Some(canonical) = &mut self.canonical {
+                Self::canonical_character(canonical, *character, role);
             }
             return;
         }
@@ -300,10 +324,8 @@ impl Scrub<'_, '_> {
             for character in spelled {
                 let role = self.settings.character(*character);
                 value &= role == Role::Value;
-                if let Some(canonical) = &mut self.canonical
-                    && (role == Role::Plain || *character == b'?')
-                {
-                    canonical.character(*character);
+                if let Some(canonical) = &mut self.canonical {
+                    Self::canonical_character(canonical, *character, role);
                 }
             }
             rest = tail;

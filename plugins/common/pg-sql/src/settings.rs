@@ -265,6 +265,12 @@ impl Settings {
             | State::Options
             | State::OptionValue => {}
             State::RoleName => self.state = State::Role,
+            State::Channel => self.state = State::Payload,
+            State::Payload => {
+                self.state = State::ValueRead(true);
+                return Role::Value;
+            }
+            State::SubscriptionName | State::Subscription => self.state = State::Subscription,
             State::Password => self.state = State::PasswordRead,
             State::Language => self.state = State::Code,
             State::Connection => return Role::Value,
@@ -297,11 +303,8 @@ impl Settings {
             (State::Done, _) => {}
             (State::Setting(statement), b'=') => self.state = State::ValueDue(statement),
             (State::Setting(statement), b'.') => self.state = State::Set(statement),
-            // A value that is redacted already.
-            (State::ValueDue(_) | State::ValueRead(_) | State::ValueGoesOn(_), b'?') => {
-                return self.constant();
-            }
-            (State::ValueDue(_) | State::ValueGoesOn(_), b'+' | b'-') => return Role::Value,
+            // A constant that is redacted already.
+            (_, b'?') => return self.constant(),
             (State::ValueRead(statement), b',') => {
                 self.state = State::ValueGoesOn(statement);
                 return Role::Value;
@@ -318,14 +321,16 @@ impl Settings {
             (State::OptionName | State::OptionValue, b')') => self.state = State::Foreign,
             (State::Connection, _) => return Role::Value,
             (State::Payload, b',') => self.state = State::ValueDue(true),
-            (State::Password, b'?') => self.state = State::PasswordRead,
-            (State::PasswordRead | State::Code, b'?') => {}
             (State::PasswordRead | State::Code, _) => {
                 self.state = State::ValueRead(true);
                 return Role::Value;
             }
-            (State::ValueRead(false), b'(' | b')') => self.state = State::Clauses,
-            (State::ValueRead(false), _) => {
+            // What comes behind a value in a clause may be a column list or a body.
+            (
+                State::ValueDue(false) | State::ValueRead(false) | State::ValueGoesOn(false),
+                b'(' | b')',
+            ) => self.state = State::Clauses,
+            (State::ValueDue(false) | State::ValueRead(false) | State::ValueGoesOn(false), _) => {
                 self.state = State::ValueGoesOn(false);
                 return Role::Value;
             }

@@ -167,8 +167,12 @@ const TABLE: &[(&str, &str)] = &[
         "create server s foreign data wrapper w options (host ???, port ?)",
     ),
     (
-        "notify ch, 'a'secret'b'; set a.b = 'a'secret'b'; alter database d set a.b = 'a'secret'b'",
-        "notify ch, ?; set a.b = ?; alter database d set a.b = ?",
+        "notify ch 'a'secret'b'; set a.b = 'a'secret'b'; alter database d set a.b = 'a'secret'b'",
+        "notify ch ?; set a.b = ?; alter database d set a.b = ?",
+    ),
+    (
+        "alter user u password $1secret; select $1from, a$1b",
+        "alter user u password ?; select $1from, a$1b",
     ),
     (
         "do 'begin perform 'secret'; end'; do language plpgsql $$secret$$; do $$a$$ language plpgsql",

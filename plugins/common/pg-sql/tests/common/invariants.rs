@@ -1,5 +1,6 @@
 //! What holds for any bytes: the property tests and the fuzz targets call these.
 
+use pg_sql::classify::MAX_SUMMARY;
 use pg_sql::{
     ClassifyOptions, Comments, Lexer, LexerOptions, RedactOptions, ServerVersion, canonical_text,
     classify, fingerprint, normalize, redact, redact_and_fingerprint, split,
@@ -16,7 +17,8 @@ pub fn tokens_tile(text: &[u8], options: LexerOptions) {
     assert_eq!(at, text.len(), "the text ends elsewhere");
 }
 
-/// Redacting twice is redacting once, adds no more than a byte, and leaves the fingerprint alone.
+/// What is redacted lexes to its end; redacting it again changes nothing, adds no more than a byte, and
+/// leaves the fingerprint alone.
 pub fn redaction_settles(text: &[u8], lexer: LexerOptions) {
     for comments in [Comments::Drop, Comments::Keep, Comments::Sqlcommenter] {
         let options = RedactOptions { lexer, comments };
@@ -32,6 +34,7 @@ pub fn redaction_settles(text: &[u8], lexer: LexerOptions) {
         let shown = || String::from_utf8_lossy(&once.text).into_owned();
         let twice = redact(&once.text, &options);
         assert_eq!(twice.text, once.text, "not settled: {}", shown());
+        assert_eq!(twice.lexed_to, once.text.len(), "open: {}", shown());
         assert_eq!(
             String::from_utf8_lossy(&canonical_text(&once.text, &lexer)),
             String::from_utf8_lossy(&canonical_text(text, &lexer)),
@@ -73,10 +76,13 @@ pub fn normalizing_ends(text: &[u8]) {
     }
 }
 
-/// Whatever a text is, its classification ends, and its statements lie in it, in order.
+/// Whatever a text is, its classification ends, its statements lie in it, in order, and its summary is
+/// no longer than OpenTelemetry allows.
 pub fn classification_stays_in_the_text(text: &[u8]) {
+    let said = classify(text, ClassifyOptions::default());
+    assert!(said.summary().chars().count() <= MAX_SUMMARY);
     let mut at = 0;
-    for statement in classify(text, ClassifyOptions::default()).statements {
+    for statement in said.statements {
         assert!(statement.range.start >= at && statement.range.end <= text.len());
         at = statement.range.end;
     }

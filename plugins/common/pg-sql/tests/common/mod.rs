@@ -11,7 +11,7 @@ use pg_sql::{Encoding, LexerOptions};
 use proptest::prelude::*;
 
 /// Pieces that mean something to the lexer, alone or run together.
-const PIECES: &[&str] = &[
+pub(crate) const PIECES: &[&str] = &[
     "select", "from", "t", "E", "e'", "U&'", "u&\"", "N'", "b'", "x'", "'", "''", "\"", "\"\"",
     "\\", "\\'", "$", "$$", "$a$", "$1", "--", "-", "+", "/*", "*/", "*", "/", "<", "=", "?", "@",
     "|", "(", ")", "[", "]", ",", ";", ".", "..", ":", "::", ":=", "1", "0x", "1e", "_", "1.5",
