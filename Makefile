@@ -1,6 +1,8 @@
 # Everything a contributor runs. `make` alone lists the targets.
 
 MODULES := envoy-metrics envoy-policy fluentbit-filter otel-processor
+# The processor once more, behind the contract of wit/.
+COMPONENT := otel-processor-component
 # Not for users: what the tests compare the modules with.
 REFERENCE := reference-plugin
 FUZZ_SECONDS ?= 30
@@ -23,11 +25,14 @@ setup: ## install what is missing: Debian packages, the wasm target, the pinned 
 
 plugins: ## build every module into dist/ and print its size, sha256 and imports
 	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(MODULES) $(REFERENCE))
+	@cargo build --profile plugin --target $(WASM_TARGET) -p $(COMPONENT)
 	@mkdir -p dist
 	@for module in $(MODULES) $(REFERENCE); do \
 		cp $(WASM_BUILD)/$$(echo $$module | tr - _).wasm dist/pgmesh-$$module.wasm; \
 	done
-	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm)
+	@cargo run --quiet -p $(COMPONENT) --example componentize -- \
+		$(WASM_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/pgmesh-otel-processor.component.wasm
+	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm) dist/pgmesh-otel-processor.component.wasm
 
 oci: plugins ## every module as OCI images in dist/oci, in both layouts that Istio accepts
 	@python3 test-harness/oci/pack.py dist dist/oci $(VERSION) $(MODULES)
@@ -47,21 +52,21 @@ stores: ## build Jaeger, the Collector and the judge of manifests from Go module
 	@test-harness/collector/build.sh .cache
 	@test-harness/manifests/build.sh .cache
 
-drivers: ## build the client programs in Go and Rust and gather Java's drivers in .cache (once)
+drivers: ## build the client programs in Go and Rust, gather Java's and Node's packages in .cache (once)
 	@test-harness/drivers/build.sh .cache
 
 test: setup plugins stores drivers ## every test, the end-to-end ones with real hosts too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads $(TEST_THREADS)
 
 test-fast: plugins ## the tests that need no host
-	cargo test --workspace --locked --exclude test-harness
+	cargo test --workspace --locked --exclude test-harness --exclude component-host
 	cargo test --locked -p test-harness --lib --test 'fake_*'
 
 lint: ## formatting, clippy, dependency policy
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path test-harness/drivers/rust/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --locked --target $(WASM_TARGET) $(addprefix -p ,$(MODULES)) -- -D warnings
+	cargo clippy --locked --target $(WASM_TARGET) $(addprefix -p ,$(MODULES) $(COMPONENT)) -- -D warnings
 	cargo test --quiet --locked -p module-report --test dependencies
 	@! cargo deny --version >/dev/null 2>&1 || cargo deny check bans licenses sources
 

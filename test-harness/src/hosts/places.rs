@@ -35,7 +35,7 @@ pub fn reference_plugin() -> PathBuf {
 }
 
 /// A path inside the Python packages that `make setup` installed.
-pub(super) fn python_package(path: &str) -> Result<PathBuf, HostError> {
+pub(crate) fn python_package(path: &str) -> Result<PathBuf, HostError> {
     let libraries = tree().join(".venv/lib");
     fs::read_dir(&libraries)
         .into_iter()
