@@ -6,6 +6,7 @@
 pub mod alertmanager;
 pub mod collector;
 pub mod envoy;
+pub mod fluent_bit;
 pub mod jaeger;
 pub mod places;
 pub mod postgres;

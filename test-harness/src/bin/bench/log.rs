@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use test_harness::fakes::fluent_bit::{Execution, FluentBit};
+use test_harness::hosts::fluent_bit::{Filters, FluentBit as FluentBitHost};
 use test_harness::hosts::places::built_module;
 
 use crate::Options;
@@ -52,6 +53,33 @@ pub fn in_a_host_of_its_contract(options: &Options) {
     }
     let memory = compiled.memory_bytes() as f64 / 1024.0;
     figure("memory of the module, KiB", memory, "<= 1024");
+}
+
+/// What the filter adds to a real Fluent Bit's CPU per record, interpreted, with the shipped
+/// configuration; the multiline parser is in both sides of it.
+pub fn in_fluent_bit(options: &Options) {
+    const RECORDS: usize = 200_000;
+    let Some(host) = FluentBitHost::find() else {
+        return;
+    };
+    let directory = std::env::temp_dir();
+    for (kind, line) in LINES {
+        let log = directory.join(format!("pgmesh-{kind}-{}.log", std::process::id()));
+        fs::write(&log, format!("{line}\n").repeat(RECORDS)).expect("written");
+        let rounds: Vec<f64> = (0..options.rounds.min(3))
+            .map(|_| {
+                let without = host.cpu_time(Filters::WithoutTheModule, &log);
+                let with = host.cpu_time(Filters::All, &log);
+                with.saturating_sub(without).as_secs_f64() * 1e6 / RECORDS as f64
+            })
+            .collect();
+        let name = format!(
+            "{kind}, {} bytes, interpreted: us added per record",
+            line.len()
+        );
+        figure(&name, median(&rounds), "<= 4");
+        fs::remove_file(&log).expect("it is there");
+    }
 }
 
 fn microseconds_per_record(host: &mut FluentBit, record: &[u8]) -> f64 {

@@ -33,6 +33,7 @@ const PARTS: &[Part] = &[
     ("policy-new-shapes", policy::new_shapes),
     ("policy-copy", policy::copy_in),
     ("log", log::in_a_host_of_its_contract),
+    ("log-fluent-bit", log::in_fluent_bit),
     ("sql", sql::in_wasm),
 ];
 

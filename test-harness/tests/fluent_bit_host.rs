@@ -1,0 +1,98 @@
+//! The module in a real Fluent Bit, by the configurations that we ship, over the log of a real server:
+//! the records are what the host of its contract gives for the same input, and hold no data.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use test_harness::fakes::fluent_bit::{Answer, FluentBit as Contract};
+use test_harness::hosts::fluent_bit::{Filters, FluentBit, Shipped};
+use test_harness::hosts::places::built_module;
+use test_harness::hosts::{Postgres, Version};
+
+const SECRET: &str = "hunter2-4111";
+
+/// What a server's log is made of.
+struct Log {
+    /// Owns the directory of the log.
+    _server: Postgres,
+    stderr: PathBuf,
+}
+
+/// A server that has logged connections, statements and errors of several lines.
+fn log_of_a_server(version: Version) -> Log {
+    let mut server = Postgres::builder(version)
+        .setting("logging_collector", "on")
+        .setting("log_destination", "stderr")
+        .setting("log_directory", "log")
+        .setting("log_filename", "server.log")
+        .setting("log_line_prefix", "%m [%p] %q%u@%d ")
+        .setting("log_connections", "on")
+        .setting("log_min_duration_statement", "0")
+        .start();
+    server.sql("create table cards (card text primary key)");
+    server.sql(&format!("insert into cards values ('{SECRET}')"));
+    for failing in [
+        format!("insert into cards values ('{SECRET}')"),
+        format!("select '{SECRET}'::int"),
+        format!("select 1\n  from cards\n where card = '{SECRET}'\n   and nowhere"),
+    ] {
+        let mut psql = server.client("psql");
+        let status = psql.args(["-Xqc", &failing]).output().expect("psql runs");
+        assert!(!status.status.success());
+    }
+    let stderr = server.data_directory().join("log/server.log");
+    server.stop();
+    Log {
+        _server: server,
+        stderr,
+    }
+}
+
+/// What the host of the contract makes of a record.
+fn by_contract(contract: &mut Contract, record: &Value) -> Option<Value> {
+    match contract.record(0, record.to_string().as_bytes()) {
+        Answer::Passed => Some(record.clone()),
+        Answer::Replaced(text) => Some(serde_json::from_str(&text).expect("JSON")),
+        Answer::Dropped => None,
+        other => panic!("{other:?} for {record}"),
+    }
+}
+
+#[test]
+fn what_the_shipped_configurations_make_of_a_log_is_what_the_contract_says() {
+    let Some(host) = FluentBit::find() else {
+        return;
+    };
+    for version in Version::ALL {
+        let log = log_of_a_server(version);
+        for shipped in [Shipped::Yaml, Shipped::Classic] {
+            let given = host.records(shipped, Filters::WithoutTheModule, &log.stderr);
+            let made = host.records(shipped, Filters::All, &log.stderr);
+            let mut contract = Contract::load(&built_module("fluentbit-filter"), "pgmesh");
+            let expected = given
+                .iter()
+                .filter_map(|record| by_contract(&mut contract, record));
+            assert_eq!(made, expected.collect::<Vec<_>>(), "{shipped:?}");
+            judge(&made);
+        }
+    }
+}
+
+/// Each error is one record, with its class, its statement, and no data.
+#[track_caller]
+fn judge(records: &[Value]) {
+    for (event, text) in [
+        ("unique_violation", "insert into cards values (?)"),
+        ("invalid_text_representation", "select ?::int"),
+    ] {
+        let found = records
+            .iter()
+            .filter(|record| record["postgresql.event"] == event);
+        let found = found.collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{event} in {records:#?}");
+        assert_eq!(found[0]["severity"], "ERROR");
+        assert_eq!(found[0]["db.query.text"], text);
+    }
+    let all = format!("{records:?}");
+    assert!(!all.contains(SECRET) && !all.contains("4111"), "{all}");
+}
