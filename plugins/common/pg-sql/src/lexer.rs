@@ -507,6 +507,8 @@ impl<'t> Lexer<'t> {
         const KIND: TokenKind = TokenKind::Operator;
         let start = self.at;
         let mut end = start;
+        // Behind the last byte that is no sign, or behind the first byte.
+        let mut unsigned_end = start.wrapping_add(1);
         let mut seen = 0;
         while let Some(byte) = self.byte(end) {
             let following = self.byte(end.wrapping_add(1));
@@ -516,14 +518,13 @@ impl<'t> Lexer<'t> {
             }
             seen |= class(byte);
             end = end.wrapping_add(1);
+            if !matches!(byte, b'+' | b'-') {
+                unsigned_end = end;
+            }
         }
         if seen & UNCOMMON == 0 {
-            let run = end;
-            let first = start.wrapping_add(1);
-            while end > first && matches!(self.byte(end.wrapping_sub(1)), Some(b'+' | b'-')) {
-                end = end.wrapping_sub(1);
-            }
-            self.signs_until = run;
+            self.signs_until = end;
+            end = unsigned_end;
         }
         let long = end.wrapping_sub(start) >= LONG_OPERATOR;
         (KIND, long.then_some(Fault::LongOperator), end)

@@ -291,7 +291,12 @@ impl Settings {
     /// A character of punctuation or of an operator.
     #[inline]
     pub(crate) fn character(&mut self, character: u8) -> Role {
-        if self.state == State::Done && character != b';' {
+        let passes = match self.state {
+            State::Done => character != b';',
+            State::Start => character == b'(',
+            _ => false,
+        };
+        if passes {
             return Role::Plain;
         }
         self.character_that_matters(character)
@@ -315,7 +320,6 @@ impl Settings {
                 self.state = State::ValueRead(true);
                 return Role::Value;
             }
-            (State::Start, b'(') => {}
             (State::Options, b'(') => self.state = State::OptionName,
             (State::OptionName | State::OptionValue, b',') => self.state = State::OptionName,
             (State::OptionName | State::OptionValue, b')') => self.state = State::Foreign,
