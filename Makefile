@@ -71,6 +71,7 @@ lint: ## formatting, clippy, dependency policy
 	@! cargo deny --version >/dev/null 2>&1 || cargo deny check bans licenses sources
 
 bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,copy ROUNDS=9 for some parts)
+	@test-harness/collector/build.sh .cache
 	@for features in base redact classify,redact; do \
 		cargo build --quiet --profile plugin --target $(WASM_TARGET) -p sql-module \
 			$$([ $$features = base ] || echo "--features $$features") && \

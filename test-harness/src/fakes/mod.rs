@@ -3,6 +3,8 @@
 
 #[cfg(feature = "fake-host")]
 pub mod fluent_bit;
+#[cfg(feature = "fake-host")]
+pub mod otelwasm;
 pub mod otlp_sink;
 pub mod postgres_server;
 #[cfg(feature = "fake-host")]

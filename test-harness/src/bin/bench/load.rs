@@ -169,11 +169,11 @@ fn number_after(report: &str, label: &str) -> f64 {
 
 /// Every variant once a round, each round in the other direction; by round, then variant. What the
 /// first, uncounted round gives is thrown away: it fills caches.
-pub fn in_rounds<T>(
+pub fn in_rounds<V, T>(
     rounds: usize,
-    variants: &[Variant],
+    variants: &[V],
     what: &str,
-    mut measure: impl FnMut(&Variant) -> T,
+    mut measure: impl FnMut(&V) -> T,
 ) -> Vec<Vec<T>> {
     let mut results = Vec::new();
     for round in 0..=rounds {

@@ -6,6 +6,7 @@
 //!
 //! `make bench ONLY=cpu,copy` runs these parts only; `ROUNDS=9` more rounds.
 
+mod collector;
 mod follow;
 mod load;
 mod log;
@@ -34,6 +35,8 @@ const PARTS: &[Part] = &[
     ("policy-copy", policy::copy_in),
     ("log", log::in_a_host_of_its_contract),
     ("log-fluent-bit", log::in_fluent_bit),
+    ("collector", collector::spans),
+    ("collector-memory", collector::memory),
     ("sql", sql::in_wasm),
 ];
 

@@ -28,9 +28,15 @@ const PER_TICK: usize = 10_000;
 
 /// Bytes of each built module.
 pub fn module_sizes(_options: &Options) {
-    let module = places::built_module("envoy-metrics");
-    let bytes = fs::metadata(module).map_or(f64::NAN, |found| found.len() as f64);
-    figure("envoy-metrics.wasm: KB", bytes / 1024.0, "<= 450");
+    for (name, bound) in [
+        ("envoy-metrics", "<= 450"),
+        ("otel-processor", "<= 700"),
+        ("otel-processor.component", "<= 750"),
+    ] {
+        let bytes = fs::metadata(places::built_module(name));
+        let bytes = bytes.map_or(f64::NAN, |found| found.len() as f64);
+        figure(&format!("{name}.wasm: KB"), bytes / 1024.0, bound);
+    }
 }
 
 /// VM memory per connection that is logged in and does nothing.
