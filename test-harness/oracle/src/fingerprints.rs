@@ -13,8 +13,9 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "another spelling of the same tree",
         why: "pg-sql reads tokens, libpg_query a grammar: parentheses, CAST, noise words, names of \
-              types, TABLE t. Both texts are respelled by libpg_query before they are compared.",
-        drop: |_| {},
+              types, TABLE t, SET TIME ZONE. Both texts are respelled by libpg_query before they are \
+              compared.",
+        drop: |items| replace(items, &["time", "zone", "?"], &["timezone", "to", "?"]),
     },
     Exception {
         name: "the type of a constant",
@@ -23,8 +24,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         name: "names of what is no relation",
-        why: "libpg_query ignores roles, prepared statements, cursors, channels, new names, and the \
-              names of temporary tables.",
+        why: "libpg_query ignores roles, prepared statements, cursors, channels, old and new names in \
+              RENAME, and the names of temporary tables.",
         drop: unread_names,
     },
     Exception {
@@ -40,7 +41,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "a clause that holds a constant alone",
         why: "libpg_query hashes no constant and so not what holds nothing else: LIMIT, OFFSET, DEFAULT, \
-              options.",
+              USING, REPEATABLE, options.",
         drop: clauses_of_constants,
     },
     Exception {
@@ -185,8 +186,24 @@ fn unread_names(items: &mut Vec<String>) {
         *items = vec![command.to_owned()];
     }
     drop_names_behind(items, BEFORE);
+    let has = |word: &str| items.iter().any(|item| item == word);
+    let more: &[&str] = match has {
+        _ if has("rename") => &["column", "attribute", "rule", "trigger"],
+        _ if has("revoke") => &["from"],
+        _ if has("drop") && has("role") => &["exists"],
+        _ => &[],
+    };
+    drop_names_behind(items, more);
     if items.iter().any(|item| item.starts_with("temp")) {
         drop_names_behind(items, &["table", "exists"]);
+    }
+}
+
+/// Puts `new` in the place of every `old`.
+fn replace(items: &mut Vec<String>, old: &[&str], new: &[&str]) {
+    while let Some(at) = items.windows(old.len()).position(|found| found == old) {
+        let new = new.iter().map(|item| (*item).to_owned());
+        items.splice(at..at + old.len(), new);
     }
 }
 
@@ -217,9 +234,9 @@ fn order_and_number(items: &mut Vec<String>) {
     items.dedup();
 }
 
-/// Leaves out all behind LANGUAGE and TRANSACTION.
+/// Leaves out all behind LANGUAGE, TRANSACTION and ISOLATION.
 fn options(items: &mut Vec<String>) {
-    let is_end = |item: &String| matches!(item.as_str(), "language" | "transaction");
+    let is_end = |item: &String| matches!(item.as_str(), "language" | "transaction" | "isolation");
     if let Some(end) = items.iter().position(is_end) {
         items.truncate(end);
     }
@@ -253,6 +270,8 @@ fn clauses_of_constants(items: &mut Vec<String>) {
         "off",
         "is",
     ];
+    replace(items, &["using", "?"], &[]);
+    replace(items, &["repeatable", "(", "?", ")"], &[]);
     items.retain(|item| !WORDS.contains(&item.as_str()));
 }
 

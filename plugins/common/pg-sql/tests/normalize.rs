@@ -16,7 +16,9 @@
 mod normalized;
 
 use normalized::{cases, escaped};
-use pg_sql::{LexerOptions, RedactOptions, ServerVersion, fingerprint, normalize, redact};
+use pg_sql::{
+    LexerOptions, RedactOptions, ServerVersion, fingerprint, normalize, normalize_with, redact,
+};
 
 const GOLDEN: &[(ServerVersion, &str)] = &[
     (
@@ -59,5 +61,29 @@ fn a_statement_its_redaction_and_its_normal_forms_have_one_fingerprint() {
         ] {
             assert_eq!(of(&other), of(text), "{}: {}", case.text, escaped(&other));
         }
+    }
+}
+
+#[test]
+fn without_standard_conforming_strings_a_backslash_escapes() {
+    let old = LexerOptions {
+        standard_conforming_strings: false,
+        ..LexerOptions::default()
+    };
+    let text = br"SELECT 'it\'s', a FROM t WHERE b IN ('\\', 'c''\'')";
+    for (version, expected) in [
+        (
+            ServerVersion::V15,
+            "SELECT $1, a FROM t WHERE b IN ($2, $3)",
+        ),
+        (
+            ServerVersion::V18,
+            "SELECT $1, a FROM t WHERE b IN ($2 /*, ... */)",
+        ),
+    ] {
+        let printed = normalize_with(text, version, &old);
+        assert_eq!(String::from_utf8_lossy(&printed), expected);
+        let seen = fingerprint(&printed, &LexerOptions::default());
+        assert_eq!(fingerprint(text, &old), seen);
     }
 }
