@@ -90,6 +90,17 @@ impl Canonical {
         }
     }
 
+    /// An item of one byte.
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        if self.semicolon || self.out.is_empty() {
+            self.separate();
+            self.out.push(byte);
+        } else {
+            self.out.extend_from_slice(&[b' ', byte]);
+        }
+    }
+
     /// Tells an open list what comes.
     #[inline]
     fn part(&mut self, part: Part) {
@@ -157,8 +168,7 @@ impl Canonical {
         self.rows.item(self.depth);
         self.last = Last::Constant;
         self.part(Part::Constant);
-        self.separate();
-        self.out.push(b'?');
+        self.byte(b'?');
     }
 
     /// `::`, `..`, `:=`.
@@ -192,8 +202,7 @@ impl Canonical {
                 } else {
                     Part::Other
                 });
-                self.separate();
-                self.out.push(character);
+                self.byte(character);
             }
         }
     }
@@ -215,8 +224,7 @@ impl Canonical {
             self.signs = Some(self.out.len());
         }
         self.last = Last::Opening;
-        self.separate();
-        self.out.push(sign);
+        self.byte(sign);
     }
 
     #[inline]
@@ -225,8 +233,7 @@ impl Canonical {
         self.last = Last::Opening;
         self.rows.comma(self.depth, self.out.len());
         self.part(Part::Comma);
-        self.separate();
-        self.out.push(b',');
+        self.byte(b',');
     }
 
     /// Written only when another statement follows.
@@ -258,8 +265,7 @@ impl Canonical {
             _ => Last::Opening,
         };
         self.part(if is_list { Part::Other } else { Part::Open });
-        self.separate();
-        self.out.push(bracket);
+        self.byte(bracket);
         self.depth = self.depth.saturating_add(1);
         if has_rows {
             self.rows.expect();
@@ -286,8 +292,7 @@ impl Canonical {
         } else {
             self.part(Part::Close);
         }
-        self.separate();
-        self.out.push(bracket);
+        self.byte(bracket);
         self.depth = self.depth.saturating_sub(1);
         self.rows.close(self.depth, &mut self.out);
         if self.on == Some(self.depth) {
