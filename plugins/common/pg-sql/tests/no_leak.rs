@@ -259,14 +259,16 @@ fn characters_that_no_encoding_has_end_what_is_shown() {
     }
 }
 
-/// Quotes and backslashes in the second byte of a character are none.
+/// Quotes and backslashes in the second byte of a character are none, wherever the text is cut.
 #[test]
 fn characters_that_hold_a_quote_or_backslash_are_whole() {
     for (encoding, character) in [
         (Encoding::Sjis, &b"\x95\\"[..]),
         (Encoding::Big5, b"\xa4\\"),
         (Encoding::Gbk, b"\x81\\"),
+        (Encoding::Uhc, b"\x81a"),
         (Encoding::Gb18030, b"\x81\\"),
+        (Encoding::Gb18030, b"\x810\x810"),
         (Encoding::Johab, b"\x88\\"),
     ] {
         for standard_conforming_strings in [true, false] {
@@ -282,13 +284,30 @@ fn characters_that_hold_a_quote_or_backslash_are_whole() {
             let text = [
                 b"select '",
                 character,
+                b"secret",
+                character,
                 b"', 'secret', E'",
                 character,
-                b"', a",
+                b"', a, $$secret",
+                character,
+                b"$$ -- ",
+                character,
+                b"secret\n; set a.b = secret",
+                character,
             ]
             .concat();
-            assert_eq!(redact(&text, &options).text, b"select ?, ?, ?, a");
-            redaction_settles(&text, lexer);
+            assert_eq!(
+                redact(&text, &options).text,
+                b"select ?, ?, ?, a, ? \n; set a.b = ?"
+            );
+            for cut in 0..=text.len() {
+                let found = redact(&text[..cut], &options).text;
+                let leaks = found
+                    .windows(4)
+                    .any(|run| b"secret".windows(4).any(|part| part == run));
+                assert!(!leaks, "{encoding:?}: {}", String::from_utf8_lossy(&found));
+                redaction_settles(&text[..cut], lexer);
+            }
         }
     }
 }
