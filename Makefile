@@ -44,11 +44,11 @@ oci-push: oci ## push them to REF=registry.example.com/pgmesh, as skopeo is logg
 	done; done
 
 demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
-	@! command -v go >/dev/null || test-harness/stores/build.sh .cache
+	@! command -v go >/dev/null || test-harness/stores/build.sh .cache jaeger
 	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
 
-stores: ## build Jaeger, the Collector and the judge of manifests from Go modules into .cache (once)
-	@test-harness/stores/build.sh .cache
+stores: ## build Jaeger, Loki, the Collector and the judge of manifests from Go modules into .cache (once)
+	@test-harness/stores/build.sh .cache jaeger loki
 	@test-harness/collector/build.sh .cache
 	@test-harness/manifests/build.sh .cache
 

@@ -14,6 +14,7 @@ need() { package=$1; shift; "$@" >/dev/null 2>&1 || missing="$missing $package";
 need default-jdk-headless command -v javac
 need gcc command -v cc
 need libc6-dev test -e /usr/include/stdio.h
+need locales test -e /usr/share/i18n/locales/de_DE
 need maven command -v mvn
 need openssl command -v openssl
 need postgresql-15 test -x /usr/lib/postgresql/15/bin/postgres

@@ -240,3 +240,19 @@ fn hostile_lines_are_one_record_each_and_no_trap() {
         );
     }
 }
+
+#[test]
+fn names_have_underscores_if_that_is_asked_for() {
+    let mut host = filter("pgmesh");
+    let record = json!({
+        "pgmesh": r#"{"names":"underscored"}"#,
+        "log": "2026-11-23 03:34:37.123 UTC [4711] bob@shop ERROR:  relation \"t\" does not exist",
+        "db_namespace": "taken",
+    });
+    let found = host.record(0, record.to_string().as_bytes()).record();
+    assert_eq!(found["postgresql_event"], "undefined_table");
+    assert_eq!(found["pgmesh_db_namespace"], "shop");
+    assert_eq!(found["db_namespace"], "taken");
+    let names = found.as_object().expect("an object").keys();
+    assert!(names.into_iter().all(|name| !name.contains('.')), "{found}");
+}

@@ -2,12 +2,13 @@
 //! the records are what the host of its contract gives for the same input, and hold no data.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 use test_harness::fakes::fluent_bit::{Answer, FluentBit as Contract};
 use test_harness::hosts::fluent_bit::{Filters, FluentBit, Shipped};
 use test_harness::hosts::places::built_module;
-use test_harness::hosts::{Postgres, Version};
+use test_harness::hosts::{Loki, Postgres, Version};
 
 const SECRET: &str = "hunter2-4111";
 
@@ -87,12 +88,41 @@ fn judge(records: &[Value]) {
     ] {
         let found = records
             .iter()
-            .filter(|record| record["postgresql.event"] == event);
+            .filter(|record| record["postgresql_event"] == event);
         let found = found.collect::<Vec<_>>();
         assert_eq!(found.len(), 1, "{event} in {records:#?}");
         assert_eq!(found[0]["severity"], "ERROR");
-        assert_eq!(found[0]["db.query.text"], text);
+        assert_eq!(found[0]["db_query_text"], text);
     }
     let all = format!("{records:?}");
     assert!(!all.contains(SECRET) && !all.contains("4111"), "{all}");
+}
+
+#[test]
+fn loki_finds_an_error_by_severity_event_and_fingerprint() {
+    let Some(host) = FluentBit::find() else {
+        return;
+    };
+    let loki = Loki::start();
+    let log = log_of_a_server(Version::V18);
+    let running = host.into_loki(&log.stderr, loki.address());
+    let limit = Duration::from_secs(30);
+    let errors = loki.lines(r#"{job="postgres"} | severity="ERROR""#, 3, limit);
+    assert_eq!(errors.len(), 3, "{errors:?}\n{}", running.log());
+    let text = b"insert into cards values ('another')";
+    let fingerprint = pg_sql::fingerprint(text, &pg_sql::LexerOptions::default());
+    for query in [
+        r#"{job="postgres", postgresql_event="unique_violation"} | user="postgres""#.to_owned(),
+        format!(r#"{{job="postgres", severity="ERROR"}} | fingerprint="{fingerprint}""#),
+    ] {
+        let found = loki.lines(&query, 1, limit);
+        assert_eq!(found.len(), 1, "{query}: {found:?}");
+        let line: Value = serde_json::from_str(&found[0].text).expect("JSON");
+        assert_eq!(
+            line["db_query_text"], "insert into cards values (?)",
+            "{query}"
+        );
+    }
+    let all = loki.lines(r#"{job="postgres"}"#, 3, limit);
+    assert!(!format!("{all:?}").contains(SECRET));
 }

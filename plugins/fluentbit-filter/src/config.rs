@@ -29,6 +29,8 @@ pub struct Config {
     pub keep_raw: bool,
     /// Keep the text as it was, and add severity, SQLSTATE and event only.
     pub classify_only: bool,
+    /// How what is added is called.
+    pub names: NameStyle,
     /// Events whose records are dropped.
     pub drop: Vec<String>,
     /// Records of a lower severity are dropped.
@@ -50,6 +52,7 @@ impl Default for Config {
             time_zones: BTreeMap::new(),
             keep_raw: false,
             classify_only: false,
+            names: NameStyle::Dotted,
             drop: Vec::new(),
             min_severity: None,
             sample: BTreeMap::new(),
@@ -68,6 +71,16 @@ pub enum RedactionMode {
     Statements,
     /// Nothing.
     Off,
+}
+
+/// How the members that are added are called.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum NameStyle {
+    /// As OpenTelemetry has it: `db.namespace`.
+    Dotted,
+    /// As Loki has it, and for outputs whose record accessors know no dots: `db_namespace`.
+    Underscored,
 }
 
 /// A function the host may be told to call.

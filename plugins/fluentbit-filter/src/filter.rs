@@ -7,8 +7,8 @@
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
 
-use crate::config::{self, Config, Preset};
-use crate::output::Output;
+use crate::config::{self, Config, NameStyle, Preset};
+use crate::output::{Output, Style};
 
 /// Bytes of a buffer that are kept between records; a larger one is given back.
 const KEPT_CAPACITY: usize = 64 * 1024;
@@ -110,7 +110,8 @@ impl Filter {
         }
         match self.entry(&all, seconds) {
             Outcome::Unchanged if configured.is_some() => {
-                let mut output = Output::begin(&mut self.output, &all, false);
+                let style = self.style();
+                let mut output = Output::begin(&mut self.output, &all, style);
                 for member in all.iter().filter(|member| member.key != config::MEMBER) {
                     output.member(member);
                 }
@@ -128,10 +129,18 @@ impl Filter {
     pub fn oversize(&mut self, length: usize) {
         self.counters.records = self.counters.records.saturating_add(1);
         self.counters.oversize = self.counters.oversize.saturating_add(1);
-        let mut output = Output::begin(&mut self.output, &[], false);
+        let style = self.style();
+        let mut output = Output::begin(&mut self.output, &[], style);
         output.text("pgmesh.faults", b"too_large");
         output.number("pgmesh.record_bytes", length.to_string().as_bytes());
         output.end();
+    }
+
+    fn style(&self) -> Style {
+        Style {
+            terse: self.config.classify_only,
+            underscored: self.config.names == NameStyle::Underscored,
+        }
     }
 
     /// Large records are rare: their buffers are not kept.
@@ -230,7 +239,7 @@ impl Filter {
             .map(|(_, member)| *member)
             .collect();
         let mut buffer = std::mem::take(&mut self.output);
-        let mut output = Output::begin(&mut buffer, &kept, self.config.classify_only);
+        let mut output = Output::begin(&mut buffer, &kept, self.style());
         let mut class = None;
         let mut written = false;
         for (place, member) in places() {

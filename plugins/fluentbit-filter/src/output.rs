@@ -10,16 +10,24 @@ pub(crate) struct Output<'o, 'r> {
     out: &'o mut Vec<u8>,
     /// Members that stay: what is added does not take their names.
     kept: &'o [Member<'r>],
+    style: Style,
+}
+
+/// What is added, and how it is called.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Style {
     /// Add severity, SQLSTATE and event only.
-    terse: bool,
+    pub(crate) terse: bool,
+    /// Names have underscores in the place of dots.
+    pub(crate) underscored: bool,
 }
 
 impl<'o, 'r> Output<'o, 'r> {
     /// Begins a record in `out`.
-    pub(crate) fn begin(out: &'o mut Vec<u8>, kept: &'o [Member<'r>], terse: bool) -> Self {
+    pub(crate) fn begin(out: &'o mut Vec<u8>, kept: &'o [Member<'r>], style: Style) -> Self {
         out.clear();
         out.push(b'{');
-        Self { out, kept, terse }
+        Self { out, kept, style }
     }
 
     /// A member as it came.
@@ -52,14 +60,29 @@ impl<'o, 'r> Output<'o, 'r> {
     fn key(&mut self, name: &str) {
         let begin: &[u8] = if self.out.len() > 1 { b",\"" } else { b"\"" };
         self.out.extend_from_slice(begin);
-        if self.kept.iter().any(|member| member.key == name.as_bytes()) {
-            self.out.extend_from_slice(b"pgmesh.");
-        }
+        let from = self.out.len();
         self.out.extend_from_slice(name.as_bytes());
+        self.underscore(from);
+        let taken = |name: &[u8]| self.kept.iter().any(|member| member.key == name);
+        if self.out.get(from..).is_some_and(taken) {
+            self.out.truncate(from);
+            self.out.extend_from_slice(b"pgmesh.");
+            self.out.extend_from_slice(name.as_bytes());
+            self.underscore(from);
+        }
+    }
+
+    fn underscore(&mut self, from: usize) {
+        if !self.style.underscored {
+            return;
+        }
+        let name = self.out.iter_mut().skip(from);
+        name.filter(|byte| **byte == b'.')
+            .for_each(|dot| *dot = b'_');
     }
 
     fn is_wanted(&self, name: &str) -> bool {
-        !self.terse
+        !self.style.terse
             || matches!(
                 name,
                 "severity"

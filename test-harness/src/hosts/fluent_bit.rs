@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
@@ -80,6 +81,34 @@ impl FluentBit {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs the shipped YAML over `log` into the Loki at this address, until it is dropped.
+    #[track_caller]
+    pub fn into_loki(&self, log: &Path, loki: SocketAddr) -> Running {
+        let directory = RunDirectory::new("fluent-bit").expect("a directory");
+        let path = configuration(Shipped::Yaml, Filters::All, log, directory.path());
+        let text = fs::read_to_string(&path).expect("just written");
+        let (kept, _) = text.split_once("\n    - name: file").expect("the output");
+        let shipped = fs::read_to_string(tree().join("envoy-configs/fluent-bit/fluent-bit.yaml"));
+        let shipped = shipped.expect("it is shipped");
+        let output = shipped
+            .find("\n    - name: loki")
+            .and_then(|at| shipped.get(at..));
+        let output = output.expect("its output is Loki");
+        for part in ["host: loki\n", "port: 3100\n"] {
+            assert!(output.contains(part), "{output}");
+        }
+        let output = output
+            .replace("host: loki\n", &format!("host: {}\n", loki.ip()))
+            .replace("port: 3100\n", &format!("port: {}\n", loki.port()));
+        fs::write(&path, format!("{kept}{output}")).expect("written");
+        let spec = Spec::new("Fluent Bit", &self.0, directory.path().join("log"))
+            .args(["-c".as_ref(), path.as_os_str()]);
+        Running {
+            process: Process::start(spec).unwrap_or_else(|error| panic!("{error}")),
+            _directory: directory,
+        }
+    }
+
     /// CPU time that the shipped YAML takes for all of `log`, records thrown away.
     #[track_caller]
     pub fn cpu_time(&self, filters: Filters, log: &Path) -> Duration {
@@ -120,6 +149,21 @@ impl FluentBit {
         process.stop();
         let read = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         records.lines().map(read).collect()
+    }
+}
+
+/// A Fluent Bit at work.
+#[derive(Debug)]
+pub struct Running {
+    // The process goes before its directory.
+    process: Process,
+    _directory: RunDirectory,
+}
+
+impl Running {
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 }
 

@@ -122,6 +122,7 @@ pub struct Builder {
     settings: String,
     authentication: String,
     tls: bool,
+    locales: Option<PathBuf>,
 }
 
 impl Builder {
@@ -150,6 +151,12 @@ impl Builder {
         self
     }
 
+    /// Finds the C library's locales in this directory, as `localedef` has written them there.
+    pub fn locales(mut self, directory: &Path) -> Self {
+        self.locales = Some(directory.to_owned());
+        self
+    }
+
     /// Starts the server and waits until it answers.
     #[track_caller]
     pub fn start(self) -> Postgres {
@@ -171,7 +178,7 @@ impl Builder {
         let mut last = None;
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
-            let spec = Spec::new(
+            let mut spec = Spec::new(
                 &format!("PostgreSQL {}", self.version.number()),
                 &program,
                 directory.path().join("log"),
@@ -181,6 +188,9 @@ impl Builder {
             .unprivileged()
             .stopped_by(Signal::INT)
             .orphaned_by("QUIT");
+            if let Some(locales) = &self.locales {
+                spec = spec.env("LOCPATH", &locales.to_string_lossy());
+            }
             let mut process = Process::start(spec)?;
             match process.wait_until(START_LIMIT, || says_ready(&data)) {
                 Ok(()) => {
@@ -245,6 +255,7 @@ impl Postgres {
             settings: String::new(),
             authentication: "trust".to_owned(),
             tls: false,
+            locales: None,
         }
     }
 

@@ -274,7 +274,7 @@ fn value_of(sample: &Value) -> Option<f64> {
     sample[1].as_str()?.parse().ok()
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),
