@@ -16,6 +16,7 @@ pub mod json;
 mod jsonlog;
 mod memory;
 mod parser;
+mod plan;
 mod prefix;
 mod redact;
 mod report;

@@ -8,7 +8,7 @@
 use pg_sql::{Comments, RedactOptions};
 
 use crate::classes::{Classes, Recognized, Sensitivity, Value};
-use crate::scan::{before, behind, find, find_byte};
+use crate::scan::{before, behind, find_byte};
 
 /// How much is taken out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,6 +30,17 @@ pub struct Names {
     pub users: bool,
     /// Names and addresses of machines.
     pub hosts: bool,
+}
+
+/// Who may have written a companion line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Author {
+    /// The server; whether a text of its own may have several lines that stand for themselves.
+    Server { lines: bool },
+    /// RAISE, maybe: a text of no pattern is whatever the function's author made of the data.
+    Unknown,
+    /// RAISE, as the SQLSTATE says.
+    Raise,
 }
 
 /// Takes data out of texts.
@@ -104,25 +115,12 @@ impl Redactor<'_> {
         if self.redaction == Redaction::Off {
             out.extend_from_slice(text);
         } else if name == "plan" {
-            self.plan(text, out);
+            crate::plan::redact(text, out);
         } else if name == "pgaudit.statement" {
             self.audited(text, out);
         } else {
             out.extend_from_slice(&statement(text));
         }
-    }
-
-    /// A plan of auto_explain: its query is SQL, and of the rest literals go, which plans print in
-    /// quotes: filters, index conditions, parameters.
-    fn plan(&self, text: &[u8], out: &mut Vec<u8>) {
-        let mut rest = text;
-        if let Some(query) = text.strip_prefix(b"Query Text: ") {
-            let end = plan_of_query(query);
-            out.extend_from_slice(b"Query Text: ");
-            out.extend_from_slice(&statement(before(query, end)));
-            rest = behind(query, end);
-        }
-        plan_literals(rest, out);
     }
 
     /// The end of a pgaudit line: `statement,parameters[,rows]`, the first two quoted like csvlog's
@@ -179,23 +177,48 @@ impl Redactor<'_> {
     }
 
     /// A DETAIL, HINT or CONTEXT: line by line, each by its own pattern.
-    pub(crate) fn companion(&self, text: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn companion(&self, text: &[u8], author: Author, out: &mut Vec<u8>) {
         if self.redaction == Redaction::Off && self.names == Names::default() {
             out.extend_from_slice(text);
             return;
         }
+        if self.redaction != Redaction::Off && (author == Author::Raise || is_tree(text)) {
+            out.push(b'?');
+            return;
+        }
         let mut rest = text;
+        // Lines that are not known continue the value of the line before them.
+        let mut open = false;
         while !rest.is_empty() {
             let (end, known) = self.line(rest);
             let line = before(rest, end);
-            match known {
-                Some(found) => self.open_ended(line, &found, out),
-                None if self.redaction == Redaction::Strict => quoted(line, Brackets::Empty, out),
-                None => out.extend_from_slice(line),
-            }
+            let begin = out.len();
+            open = match known {
+                Some(found) => {
+                    self.open_ended(line, &found, out);
+                    found
+                        .captures(line)
+                        .any(|capture| capture.value.sensitivity == Sensitivity::Data)
+                }
+                None if self.redaction != Redaction::Strict => {
+                    out.extend_from_slice(line);
+                    false
+                }
+                None if open => true,
+                None if author == Author::Unknown => {
+                    out.push(b'?');
+                    true
+                }
+                None => {
+                    let closed = quoted(line, Brackets::Empty, out);
+                    !closed || author == Author::Server { lines: false }
+                }
+            };
             rest = behind(rest, end);
             if let Some(behind) = rest.strip_prefix(b"\n") {
-                out.push(b'\n');
+                if out.len() > begin || line.is_empty() {
+                    out.push(b'\n');
+                }
                 rest = behind;
             }
         }
@@ -279,55 +302,13 @@ fn column(text: &[u8]) -> (&[u8], &[u8]) {
     (before(text, end), behind(text, end))
 }
 
-/// Where the plan begins behind the query: at the first line that has a cost, or the end.
-fn plan_of_query(query: &[u8]) -> usize {
-    let mut at = 0_usize;
-    while let Some(newline) = find_byte(behind(query, at), b'\n') {
-        let line = at.saturating_add(newline);
-        let next = behind(query, line.saturating_add(1));
-        let end = find_byte(next, b'\n').unwrap_or(next.len());
-        if find(before(next, end), b"  (cost=").is_some() || next.starts_with(b"Query Parameters:")
-        {
-            return line;
-        }
-        at = line.saturating_add(1);
-    }
-    query.len()
-}
-
-/// Lines of a plan: what stands in single quotes goes, and numbers that are compared with.
-fn plan_literals(text: &[u8], out: &mut Vec<u8>) {
-    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        if number > 0 {
-            out.push(b'\n');
-        }
-        let indent = line.iter().take_while(|byte| **byte == b' ').count();
-        let detail = behind(line, indent);
-        let expression = [
-            &b"Filter: "[..],
-            b"Index Cond: ",
-            b"Recheck Cond: ",
-            b"Hash Cond: ",
-            b"Merge Cond: ",
-            b"Join Filter: ",
-            b"Output: ",
-            b"One-Time Filter: ",
-            b"TID Cond: ",
-            b"Sort Key: ",
-            b"Group Key: ",
-            b"Function Call: ",
-            b"Query Parameters: ",
-        ];
-        let label = expression.iter().find(|label| detail.starts_with(label));
-        match label {
-            Some(label) => {
-                let length = indent.saturating_add(label.len());
-                out.extend_from_slice(before(line, length));
-                out.extend_from_slice(&statement(behind(line, length)));
-            }
-            None => quoted(line, Brackets::Keep, out),
-        }
-    }
+/// Whether a DETAIL is what `debug_print_parse` and its like write: a tree of nodes, with constants as
+/// bytes in decimal (`outfuncs.c`).
+fn is_tree(text: &[u8]) -> bool {
+    let tree = text.trim_ascii_start();
+    let tree = tree.strip_prefix(b"(").unwrap_or(tree).trim_ascii_start();
+    let name = tree.strip_prefix(b"{").unwrap_or_default();
+    name.first().is_some_and(u8::is_ascii_uppercase)
 }
 
 /// What becomes of parentheses in a text that is not known.
@@ -350,8 +331,8 @@ const QUOTES: [(&str, &[&str]); 8] = [
     ("『", &["』"]),
 ];
 
-/// A text that is not known, with nothing in its quotes.
-pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) {
+/// A text that is not known, with nothing in its quotes. Returns whether all of them were closed.
+pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) -> bool {
     let mut at = 0_usize;
     let mut kept = 0_usize;
     while let Some(byte) = text.get(at) {
@@ -366,7 +347,7 @@ pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) {
         out.push(b'?');
         match closing(behind(text, inside), closes) {
             Some(close) => kept = inside.saturating_add(close),
-            None => return,
+            None => return false,
         }
         at = kept.saturating_add(1);
         while text.get(at).is_some_and(|byte| (0x80..0xc0).contains(byte)) {
@@ -374,6 +355,7 @@ pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(behind(text, kept));
+    true
 }
 
 /// The mark that opens a quote at `at`: its length, and what closes it. An apostrophe behind a
@@ -423,7 +405,8 @@ mod tests {
             names: Names::default(),
         };
         let mut out = Vec::new();
-        redactor.companion(text.as_bytes(), &mut out);
+        let author = Author::Server { lines: true };
+        redactor.companion(text.as_bytes(), author, &mut out);
         String::from_utf8(out).unwrap()
     }
 

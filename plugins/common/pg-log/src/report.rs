@@ -9,7 +9,7 @@ use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
 use crate::event::{Event, Faults, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
-use crate::redact::{Names, Redaction, Redactor};
+use crate::redact::{Author, Names, Redaction, Redactor};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
 use crate::text::Text;
@@ -169,7 +169,8 @@ impl<'t> Report<'_, '_, 't> {
             self.message(message, found.as_ref());
         }
         for field in [Field::Detail, Field::Hint, Field::Context] {
-            self.companion(field);
+            let author = self.author(field, found.is_some(), remembered.as_ref());
+            self.companion(field, author);
         }
         self.statements(found.as_ref(), message.as_deref());
         self.audit();
@@ -210,6 +211,29 @@ impl<'t> Report<'_, '_, 't> {
             Some(Severity::Fatal | Severity::Panic) | None => false,
             Some(Severity::Log | Severity::Debug) => self.field(Field::UserName).is_some(),
             Some(_) => true,
+        }
+    }
+
+    /// Who wrote a companion of a message, known or not. A CONTEXT is always the server's, line by line.
+    fn author(&self, field: Field, known: bool, message: Option<&Remembered>) -> Author {
+        if field == Field::Context {
+            return Author::Server { lines: true };
+        }
+        if let Level::Companion(_) = self.event.level {
+            let code = message.and_then(Remembered::sqlstate);
+            let class = message.and_then(|message| message.class);
+            return match (code, class) {
+                (Some(b"P0001" | b"P0004"), _) => Author::Raise,
+                (_, Some(_)) => Author::Server { lines: false },
+                _ => Author::Unknown,
+            };
+        }
+        if self.sqlstate_of_raise() == Some(true) {
+            Author::Raise
+        } else if !known && self.may_be_raised() {
+            Author::Unknown
+        } else {
+            Author::Server { lines: false }
         }
     }
 
@@ -363,7 +387,7 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     /// A DETAIL, HINT or CONTEXT, and the values in its lines.
-    fn companion(&mut self, field: Field) {
+    fn companion(&mut self, field: Field, author: Author) {
         let Some(text) = self.field(field) else {
             return;
         };
@@ -371,9 +395,12 @@ impl<'t> Report<'_, '_, 't> {
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
         let reporter = self.reporter;
-        reporter.redactor().companion(&text, &mut out);
+        reporter.redactor().companion(&text, author, &mut out);
         self.out.text(field.name(), &out);
         self.buffer = out;
+        if author == Author::Raise {
+            return;
+        }
         let mut rest: &[u8] = &text;
         while !rest.is_empty() {
             if let Some(found) = self.reporter.classes.companion(rest) {
