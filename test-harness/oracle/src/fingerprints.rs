@@ -15,7 +15,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         why: "pg-sql reads tokens, libpg_query a grammar: parentheses, CAST, noise words, names of \
               types, TABLE t, SET TIME ZONE. Both texts are respelled by libpg_query before they are \
               compared.",
-        drop: |items| replace(items, &["time", "zone", "?"], &["timezone", "to", "?"]),
+        drop: set_time_zone,
     },
     Exception {
         name: "the type of a constant",
@@ -41,7 +41,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "a clause that holds a constant alone",
         why: "libpg_query hashes no constant and so not what holds nothing else: LIMIT, OFFSET, DEFAULT, \
-              USING, REPEATABLE, options.",
+              USING, REPEATABLE, ELSE, ESCAPE, options.",
         drop: clauses_of_constants,
     },
     Exception {
@@ -185,17 +185,27 @@ fn unread_names(items: &mut Vec<String>) {
     {
         *items = vec![command.to_owned()];
     }
+    if items.iter().any(|item| item == "rename") {
+        items.retain(|item| !matches!(item.as_str(), "column" | "attribute"));
+    }
     drop_names_behind(items, BEFORE);
     let has = |word: &str| items.iter().any(|item| item == word);
     let more: &[&str] = match has {
-        _ if has("rename") => &["column", "attribute", "rule", "trigger"],
+        _ if has("rename") => &["rule", "trigger"],
         _ if has("revoke") => &["from"],
         _ if has("drop") && has("role") => &["exists"],
         _ => &[],
     };
     drop_names_behind(items, more);
     if items.iter().any(|item| item.starts_with("temp")) {
-        drop_names_behind(items, &["table", "exists"]);
+        drop_names_behind(items, &["table", "exists", "sequence"]);
+    }
+}
+
+/// `SET TIME ZONE ?` is `SET timezone TO ?`.
+fn set_time_zone(items: &mut Vec<String>) {
+    if items.first().is_some_and(|first| first == "set") {
+        replace(items, &["time", "zone"], &["timezone", "to"]);
     }
 }
 
@@ -270,8 +280,10 @@ fn clauses_of_constants(items: &mut Vec<String>) {
         "off",
         "is",
     ];
-    replace(items, &["using", "?"], &[]);
     replace(items, &["repeatable", "(", "?", ")"], &[]);
+    for word in ["using", "else", "escape"] {
+        replace(items, &[word, "?"], &[]);
+    }
     items.retain(|item| !WORDS.contains(&item.as_str()));
 }
 

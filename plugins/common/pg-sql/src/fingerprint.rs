@@ -48,10 +48,10 @@
 //! whose use `make oracle` counts:
 //! - another spelling of the same tree (parentheses, CAST, noise words, `TABLE t`),
 //! - the type a constant is cast to (`1::int4`, `1::int8`),
-//! - names of roles, prepared statements, cursors, channels, temporary tables, and new names,
+//! - names of roles, prepared statements, cursors, channels, temporary tables, and what is renamed,
 //! - names of results and aliases of what is no table,
 //! - options of functions and transactions,
-//! - clauses that hold nothing but a constant (LIMIT, OFFSET, SET DEFAULT),
+//! - clauses that hold nothing but a constant (LIMIT, OFFSET, ELSE, SET DEFAULT),
 //! - order, repetition and number of the members of a list.
 //!
 //! It is judged with the options that tell the most apart: by default it also ignores schemas and digits
