@@ -1,15 +1,18 @@
 //! What applications with OpenTelemetry's own instrumentation tell of their statements, before and after
 //! the processor in a real Collector: psycopg, SQLAlchemy, asyncpg, node-postgres, pgx and pgjdbc against
 //! a real server. Each plants a card number in a text, in a bind value, in a comment and in an error.
+//! And what becomes of batches that are large, come at once, or cannot be handled.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
-use serde_json::json;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+use serde_json::{Value as Json, json};
 use test_harness::drivers;
 use test_harness::fakes::otlp_sink::OtlpSink;
 use test_harness::hosts::collector::{Build, Mode, Pipeline};
@@ -17,6 +20,8 @@ use test_harness::hosts::postgres::output_of;
 use test_harness::hosts::{Collector, Postgres, Version};
 
 const CARD: &[u8] = b"4111-1111-1111-1111";
+/// Until everything has come through the batch processor.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// An application: its name, and the command that runs it against the server on a port.
 type Client = (&'static str, fn(u16, SocketAddr) -> Command);
@@ -181,4 +186,122 @@ fn every_librarys_spans_follow_the_conventions_and_hold_no_data() {
             }
         }
     }
+}
+
+fn attribute(key: &str, value: String) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value)),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+/// A batch of so many spans with a card number each.
+fn planted(spans: usize) -> TracesData {
+    let card = String::from_utf8_lossy(CARD);
+    let span = |number| Span {
+        name: format!("select {card}"),
+        attributes: vec![
+            attribute("db.system", "postgresql".to_owned()),
+            attribute(
+                "db.statement",
+                format!("select {number} from t where c = '{card}'"),
+            ),
+        ],
+        ..Span::default()
+    };
+    let scope = ScopeSpans {
+        spans: (0..spans).map(span).collect(),
+        ..ScopeSpans::default()
+    };
+    let resource = ResourceSpans {
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    };
+    TracesData {
+        resource_spans: vec![resource],
+    }
+}
+
+/// Each Collector in each mode, with the processor after what `before` puts there.
+fn in_every_host(
+    configuration: &Json,
+    before: fn(Pipeline) -> Pipeline,
+    check: fn(&Collector, &OtlpSink),
+) {
+    for build in Build::all() {
+        for mode in Mode::ALL {
+            let sink = OtlpSink::keeping();
+            let pipeline = before(Pipeline::to(sink.address()));
+            let pipeline = pipeline.module(mode, configuration.clone());
+            check(&Collector::start(build, &pipeline), &sink);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_configuration_lets_nothing_pass_and_says_what_is_wrong() {
+    let configuration = json!({"traces": {"migrate": "on"}});
+    in_every_host(
+        &configuration,
+        |pipeline| pipeline,
+        |collector, sink| {
+            for _ in 0..2 {
+                let refused = collector
+                    .send(&planted(1))
+                    .expect_err("there is no such value");
+                assert!(refused.contains("traces.migrate"), "{refused}");
+            }
+            assert!(sink.bodies().is_empty());
+        },
+    );
+}
+
+#[test]
+fn a_batch_of_megabytes_comes_out_whole_and_clean() {
+    in_every_host(
+        &json!({}),
+        |pipeline| pipeline,
+        |collector, sink| {
+            let mut batch = planted(100);
+            let resource = batch.resource_spans[0].resource.get_or_insert_default();
+            // More than the module has room for at first.
+            let large = attribute("process.command_line", "x".repeat(3 << 20));
+            resource.attributes.push(large.clone());
+            collector.send(&batch).expect("it is taken");
+            let after = &sink.batches::<TracesData>()[0];
+            let resource = after.resource_spans[0].resource.as_ref();
+            assert_eq!(resource.expect("it is there").attributes, [large]);
+            assert_eq!(spans(std::slice::from_ref(after)).len(), 100);
+            assert!(!shows_the_card(sink));
+        },
+    );
+}
+
+#[test]
+fn behind_the_batch_processor_many_applications_lose_nothing() {
+    const APPLICATIONS: usize = 8;
+    const BATCHES: usize = 20;
+    const SPANS: usize = 25;
+    let batches = |pipeline: Pipeline| pipeline.batches_of(500);
+    in_every_host(&json!({}), batches, |collector, sink| {
+        std::thread::scope(|scope| {
+            for _ in 0..APPLICATIONS {
+                scope.spawn(|| {
+                    for _ in 0..BATCHES {
+                        collector.send(&planted(SPANS)).expect("it is taken");
+                    }
+                });
+            }
+        });
+        let arrived = || spans(&sink.batches()).len();
+        let deadline = Instant::now() + LIMIT;
+        while arrived() < APPLICATIONS * BATCHES * SPANS && Instant::now() < deadline {
+            sleep(Duration::from_millis(50));
+        }
+        assert_eq!(arrived(), APPLICATIONS * BATCHES * SPANS);
+        assert!(!shows_the_card(sink));
+    });
 }

@@ -1,7 +1,8 @@
 //! What is said of a query text: the text without its data, its fingerprint, its summary.
 //!
 //! Applications send few texts and many of each, so what was said of a text is remembered, in a table
-//! of a fixed number of places and of short texts only.
+//! of a fixed number of places and of short texts only. Those that put values into their texts send each
+//! once, but few that differ in more than the values: what was said of one holds for the others.
 
 use std::rc::Rc;
 
@@ -37,6 +38,8 @@ pub(crate) struct Said {
     pub(crate) keep_alive: bool,
     /// What its sqlcommenter comment says under known keys.
     pub(crate) tags: Vec<(&'static str, String)>,
+    /// Summary, operation, collection and the like hold for every text that is redacted to the same.
+    alike: bool,
 }
 
 /// A text, and what is said of it.
@@ -47,6 +50,8 @@ type Remembered = (Box<[u8]>, Rc<Said>);
 pub(crate) struct Statements {
     comments: Comments,
     places: Vec<Option<Remembered>>,
+    /// By their redacted texts.
+    alike: Vec<Option<Rc<Said>>>,
 }
 
 impl Statements {
@@ -54,6 +59,7 @@ impl Statements {
         Self {
             comments,
             places: Vec::new(),
+            alike: Vec::new(),
         }
     }
 
@@ -64,9 +70,9 @@ impl Statements {
         }
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
+            self.alike.resize_with(PLACES, || None);
         }
-        let hash = XxHash64::oneshot(0, text);
-        let place = hash as usize & PLACES.saturating_sub(1);
+        let place = place(text);
         if let Some(Some((known, said))) = self.places.get(place)
             && **known == *text
         {
@@ -76,7 +82,19 @@ impl Statements {
         if let Some(place) = self.places.get_mut(place) {
             *place = Some((text.into(), Rc::clone(&said)));
         }
+        if said.alike
+            && let Some(redacted) = &said.redacted
+            && let Some(alike) = self.alike.get_mut(self::place(redacted.as_bytes()))
+        {
+            *alike = Some(Rc::clone(&said));
+        }
         said
+    }
+
+    /// What was said of another text that is redacted to the same.
+    fn like(&self, redacted: &str) -> Option<&Said> {
+        let said = self.alike.get(place(redacted.as_bytes()))?.as_deref()?;
+        (said.redacted.as_deref() == Some(redacted)).then_some(said)
     }
 
     /// The text without its data, `None` if that is all of it.
@@ -104,13 +122,18 @@ impl Statements {
             statements: 1,
             keep_alive: false,
             tags: self.tags(text),
+            alike: false,
         };
         if text.len() <= LONGEST_CLASSIFIED {
             let parameters = as_parameters(text);
             if let Some(parameters) = &parameters {
                 said.fingerprint = pg_sql::fingerprint(parameters, &options.lexer);
             }
-            said.classify(parameters.as_deref().unwrap_or(text));
+            let like = said.redacted.as_deref().and_then(|text| self.like(text));
+            match like {
+                Some(like) => said.repeat(like),
+                None => said.classify(parameters.as_deref().unwrap_or(text)),
+            }
         }
         said
     }
@@ -126,12 +149,29 @@ impl Statements {
     }
 }
 
+/// Where a text is remembered.
+fn place(text: &[u8]) -> usize {
+    XxHash64::oneshot(0, text) as usize & PLACES.saturating_sub(1)
+}
+
 impl Said {
+    fn repeat(&mut self, other: &Self) {
+        self.summary.clone_from(&other.summary);
+        self.operation = other.operation;
+        self.collection.clone_from(&other.collection);
+        self.statements = other.statements;
+        self.keep_alive = other.keep_alive;
+        self.alike = other.alike;
+    }
+
     fn classify(&mut self, text: &[u8]) {
         let found = classify(text, pg_sql::classify::ClassifyOptions::default());
         self.summary = found.summary();
         self.statements = found.statements.len();
         self.keep_alive = found.complete && found.statements.iter().all(keeps_alive);
+        // Of others it matters how long their constants are.
+        let mut statements = found.statements.iter();
+        self.alike = found.complete && statements.all(|statement| !statement.relations.is_empty());
         let [first, others @ ..] = found.statements.as_slice() else {
             return;
         };
@@ -231,6 +271,25 @@ mod tests {
             (said.statements, said.summary.as_str()),
             (3, "BATCH SELECT")
         );
+    }
+
+    #[test]
+    fn texts_that_differ_in_their_values_are_told_as_if_each_were_the_first() {
+        let mut statements = Statements::new(Comments::Promote);
+        for text in [
+            "SELECT a FROM t WHERE b = 1 /*route='x'*/",
+            "SELECT a FROM t WHERE b = 22 /*route='y'*/",
+            "SELECT a FROM T WHERE b = 22",
+            "SELECT 'ping'",
+            "SELECT 'a text too long for a health check'",
+            "DELETE FROM t WHERE a = 'x'; DELETE FROM t WHERE a = 'y'",
+            "DELETE FROM t WHERE a = 'yy'; DELETE FROM t WHERE a = 'z'",
+            "SELECT a FROM t WHERE b = 1 AND",
+            "SELECT a FROM t WHERE b = 2 AND",
+        ] {
+            let told = statements.say(text.as_bytes());
+            assert_eq!(format!("{told:?}"), format!("{:?}", say(text)), "{text}");
+        }
     }
 
     #[test]

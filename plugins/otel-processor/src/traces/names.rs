@@ -127,7 +127,7 @@ const PREFIXES: [(&str, Role); 8] = [
 ];
 
 /// What is known of a name.
-pub(crate) fn find(name: &[u8]) -> Option<&'static Known> {
+fn find(name: &[u8]) -> Option<&'static Known> {
     // All names begin with one of few letters.
     if !matches!(name.first()?, b'd' | b'e' | b'j' | b'n' | b'p' | b's') {
         return None;
@@ -136,13 +136,14 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Known> {
     NAMES.get(place.ok()?)
 }
 
-/// What a name is, known as a whole or by its beginning.
-pub(crate) fn role(name: &[u8]) -> Option<Role> {
-    let whole = find(name).map(|known| known.role);
+/// What a name is, known as a whole or by its beginning, and what the stable conventions call it if it
+/// is an old one.
+pub(crate) fn role(name: &[u8]) -> Option<(Role, Option<&'static str>)> {
+    let whole = find(name).map(|known| (known.role, known.stable));
     whole.or_else(|| {
         let mut prefixes = PREFIXES.iter();
         let known = prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes()))?;
-        Some(known.1)
+        Some((known.1, None))
     })
 }
 

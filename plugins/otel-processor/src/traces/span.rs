@@ -16,16 +16,11 @@ pub(crate) struct Found<'a> {
     field: Field<'a>,
     key: &'a [u8],
     role: Role,
+    /// What the stable conventions call it, if it has another name.
+    stable: Option<&'static str>,
     value: Any<'a>,
     /// The `AnyValue` as it stands, of a `KeyValue` that has one.
     any: &'a [u8],
-}
-
-impl Found<'_> {
-    /// What the stable conventions call it, if it has another name.
-    fn stable(&self) -> Option<&'static str> {
-        names::find(self.key)?.stable
-    }
 }
 
 /// Under which name an attribute goes on.
@@ -114,15 +109,16 @@ impl Traces {
             let attribute = KeyValue::read(field.message()?)?;
             let key = attribute.key;
             let mut configured = self.config.query_attributes.iter();
-            let role = match names::role(key) {
-                None if configured.any(|name| name.as_bytes() == key) => Some(Role::Query),
-                role => role,
+            let known = match names::role(key) {
+                None if configured.any(|name| name.as_bytes() == key) => Some((Role::Query, None)),
+                known => known,
             };
-            if let Some(role) = role {
+            if let Some((role, stable)) = known {
                 found.push(Found {
                     field,
                     key,
                     role,
+                    stable,
                     value: attribute.any()?,
                     any: attribute.value.map_or(b"", Message::bytes),
                 });
@@ -201,7 +197,7 @@ impl Traces {
     /// The name that takes the place of an attribute's own.
     fn migrated(&self, place: usize, found: &[Found<'_>]) -> Name {
         let own = found.get(place);
-        let Some(stable) = own.and_then(Found::stable) else {
+        let Some(stable) = own.and_then(|own| own.stable) else {
             return Name::Own;
         };
         if self.config.migrate != Migrate::Replace {
@@ -209,7 +205,7 @@ impl Traces {
         }
         let mut before = found.iter().take(place);
         let taken = found.iter().any(|other| other.key == stable.as_bytes())
-            || before.any(|other| other.stable() == Some(stable));
+            || before.any(|other| other.stable == Some(stable));
         if taken {
             Name::Taken
         } else {
@@ -394,11 +390,11 @@ impl Traces {
     fn duplicate(&mut self, missing: &mut Missing<'_, '_, '_>) {
         let found = missing.found;
         for (place, attribute) in found.iter().enumerate() {
-            let Some(stable) = attribute.stable() else {
+            let Some(stable) = attribute.stable else {
                 continue;
             };
             let mut before = found.iter().take(place);
-            if before.any(|other| other.stable() == Some(stable))
+            if before.any(|other| other.stable == Some(stable))
                 || found.iter().any(|other| other.key == stable.as_bytes())
             {
                 continue;
@@ -456,7 +452,7 @@ impl Missing<'_, '_, '_> {
         !self
             .found
             .iter()
-            .any(|found| found.key == name.as_bytes() || found.stable() == Some(name))
+            .any(|found| found.key == name.as_bytes() || found.stable == Some(name))
     }
 
     fn text(&mut self, name: &str, value: &str) {
@@ -510,7 +506,7 @@ fn strip<'a>(
                     attribute.any().is_ok()
                         && matches!(
                             names::role(attribute.key),
-                            None | Some(Role::Plain | Role::System)
+                            None | Some((Role::Plain | Role::System, _))
                         )
                 });
                 if !harmless {

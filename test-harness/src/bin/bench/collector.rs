@@ -24,7 +24,7 @@ const SPANS: usize = 8192;
 const BATCHES: usize = 6;
 const MEMORY_BATCHES: u64 = 1_000_000;
 /// By then it has learned what it can keep.
-const WARM: u64 = 10_000;
+const WARM: u64 = 100_000;
 
 /// What applications send: an ORM's text is the same each time, another has its values in it.
 const STATEMENTS: &[&str] = &[
@@ -220,7 +220,7 @@ pub fn memory(_options: &Options) {
     }
     done();
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    figure("memory after 10,000 batches: MiB", mib(warm), "");
+    figure("memory after 100,000 batches: MiB", mib(warm), "");
     figure(
         "memory after 1,000,000 batches: MiB",
         mib(host.memory_bytes()),
