@@ -17,7 +17,7 @@ impl Doubts {
     #[inline]
     pub(crate) fn token(&mut self, token: Token, text: &[u8]) {
         match token.kind {
-            TokenKind::String | TokenKind::EscapeString => self.string(token, text),
+            kind if kind.is_string() => self.string(token, text),
             TokenKind::Punctuation if token.of(text) == b";" => self.statement = token.end,
             _ => {}
         }
@@ -32,10 +32,10 @@ impl Doubts {
         }
     }
 
-    /// Where the text may have been misread, now that `lost` is never closed: from there on, what looks
-    /// like names may be the inside of a literal.
-    pub(crate) fn misread(&self, lost: Token) -> Option<usize> {
-        self.string.filter(|_| lost.kind.is_string())
+    /// Where the text may have been misread, once a quote or comment is never closed or bytes are met that
+    /// are not the encoding's: from there on, what looks like names may be the inside of a literal.
+    pub(crate) fn misread(&self) -> Option<usize> {
+        self.string
     }
 
     /// Where the statement begins. A backslash outside of quotes means nothing to the server: such a

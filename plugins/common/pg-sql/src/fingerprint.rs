@@ -8,9 +8,9 @@
 //!
 //! 1. The text is read by the rules of PostgreSQL's `scan.l`. White space and comments are dropped, and
 //!    so is the `N` of `N'...'`. From a token on that cannot be read (an open quote or comment, bytes
-//!    that are not UTF-8) all is one constant. Of a text that ends in an open quote that is all from the
-//!    first string on that ends in a backslash or runs into a word; of one with a backslash outside of
-//!    quotes, all from behind the `;` before it.
+//!    that are not UTF-8) all is one constant, and before it from the first string on that ends in a
+//!    backslash or runs into a word. With a backslash outside of quotes, it is all from behind the `;`
+//!    before that.
 //! 2. A constant is the item `?`. Constants are: strings of every form, numbers, parameters (`$1`), the
 //!    words `true`, `false` and `null` except behind `IS` and `IS NOT`, the words `nfc`, `nfd`, `nfkc`
 //!    and `nfkd`, the first word behind `EXTRACT (`, ALL behind LIMIT, and a `?` in an operator.

@@ -10,8 +10,8 @@
 //! takes all three for constants except behind IS and IS NOT.)
 //!
 //! Fails closed: where a text cannot be read (an open quote, bytes that are not the encoding's), all
-//! that follows is one `?`, and [`Redacted::lexed_to`] says where. With a quote left open, it is all from
-//! the first literal on that may have been closed too early (`'it\'s'`, `'O'Brien'`); with a backslash
+//! that follows is one `?`, and [`Redacted::lexed_to`] says where. That is from the first literal on that
+//! may have been closed too early (`'it\'s'`, `'O'Brien'`), if there is one; with a backslash
 //! outside of quotes, which is psql's or COPY's, it is that whole statement and all behind it. Two such
 //! mistakes in one text that close each other's quotes (`'O'Brien', 'O'Neil'`), and a quote closed too
 //! early before a blank (`'the boys' names'`), cannot be told from a good text: what stands outside of the

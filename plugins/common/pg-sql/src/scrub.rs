@@ -55,7 +55,7 @@ fn pass(
     for token in Lexer::new(text, options) {
         let lost = matches!(token.fault, Some(Fault::Unterminated | Fault::UnsafeString));
         if lost || token.end > readable {
-            if let Some(start) = doubts.misread(token) {
+            if let Some(start) = doubts.misread() {
                 return Err(Doubtful(start));
             }
             scrub.lost();
@@ -229,13 +229,16 @@ impl Scrub<'_, '_> {
         if text.contains(&b'$') && glued_parameter(text).is_some() {
             return self.glued(text);
         }
-        let role = self.settings.word(text);
-        let is_value = !self.behind_is && is_truth(text);
-        self.behind_word(text);
-        match &mut self.redactor {
-            Some(redactor) if is_value => redactor.constant(role),
-            _ => self.keep(text, role),
+        if !self.behind_is && is_truth(text) {
+            let role = self.settings.constant();
+            if let Some(redactor) = &mut self.redactor {
+                redactor.constant(role);
+            }
+            return self.canonical_word(text, role);
         }
+        self.behind_word(text);
+        let role = self.settings.word(text);
+        self.keep(text, role);
         self.canonical_word(text, role);
     }
 

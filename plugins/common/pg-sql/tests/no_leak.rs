@@ -227,6 +227,9 @@ fn a_literal_that_was_closed_too_early_tells_nothing() {
         r"select 'a\'b from secret join secret on secret.secret = 'x",
         "update t set a = 'it's', secret = secret.secret where b = 'c' and d = 'e",
         "select E'a'secret from secret where b = $$open",
+        "select U&'O'secret, x from secret /* secret",
+        "select $$a$$secret from secret where \"open",
+        "insert into t values ($q$it$q$secret) returning secret, 'open",
     ] {
         assert_no_leak(text.as_bytes(), "secret");
     }

@@ -102,7 +102,7 @@ impl<'t> Terminals<'t> {
             }
             self.doubts.token(token, self.text);
             if token.fault == Some(Fault::Unterminated) {
-                self.misread = self.doubts.misread(token);
+                self.misread = self.doubts.misread();
             }
             let escape = match token.kind {
                 TokenKind::UnicodeIdentifier | TokenKind::UnicodeString => b'\\',
