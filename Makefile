@@ -15,7 +15,7 @@ WASM_BUILD := target/$(WASM_TARGET)/plugin
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins stores drivers oci oci-push demo test test-fast lint bench oracle fuzz clean
+.PHONY: help setup plugins fluentbit-module stores drivers oci oci-push demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 	@cargo run --quiet -p $(COMPONENT) --example componentize -- \
 		$(WASM_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/pgmesh-otel-processor.component.wasm
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm) dist/pgmesh-otel-processor.component.wasm
+
+fluentbit-module: plugins ## the log filter with CONFIG=file.json as its defaults, in dist/pgmesh-fluentbit-filter.configured.wasm
+	@test -n "$(CONFIG)" || { echo "fluentbit-module: say which, CONFIG=pgmesh.json" >&2; exit 1; }
+	@cargo run --quiet -p fluentbit-filter --example configure -- dist/pgmesh-fluentbit-filter.wasm \
+		$(CONFIG) dist/pgmesh-fluentbit-filter.configured.wasm
 
 oci: plugins ## every module as OCI images in dist/oci, in both layouts that Istio accepts
 	@python3 test-harness/oci/pack.py dist dist/oci $(VERSION) $(MODULES)

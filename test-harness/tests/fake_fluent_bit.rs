@@ -256,3 +256,45 @@ fn names_have_underscores_if_that_is_asked_for() {
     let names = found.as_object().expect("an object").keys();
     assert!(names.into_iter().all(|name| !name.contains('.')), "{found}");
 }
+
+#[test]
+fn a_module_has_the_defaults_that_were_written_into_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (config, out) = (
+        directory.path().join("c.json"),
+        directory.path().join("m.wasm"),
+    );
+    let configure = |json: &str| {
+        std::fs::write(&config, json).expect("written");
+        let mut command = std::process::Command::new(env!("CARGO"));
+        command
+            .args([
+                "run",
+                "--quiet",
+                "-p",
+                "fluentbit-filter",
+                "--example",
+                "configure",
+                "--",
+            ])
+            .args([&built_module("fluentbit-filter"), &config, &out])
+            .output()
+            .expect("cargo runs")
+    };
+    let done = configure(r#"{"names": "underscored", "drop": ["undefined_table"]}"#);
+    assert!(done.status.success(), "{done:?}");
+    let mut host = FluentBit::load(&out, "pgmesh_keep_raw");
+    let found = host.record(0, &log(ERROR)).record();
+    assert_eq!(found["postgresql_event"], "unique_violation");
+    assert_eq!(found["log"], ERROR, "the preset holds beside them");
+    let dropped =
+        "2026-11-23 03:34:37.123 UTC [4711] bob@shop ERROR:  relation \"t\" does not exist";
+    assert_eq!(host.record(0, &log(dropped)), Answer::Dropped);
+
+    let wrong = configure(r#"{"drop": ["nothing"]}"#);
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(
+        !wrong.status.success() && said.contains("no event is called nothing"),
+        "{said}"
+    );
+}

@@ -9,6 +9,11 @@ use serde::Deserialize;
 /// The member that carries a configuration.
 pub const MEMBER: &[u8] = b"pgmesh";
 
+/// What stands before the room for defaults in the finished module.
+pub const DEFAULTS_MARK: &[u8; 16] = b"pgmesh defaults:";
+/// Bytes of a JSON object that fit there, less one for the zero behind it.
+pub const DEFAULTS_ROOM: usize = 4096;
+
 /// What a user can set.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -101,62 +106,48 @@ pub enum Preset {
 impl Preset {
     /// What it sets.
     #[must_use]
-    pub fn config(self) -> Config {
-        let standard = Config::default();
-        match self {
-            Self::Standard => standard,
-            Self::KeepRaw => Config {
-                keep_raw: true,
-                ..standard
-            },
-            Self::Statements => Config {
-                redaction: RedactionMode::Statements,
-                ..standard
-            },
-            Self::NoRedaction => Config {
-                redaction: RedactionMode::Off,
-                ..standard
-            },
-            Self::ClassifyOnly => Config {
-                classify_only: true,
-                ..standard
-            },
-        }
+    pub fn object(self) -> Object {
+        let set: Option<(&str, serde_json::Value)> = match self {
+            Self::Standard => None,
+            Self::KeepRaw => Some(("keep_raw", true.into())),
+            Self::Statements => Some(("redaction", "statements".into())),
+            Self::NoRedaction => Some(("redaction", "off".into())),
+            Self::ClassifyOnly => Some(("classify_only", true.into())),
+        };
+        set.into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
+}
+
+/// A configuration as JSON, before it is read.
+pub type Object = serde_json::Map<String, serde_json::Value>;
+
+/// `base` with what `text`, a JSON object, says in its place.
+pub fn merged(base: &Object, text: &[u8]) -> Result<Object, String> {
+    let given: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let serde_json::Value::Object(given) = given else {
+        return Err("expected an object".to_owned());
+    };
+    let mut merged = base.clone();
+    merged.extend(given);
+    Ok(merged)
 }
 
 impl Config {
     /// Reads a configuration on top of `base`. The error names the path and what was expected.
-    pub fn parse(base: &Self, text: &[u8]) -> Result<Self, String> {
-        let given: serde_json::Value =
-            serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let serde_json::Value::Object(given) = given else {
-            return Err("expected an object".to_owned());
-        };
-        let mut merged = base.as_object();
-        merged.extend(given);
-        let merged = serde_json::Value::Object(merged);
-        let config: Self =
-            serde_path_to_error::deserialize(merged).map_err(|error| error.to_string())?;
-        config.check()?;
-        Ok(config)
+    pub fn parse(base: &Object, text: &[u8]) -> Result<Self, String> {
+        Self::read(merged(base, text)?)
     }
 
-    /// What a preset differs in from the defaults, so that a configuration goes on top of it.
-    fn as_object(&self) -> serde_json::Map<String, serde_json::Value> {
-        let redaction = match self.redaction {
-            RedactionMode::Strict => "strict",
-            RedactionMode::Statements => "statements",
-            RedactionMode::Off => "off",
-        };
-        [
-            ("redaction", redaction.into()),
-            ("keep_raw", self.keep_raw.into()),
-            ("classify_only", self.classify_only.into()),
-        ]
-        .into_iter()
-        .map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value))
-        .collect()
+    /// Reads a whole configuration.
+    pub fn read(object: Object) -> Result<Self, String> {
+        let object = serde_json::Value::Object(object);
+        let config: Self =
+            serde_path_to_error::deserialize(object).map_err(|error| error.to_string())?;
+        config.check()?;
+        Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -227,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_configuration_goes_on_top_of_the_preset() {
-        let base = Preset::KeepRaw.config();
+        let base = Preset::KeepRaw.object();
         let config = Config::parse(&base, br#"{"drop":["connection_received"]}"#).unwrap();
         assert!(config.keep_raw);
         assert_eq!(config.drop, ["connection_received"]);
@@ -245,7 +236,7 @@ mod tests {
             (r#"{"min_severity":"BAD"}"#, "min_severity"),
             ("[]", "expected an object"),
         ] {
-            let error = Config::parse(&Config::default(), text.as_bytes()).unwrap_err();
+            let error = Config::parse(&Object::new(), text.as_bytes()).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

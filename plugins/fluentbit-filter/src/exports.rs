@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 
-use crate::config::Preset;
+use crate::config::{DEFAULTS_MARK, DEFAULTS_ROOM, Preset};
 use crate::filter::{Filter, Outcome};
 
 struct State(Cell<Option<Box<Filter>>>);
@@ -20,6 +20,27 @@ struct State(Cell<Option<Box<Filter>>>);
 unsafe impl Sync for State {}
 
 static FILTER: State = State(Cell::new(None));
+
+/// Room for defaults: the mark, then a JSON object, then zeros.
+#[repr(C)]
+struct Defaults {
+    mark: [u8; DEFAULTS_MARK.len()],
+    json: [u8; DEFAULTS_ROOM],
+}
+
+/// Filled in the finished module, by `make fluentbit-module CONFIG=...`.
+#[used]
+static DEFAULTS: Defaults = Defaults {
+    mark: *DEFAULTS_MARK,
+    json: [0; DEFAULTS_ROOM],
+};
+
+/// What the finished module has been given; the compiler only knows the zeros.
+fn defaults() -> Vec<u8> {
+    // SAFETY: a static of ours, which nobody writes to.
+    let json = unsafe { (&raw const DEFAULTS.json).read_volatile() };
+    json.into_iter().take_while(|byte| *byte != 0).collect()
+}
 
 /// Tells the host to drop the record.
 const DROP: &[u8; 1] = b"\0";
@@ -31,7 +52,7 @@ const DROP: &[u8; 1] = b"\0";
 /// `record` is null or points to `length` bytes.
 unsafe fn handle(preset: Preset, seconds: u32, record: *const u8, length: usize) -> *const u8 {
     let filter = FILTER.0.take();
-    let mut filter = filter.unwrap_or_else(|| Box::new(Filter::new(preset)));
+    let mut filter = filter.unwrap_or_else(|| Box::new(Filter::with_defaults(preset, &defaults())));
     let outcome = if record.is_null() {
         filter.oversize(length);
         Outcome::Replaced

@@ -7,7 +7,7 @@
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
 
-use crate::config::{self, Config, NameStyle, Preset};
+use crate::config::{self, Config, NameStyle, Object, Preset};
 use crate::output::{Output, Style};
 
 /// Bytes of a buffer that are kept between records; a larger one is given back.
@@ -42,7 +42,8 @@ pub struct Counters {
 /// The filter of one host instance, with what it has learned.
 #[derive(Debug)]
 pub struct Filter {
-    preset: Config,
+    /// What a record's `pgmesh` member goes on top of.
+    base: Object,
     config: Config,
     lowest: Option<Severity>,
     /// The `pgmesh` member that `config` was read from, and what was wrong with it.
@@ -62,15 +63,36 @@ impl Filter {
     /// A filter as a preset sets it.
     #[must_use]
     pub fn new(preset: Preset) -> Self {
-        let config = preset.config();
+        Self::with_defaults(preset, b"")
+    }
+
+    /// A filter whose defaults are a JSON object, on top of a preset; blank bytes are none. What is
+    /// wrong with them is said in each record, and the preset stays.
+    #[must_use]
+    pub fn with_defaults(preset: Preset, defaults: &[u8]) -> Self {
+        let own = preset.object();
+        let given = match defaults.trim_ascii() {
+            [] => Ok(own.clone()),
+            defaults => config::merged(&own, defaults),
+        };
+        let read = given.and_then(|base| Ok((Config::read(base.clone())?, base)));
+        let (config, base, error) = match read {
+            Ok((config, base)) => (config, base, None),
+            Err(error) => (
+                Config::read(own.clone()).unwrap_or_default(),
+                own,
+                Some(error),
+            ),
+        };
+        let prefix = config.compiled_prefix().unwrap_or_default();
         Self {
-            preset: config.clone(),
-            lowest: None,
+            base,
+            lowest: config.lowest_severity().unwrap_or_default(),
             reporter: Reporter::new(config.report_options().unwrap_or_default()),
+            parser: prefix.map_or_else(Parser::new, Parser::with_prefix),
             config,
+            error,
             source: Vec::new(),
-            error: None,
-            parser: Parser::new(),
             memory: Memory::default(),
             sampled: Vec::new(),
             counters: Counters::default(),
@@ -163,7 +185,7 @@ impl Filter {
             Kind::String => unescape(member.value, &mut text),
             _ => text.extend_from_slice(member.value),
         }
-        let read = Config::parse(&self.preset, &text);
+        let read = Config::parse(&self.base, &text);
         let applied = read.and_then(|config| self.apply(config));
         self.error = applied.err();
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use fluentbit_filter::config::{Config, Preset};
+use fluentbit_filter::config::{Config, Object, Preset};
 use fluentbit_filter::{Filter, Outcome};
 use serde_json::Value;
 
@@ -46,11 +46,11 @@ fn the_record_after_is_made_of_the_record_before() {
 fn the_full_configuration_is_the_default() {
     let blocks = blocks();
     let shown = blocks.get(2).expect("the configuration");
-    let read = Config::parse(&Config::default(), shown.as_bytes());
+    let read = Config::parse(&Object::new(), shown.as_bytes());
     assert_eq!(read, Ok(Config::default()));
     let shown: serde_json::Map<String, Value> = serde_json::from_str(shown).expect("valid JSON");
     // A member that is not there would be an unknown one: all of them are named.
-    let unknown = Config::parse(&Config::default(), br#"{"x":0}"#).expect_err("no such setting");
+    let unknown = Config::parse(&Object::new(), br#"{"x":0}"#).expect_err("no such setting");
     for name in shown.keys() {
         assert!(unknown.contains(&format!("`{name}`")), "{unknown}");
     }
