@@ -21,7 +21,7 @@ use crate::report::{done, figure, median, progress};
 
 /// Spans in a batch: what the Collector's batch processor makes by default.
 const SPANS: usize = 8192;
-const BATCHES: usize = 6;
+const BATCHES: usize = 16;
 const MEMORY_BATCHES: u64 = 1_000_000;
 /// By then it has learned what it can keep.
 const WARM: u64 = 100_000;
@@ -137,6 +137,10 @@ fn variants(sink: &OtlpSink) -> Vec<Variant> {
         (
             "the Collector's redaction",
             plain().processor("redaction", redaction),
+        ),
+        (
+            "pgmesh, switched off",
+            plain().module(Mode::Compiled, json!({"traces": {"enabled": false}})),
         ),
     ]
     .map(|(name, pipeline)| Variant {
