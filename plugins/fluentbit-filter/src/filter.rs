@@ -7,7 +7,7 @@
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
 
-use crate::config::{self, Config, NameStyle, Object, Preset};
+use crate::config::{self, Config, NameStyle, Object, Preset, RedactionMode};
 use crate::output::{Output, Style};
 
 /// Bytes of a buffer that are kept between records; a larger one is given back.
@@ -211,6 +211,7 @@ impl Filter {
                 *taken = member.key != config::MEMBER && reader.take(*member);
             }
             if let Some(event) = reader.finish() {
+                self.take_copies(all, &mut taken);
                 return self.write(&event, all, &taken, seconds);
             }
         }
@@ -221,14 +222,68 @@ impl Filter {
         if let Some(taken) = taken.get_mut(place) {
             *taken = true;
         }
+        self.take_copies(all, &mut taken);
         // The buffer is out of its place while its text is read.
         let mut unescaped = std::mem::take(&mut self.text);
         let outcome = match self.parser.parse(json::unescaped(text, &mut unescaped)) {
             Some((event, _)) => self.write(&event, all, &taken, seconds),
+            None if self.is_torn_off(text) => self.without_text(all, &taken),
             None => Outcome::Unchanged,
         };
         self.text = unescaped;
         outcome
+    }
+
+    /// Whether a text, as JSON writes it, is a continuation that the host did not join to its line:
+    /// the server begins these with a tab. What it is a part of cannot be known, so all of it is data.
+    fn is_torn_off(&self, text: &[u8]) -> bool {
+        let keep = self.config.keep_raw || self.config.classify_only;
+        let redacts = self.config.redaction != RedactionMode::Off && !keep;
+        redacts && text.starts_with(b"\\t") && self.parser.prefix().is_some()
+    }
+
+    /// Writes a record whose text goes as a whole.
+    fn without_text(&mut self, all: &[Member<'_>], taken: &[bool]) -> Outcome {
+        let style = self.style();
+        let mut output = Output::begin(&mut self.output, all, style);
+        for (member, taken) in all.iter().zip(taken) {
+            if *taken {
+                output.member(&Member {
+                    kind: Kind::String,
+                    value: b"?",
+                    ..*member
+                });
+            } else if member.key != config::MEMBER {
+                output.member(member);
+            }
+        }
+        output.text("pgmesh.faults", b"continuation");
+        output.end();
+        Outcome::Replaced
+    }
+
+    /// Hosts keep what they have taken apart beside what they made of it (`Merge_Log` with `Keep_Log`,
+    /// `Merge_Log_Key`): a second copy of an entry would leave unredacted.
+    fn take_copies(&mut self, all: &[Member<'_>], taken: &mut [bool]) {
+        let keys = &self.config.keys;
+        let mut buffer = Vec::new();
+        for (taken, member) in taken.iter_mut().zip(all) {
+            let is_key = || keys.iter().any(|key| key.as_bytes() == member.key);
+            *taken |= match member.kind {
+                _ if *taken || member.key == config::MEMBER => false,
+                Kind::String if is_key() => {
+                    let text = json::unescaped(member.value, &mut buffer);
+                    self.parser.parse(text).is_some()
+                }
+                // As jsonlog and CloudNativePG begin: other objects are not read for it.
+                Kind::Object => {
+                    let begins = |with: &[u8]| member.value.starts_with(with);
+                    (begins(b"{\"timestamp\":") || begins(b"{\"level\":"))
+                        && Parser::is_entry(member.value)
+                }
+                _ => false,
+            };
+        }
     }
 
     /// The member whose text may be an entry: the first of the configured keys that is there.

@@ -1,5 +1,9 @@
 //! Whatever record comes, valid JSON leaves, or the record passes as it is; and no secret leaves.
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
 
 use fluentbit_filter::config::Preset;
 use fluentbit_filter::{Filter, Outcome};
@@ -129,5 +133,67 @@ proptest! {
             }
         }
         prop_assert_eq!(left.get("postgresql.event"), Some(&json!("server_shut_down")));
+    }
+}
+
+const SECRET_ENTRY: &str = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","pid":1,"error_severity":"ERROR","state_code":"23505","message":"duplicate key value violates unique constraint \"u\"","detail":"Key (a)=(hunter2) already exists."}"#;
+
+#[test]
+fn no_second_copy_of_an_entry_leaves_beside_its_record() {
+    let entry: Value = serde_json::from_str(SECRET_ENTRY).unwrap();
+    let line = "2026-11-23 03:34:37.123 UTC [1] ERROR:  odd \"hunter2\"";
+    let mut merged = entry.clone();
+    merged["log"] = json!(SECRET_ENTRY);
+    for record in [
+        merged,
+        json!({ "log": line, "message": line }),
+        json!({ "log": SECRET_ENTRY, "msg": SECRET_ENTRY }),
+    ]
+    .map(|record| record.to_string())
+    .into_iter()
+    .chain([format!(
+        // In the order that the server and Fluent Bit keep.
+        "{{\"log\":{},\"log_processed\":{SECRET_ENTRY}}}",
+        json!(SECRET_ENTRY)
+    )]) {
+        let mut filter = Filter::new(Preset::Standard);
+        let left = handed_back(&mut filter, record.as_bytes()).unwrap();
+        let left = Value::Object(left).to_string();
+        assert!(!left.contains("hunter2"), "{record}: {left}");
+        assert!(left.contains(r#""severity":"ERROR""#), "{left}");
+    }
+}
+
+#[test]
+fn a_continuation_that_comes_alone_shows_nothing() {
+    let mut filter = Filter::new(Preset::Standard);
+    let torn = json!({ "stream": "stderr", "log": "\t\tVALUES ('hunter2')" }).to_string();
+    // As long as no line of the server has been seen, it is somebody else's.
+    assert_eq!(filter.record(torn.as_bytes(), 0), Outcome::Unchanged);
+    let line = json!({ "log": "2026-11-23 03:34:37.123 UTC [1] LOG:  statement: INSERT INTO t" });
+    handed_back(&mut filter, line.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        Value::Object(handed_back(&mut filter, torn.as_bytes()).unwrap()),
+        json!({ "stream": "stderr", "log": "?", "pgmesh.faults": "continuation" })
+    );
+}
+
+#[test]
+fn a_truncated_entry_is_one_record_that_says_so() {
+    for whole in [
+        SECRET_ENTRY,
+        r#"{"level":"info","logger":"postgres","msg":"record","record":{"log_time":"2026-11-23 03:34:37.123 UTC","process_id":"1","error_severity":"ERROR","sql_state_code":"23505","message":"duplicate","detail":"Key (a)=(hunter2) already exists.","query":"SELECT 'hunter2'","backend_type":"client backend"}}"#,
+        "2026-11-23 03:34:37.123 UTC,\"bob\",\"shop\",4711,\"[local]\",692280b5.1267,5,\"INSERT\",2026-11-23 03:34:00 UTC,3/17,0,ERROR,23505,\"duplicate\",\"Key (a)=(hunter2) already exists.\",,,,,\"INSERT INTO t VALUES ('hunter2')\",,,\"psql\",\"client backend\",,0",
+    ] {
+        let from = whole.find("hunter2").unwrap();
+        for cut in from..whole.len() {
+            let (cut, _) = whole.split_at(cut);
+            let record = json!({ "log": cut }).to_string();
+            let mut filter = Filter::new(Preset::Standard);
+            let left = handed_back(&mut filter, record.as_bytes());
+            let left = Value::Object(left.unwrap_or_else(|| panic!("passed: {record}")));
+            assert_eq!(left["severity"], "ERROR", "{record}");
+            assert!(!left.to_string().contains("hunter2"), "{record}: {left}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::csvlog::set_connection;
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::{Field, Fields};
 use crate::json::{Kind, Member, Members};
+use crate::scan::{behind, find};
 use crate::severity::Severity;
 use crate::stderr::set_location;
 use crate::text::{Form, Text};
@@ -95,6 +96,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
         reader.take(member);
     }
     let rest = members.finished();
+    if rest.is_none() {
+        reader.take_cut_record(text);
+    }
     let mut event = reader.finish()?;
     if rest.is_none() {
         event.faults.insert(Faults::TRUNCATED);
@@ -156,6 +160,22 @@ impl<'t> Reader<'t> {
             }
         }
         true
+    }
+
+    /// Reads as much of CloudNativePG's `record` as there is in a text that was cut inside of it, as
+    /// container runtimes do at 16 KB.
+    fn take_cut_record(&mut self, text: &'t [u8]) {
+        const RECORD: &[u8] = b"\"record\":{";
+        if self.severity.is_some() {
+            return;
+        }
+        if let Some(at) = find(text, RECORD) {
+            self.wrapped = true;
+            let object = at.saturating_add(RECORD.len()).saturating_sub(1);
+            for inner in Members::of(behind(text, object)) {
+                self.take(inner);
+            }
+        }
     }
 
     /// The entry, if a severity was among its members.

@@ -50,6 +50,12 @@ impl Parser {
         }
     }
 
+    /// Whether an object is an entry of jsonlog or CloudNativePG.
+    #[must_use]
+    pub fn is_entry(object: &[u8]) -> bool {
+        jsonlog::parse(object).is_some()
+    }
+
     /// Reads the entry that `text` begins with, and returns what follows it. `None` if it is not
     /// PostgreSQL's.
     pub fn parse<'t>(&mut self, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
