@@ -1,6 +1,7 @@
 //! Starts real hosts and real servers around the built modules, and fakes where the real ones cannot
 //! be made to do what a test needs.
 //!
+//! - [`authority`]: certificates as a mesh gives them to workloads.
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
 //! - [`net`]: a client that sends bytes as told.
@@ -14,6 +15,7 @@
 //! here panic rather than hand back an error that every test would unwrap.
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod drivers;
 pub mod fakes;
 pub mod hosts;

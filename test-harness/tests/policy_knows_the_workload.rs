@@ -1,12 +1,10 @@
 //! Who a client is, the mesh says and not the client: two Envoys with mutual TLS between them, and
 //! SPIFFE identities from an authority made on the spot.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use test_harness::hosts::postgres::output_of;
+use test_harness::authority::Authority;
 use test_harness::hosts::{Envoy, Postgres, Version};
 
 const POLICY: &str = r#"{"default": "deny", "rules": [
@@ -16,60 +14,18 @@ const POLICY: &str = r#"{"default": "deny", "rules": [
      "class": ["READ"]}
 ]}"#;
 
-/// A certificate authority of this test run, with all it has signed.
-struct Authority {
-    directory: tempfile::TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory can be made");
-        let authority = Self { directory };
-        authority.openssl(
-            &["req", "-x509", "-subj", "/CN=test", "-out", "ca.crt"],
-            "ca.key",
-        );
-        authority
-    }
-
-    /// Runs openssl with a new key.
-    fn openssl(&self, arguments: &[&str], key: &str) {
-        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-        let mut command = Command::new("openssl");
-        command
-            .args(arguments)
-            .args(curve)
-            .args(["-nodes", "-keyout", key]);
-        output_of(command.current_dir(self.directory.path()));
-    }
-
-    /// Certificate and key of a workload, as Envoy takes them.
-    fn identity(&self, workload: &str) -> Value {
-        let name = |ending: &str| format!("{workload}.{ending}");
-        let (key, request, certificate) = (name("key"), name("csr"), name("crt"));
-        let id = format!("subjectAltName=URI:spiffe://mesh.test/ns/shop/sa/{workload}");
-        self.openssl(
-            &["req", "-subj", "/CN=x", "-addext", &id, "-out", &request],
-            &key,
-        );
-        let mut sign = Command::new("openssl");
-        sign.args(["x509", "-req", "-in", &request, "-out", &certificate])
-            .args(["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"])
-            .args(["-copy_extensions", "copy"]);
-        output_of(sign.current_dir(self.directory.path()));
-        json!({
-            "tls_certificates": [{
-                "certificate_chain": self.inline(&certificate),
-                "private_key": self.inline(&key),
-            }],
-            "validation_context": { "trusted_ca": self.inline("ca.crt") },
-        })
-    }
-
-    fn inline(&self, file: &str) -> Value {
-        let path: &Path = self.directory.path();
-        json!({ "inline_string": fs::read_to_string(path.join(file)).expect(file) })
-    }
+/// Certificate and key of a workload, as Envoy takes them.
+fn identity(authority: &Authority, workload: &str) -> Value {
+    let id = format!("URI:spiffe://mesh.test/ns/shop/sa/{workload}");
+    let identity = authority.identity(workload, &id);
+    let file = |path: PathBuf| json!({ "filename": path });
+    json!({
+        "tls_certificates": [{
+            "certificate_chain": file(identity.certificate),
+            "private_key": file(identity.key),
+        }],
+        "validation_context": { "trusted_ca": file(authority.certificate()) },
+    })
 }
 
 fn tls_socket(kind: &str, context: &Value) -> Value {
@@ -84,7 +40,7 @@ fn tls_socket(kind: &str, context: &Value) -> Value {
 
 /// The Envoy beside the server: it asks every client for its certificate.
 fn beside(server: &Postgres, authority: &Authority) -> Envoy {
-    let mut socket = tls_socket("DownstreamTlsContext", &authority.identity("postgres"));
+    let mut socket = tls_socket("DownstreamTlsContext", &identity(authority, "postgres"));
     socket["typed_config"]["require_client_certificate"] = json!(true);
     Envoy::in_front_of(server.address())
         .module("envoy-policy", POLICY)
@@ -97,7 +53,7 @@ fn beside(server: &Postgres, authority: &Authority) -> Envoy {
 
 /// The Envoy beside a workload, which speaks for it.
 fn of(workload: &str, server: &Envoy, authority: &Authority) -> Envoy {
-    let socket = tls_socket("UpstreamTlsContext", &authority.identity(workload));
+    let socket = tls_socket("UpstreamTlsContext", &identity(authority, workload));
     Envoy::in_front_of(([127, 0, 0, 1], server.port()).into())
         .edit(|bootstrap| {
             bootstrap["static_resources"]["clusters"][0]["transport_socket"] = socket;

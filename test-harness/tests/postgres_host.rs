@@ -25,6 +25,23 @@ fn both_versions_answer_as_soon_as_they_are_started() {
 }
 
 #[test]
+fn a_standby_repeats_what_its_server_writes() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        server.sql("create table t (a int)");
+        let standby = server.standby();
+        server.sql("insert into t values (7)");
+        let repeated = wait_for(Duration::from_secs(20), || {
+            (standby.sql("table t") == "7").then_some(())
+        });
+        assert!(repeated.is_some(), "{}", standby.log());
+        assert_eq!(standby.sql("select pg_is_in_recovery()"), "t");
+        let name = "select application_name from pg_stat_replication";
+        assert_eq!(server.sql(name), "standby");
+    }
+}
+
+#[test]
 fn a_dropped_server_leaves_no_process_and_no_directory() {
     let server = Postgres::start(Version::V18);
     let process = format!("/proc/{}", server.process_id());

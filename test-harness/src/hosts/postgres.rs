@@ -169,43 +169,12 @@ impl Builder {
     /// As [`start`](Self::start), for programs that want to say it in their own way.
     pub fn try_start(self) -> Result<Postgres, HostError> {
         let template = self.version.template()?;
-        let program = self.version.program("postgres")?;
         let directory = RunDirectory::new(&format!("pg{}", self.version.number()))?;
         let data = directory.path().join("data");
         copy_tree(&template, &data)?;
         self.configure(&data)
             .map_err(|error| HostError::new(error.to_string()))?;
-        let mut last = None;
-        for _ in 0..PORT_ATTEMPTS {
-            let port = free_port();
-            let mut spec = Spec::new(
-                &format!("PostgreSQL {}", self.version.number()),
-                &program,
-                directory.path().join("log"),
-            )
-            .args(["-p", &port.to_string(), "-D"])
-            .args([data.as_path(), Path::new("-k"), directory.path()])
-            .unprivileged()
-            .stopped_by(Signal::INT)
-            .orphaned_by("QUIT");
-            if let Some(locales) = &self.locales {
-                spec = spec.env("LOCPATH", &locales.to_string_lossy());
-            }
-            let mut process = Process::start(spec)?;
-            match process.wait_until(START_LIMIT, || says_ready(&data)) {
-                Ok(()) => {
-                    return Ok(Postgres {
-                        process,
-                        directory,
-                        port,
-                        version: self.version,
-                    });
-                }
-                Err(error) if process.log().contains("could not bind") => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| HostError::new("no port to listen on")))
+        serve(self.version, directory, self.locales.as_deref())
     }
 
     fn configure(&self, data: &Path) -> std::io::Result<()> {
@@ -229,6 +198,47 @@ impl Builder {
             ),
         )
     }
+}
+
+/// Runs a server on the directory's `data` and waits until it answers.
+fn serve(
+    version: Version,
+    directory: RunDirectory,
+    locales: Option<&Path>,
+) -> Result<Postgres, HostError> {
+    let program = version.program("postgres")?;
+    let data = directory.path().join("data");
+    let mut last = None;
+    for _ in 0..PORT_ATTEMPTS {
+        let port = free_port();
+        let mut spec = Spec::new(
+            &format!("PostgreSQL {}", version.number()),
+            &program,
+            directory.path().join("log"),
+        )
+        .args(["-p", &port.to_string(), "-D"])
+        .args([data.as_path(), Path::new("-k"), directory.path()])
+        .unprivileged()
+        .stopped_by(Signal::INT)
+        .orphaned_by("QUIT");
+        if let Some(locales) = locales {
+            spec = spec.env("LOCPATH", &locales.to_string_lossy());
+        }
+        let mut process = Process::start(spec)?;
+        match process.wait_until(START_LIMIT, || says_ready(&data)) {
+            Ok(()) => {
+                return Ok(Postgres {
+                    process,
+                    directory,
+                    port,
+                    version,
+                });
+            }
+            Err(error) if process.log().contains("could not bind") => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| HostError::new("no port to listen on")))
 }
 
 /// A running server. Its superuser is `postgres`, with no password.
@@ -257,6 +267,37 @@ impl Postgres {
             tls: false,
             locales: None,
         }
+    }
+
+    /// A standby of this server, called `standby`, which follows it through `port` of 127.0.0.1: the
+    /// server's own, or that of a proxy before it.
+    #[track_caller]
+    pub fn standby_through(&self, port: u16) -> Self {
+        let make = || -> Result<Self, HostError> {
+            let directory = RunDirectory::new(&format!("pg{}", self.version.number()))?;
+            let log = directory.path().join("backup.log");
+            let source = format!(
+                "host=127.0.0.1 port={port} user=postgres application_name=standby sslmode=disable"
+            );
+            let spec = Spec::new(
+                "pg_basebackup",
+                &self.version.program("pg_basebackup")?,
+                log,
+            )
+            .unprivileged()
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["--dbname", &source, "--pgdata"])
+            .args([directory.path().join("data")]);
+            Process::start(spec)?.wait_to_succeed(START_LIMIT)?;
+            serve(self.version, directory, None)
+        };
+        make().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A standby that follows this server directly.
+    #[track_caller]
+    pub fn standby(&self) -> Self {
+        self.standby_through(self.port)
     }
 
     /// Its version.
