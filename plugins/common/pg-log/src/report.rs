@@ -448,7 +448,7 @@ impl<'t> Report<'_, '_, 't> {
             _ => &redacted.text,
         };
         self.out.text(Field::Statement.name(), shown);
-        self.hexadecimal("postgresql.query.fingerprint", &fingerprint.0.to_be_bytes());
+        self.hexadecimal("pgmesh.fingerprint", &fingerprint.0.to_be_bytes());
         self.trace(Some(text));
     }
 
