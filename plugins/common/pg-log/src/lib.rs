@@ -33,6 +33,7 @@ pub use field::{Field, Fields};
 pub use jsonlog::Reader;
 pub use memory::{Memory, Remembered};
 pub use parser::Parser;
+pub use plan::redact_plan;
 pub use prefix::{Prefix, PrefixError};
 pub use redact::{Names, Redaction};
 pub use report::{Options, Reporter, Sink};

@@ -3,6 +3,7 @@
 //!
 //! Source: `src/backend/commands/explain.c`; formats `text`, `json` and `yaml`. XML goes as a whole.
 
+use crate::json;
 use crate::redact::{Brackets, quoted, statement};
 use crate::scan::{before, behind, find, find_byte};
 
@@ -44,6 +45,32 @@ const COUNTS: [&[u8]; 32] = [
 /// The same where what follows differs: `Rows Removed by Filter`, `Worker 0`, `Trigger t`.
 const COUNTS_OF: [&[u8]; 3] = [b"Rows Removed by ", b"Worker ", b"Trigger "];
 
+/// Keys of plans in JSON whose strings are SQL.
+const EXPRESSIONS: [&[u8]; 22] = [
+    b"Cache Key",
+    b"Conflict Filter",
+    b"Filter",
+    b"Function Call",
+    b"Group Key",
+    b"Hash Cond",
+    b"Hash Key",
+    b"Index Cond",
+    b"Join Filter",
+    b"Merge Cond",
+    b"One-Time Filter",
+    b"Order By",
+    b"Output",
+    b"Presorted Key",
+    b"Query Parameters",
+    b"Query Text",
+    b"Recheck Cond",
+    b"Remote SQL",
+    b"Run Condition",
+    b"Sort Key",
+    b"TID Cond",
+    b"Table Function Call",
+];
+
 /// Keys of plans in JSON and YAML whose strings are the schema's or the planner's words.
 const NAMES: [&[u8]; 16] = [
     b"Alias",
@@ -64,11 +91,19 @@ const NAMES: [&[u8]; 16] = [
     b"Subplan Name",
 ];
 
+/// A plan as it may be seen, in any of `EXPLAIN`'s formats; in JSON on one line, too.
+#[must_use]
+pub fn redact_plan(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    redact(text, &mut out);
+    out
+}
+
 /// Writes a plan as it may be seen.
 pub(crate) fn redact(text: &[u8], out: &mut Vec<u8>) {
     match text.first() {
         Some(b'<') => out.push(b'?'),
-        Some(b'{' | b'[') => lines(text, member, out),
+        Some(b'{' | b'[') => in_json(text, out),
         // A statement does not begin with a quote: this is YAML's.
         _ if text.starts_with(b"Query Text: \"") => lines(text, member, out),
         _ => in_text(text, out),
@@ -131,10 +166,79 @@ fn line_of_text(line: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// `"Key": "value",` of JSON, `Key: "value"` of YAML: a string stays if it is a name.
+/// Strings, each by the key before it, and what stands between them if it is JSON's.
+fn in_json(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    let mut key: &[u8] = b"";
+    loop {
+        let quote = find_byte(rest, b'"');
+        let between = before(rest, quote.unwrap_or(rest.len()));
+        if between.split(|byte| is_punctuation(*byte)).all(is_scalar) {
+            out.extend_from_slice(between);
+        } else {
+            out.push(b'?');
+        }
+        let Some(quote) = quote else {
+            return;
+        };
+        let inside = behind(rest, quote.saturating_add(1));
+        let Some(end) = end_of_string(inside) else {
+            out.extend_from_slice(b"\"?");
+            return;
+        };
+        let (string, next) = (before(inside, end), behind(inside, end.saturating_add(1)));
+        out.push(b'"');
+        if next.trim_ascii_start().starts_with(b":") {
+            key = string;
+            out.extend_from_slice(string);
+        } else {
+            string_of_json(key, string, out);
+        }
+        out.push(b'"');
+        rest = next;
+    }
+}
+
+fn string_of_json(key: &[u8], string: &[u8], out: &mut Vec<u8>) {
+    if NAMES.contains(&key) {
+        out.extend_from_slice(string);
+    } else if EXPRESSIONS.contains(&key) {
+        let mut sql = Vec::new();
+        json::unescape(string, &mut sql);
+        json::escape(&statement(&sql), out);
+    } else {
+        out.push(b'?');
+    }
+}
+
+/// Where the string ends whose inside `text` begins with.
+fn end_of_string(text: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    loop {
+        let special = behind(text, at)
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at = at.saturating_add(special);
+        if text.get(at) == Some(&b'"') {
+            return Some(at);
+        }
+        at = at.saturating_add(2);
+    }
+}
+
+fn is_punctuation(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || b"{}[],:".contains(&byte)
+}
+
+fn is_scalar(text: &[u8]) -> bool {
+    let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    matches!(text, b"true" | b"false" | b"null") || text.iter().all(number)
+}
+
+/// `Key: "value"` of YAML: a string stays if it is a name.
 fn member(line: &[u8], out: &mut Vec<u8>) {
     let Some(colon) = find(line, b": ") else {
-        // Elements of lists are expressions, brackets and braces are not.
+        // Elements of lists are expressions.
         quoted(line, Brackets::Keep, out);
         return;
     };
@@ -171,7 +275,15 @@ mod tests {
             ),
             (
                 "{\n  \"Query Text\": \"SELECT 'a: b' \\\"x\\\"\",\n  \"Plan\": {\n    \"Node Type\": \"Seq Scan\",\n    \"Plan Rows\": 5,\n    \"Output\": [\n      \"(a + 7)\"\n    ],\n    \"Filter\": \"(a = 7)\"\n  }\n}",
-                "{\n  \"Query Text\": \"?\",\n  \"Plan\": {\n    \"Node Type\": \"Seq Scan\",\n    \"Plan Rows\": 5,\n    \"Output\": [\n      \"?\"\n    ],\n    \"Filter\": \"?\"\n  }\n}",
+                "{\n  \"Query Text\": \"SELECT ? \\\"x\\\"\",\n  \"Plan\": {\n    \"Node Type\": \"Seq Scan\",\n    \"Plan Rows\": 5,\n    \"Output\": [\n      \"(a + ?)\"\n    ],\n    \"Filter\": \"(a = ?)\"\n  }\n}",
+            ),
+            (
+                r#"[{"Plan":{"Node Type":"Seq Scan","Filter":"(a = 'x''\\')","Total Cost":1.5e3,"Settings":{"search_path":"x"}}}]"#,
+                r#"[{"Plan":{"Node Type":"Seq Scan","Filter":"(a = ?)","Total Cost":1.5e3,"Settings":{"search_path":"?"}}}]"#,
+            ),
+            (
+                r#"{"Node Type": "A", x, "Filter": "b = 'x"#,
+                r#"{"Node Type": "A"?"Filter": "?"#,
             ),
             (
                 "Query Text: \"SELECT 7\"\nPlan: \n  Node Type: \"Seq Scan\"\n  Filter: \"(a = 7)\"",

@@ -73,10 +73,7 @@ fn an_error_with_all_its_companions_is_one_report() {
     ] {
         assert_eq!(values.get(name), Some(expected), "{name}");
     }
-    assert_eq!(
-        values.get("pgmesh.fingerprint").unwrap().len(),
-        16
-    );
+    assert_eq!(values.get("pgmesh.fingerprint").unwrap().len(), 16);
 }
 
 #[test]
