@@ -19,16 +19,17 @@ use test_harness::shipped;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Folders whose YAML files are Kubernetes objects and kustomizations.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "cilium",
     "consul",
+    "fluent-bit",
     "istio",
     "kubernetes",
     "linkerd",
     "operators",
 ];
 /// Files there that this judge cannot judge, and why.
-const OTHERS: [(&str, &str); 7] = [
+const OTHERS: [(&str, &str); 9] = [
     ("istio/mesh-config.yaml", "MeshConfig, read below"),
     ("cilium/helm-values.yaml", "values of a chart"),
     ("kubernetes/base/queries.yaml", "postgres_exporter's own"),
@@ -38,6 +39,11 @@ const OTHERS: [(&str, &str); 7] = [
     ),
     (
         "operators/crunchy/postgrescluster.yaml",
+        "the definition cannot be had",
+    ),
+    ("fluent-bit/fluent-bit.yaml", "Fluent Bit's own"),
+    (
+        "fluent-bit/cloudnativepg.yaml",
         "the definition cannot be had",
     ),
     ("linkerd/policy.yaml", "the definition cannot be had"),

@@ -45,12 +45,29 @@ fn defaults() -> Vec<u8> {
 /// Tells the host to drop the record.
 const DROP: &[u8; 1] = b"\0";
 
+/// What the host has put at a place.
+///
+/// # Safety
+/// `place` is null or points to `length` bytes, which stay as they are.
+unsafe fn bytes<'h>(place: *const u8, length: usize) -> &'h [u8] {
+    if place.is_null() {
+        return b"";
+    }
+    // SAFETY: as promised by the caller.
+    unsafe { std::slice::from_raw_parts(place, length) }
+}
+
 /// One call. The filter is taken out of its place meanwhile: after a trap there is none, and the next
 /// call makes another.
 ///
 /// # Safety
-/// `record` is null or points to `length` bytes.
-unsafe fn handle(preset: Preset, seconds: u32, record: *const u8, length: usize) -> *const u8 {
+/// `tag` and `record` are null or point to as many bytes as is said.
+unsafe fn handle(
+    preset: Preset,
+    (tag, tag_length): (*const u8, usize),
+    seconds: u32,
+    (record, length): (*const u8, usize),
+) -> *const u8 {
     let filter = FILTER.0.take();
     let mut filter = filter.unwrap_or_else(|| Box::new(Filter::with_defaults(preset, &defaults())));
     let outcome = if record.is_null() {
@@ -58,8 +75,8 @@ unsafe fn handle(preset: Preset, seconds: u32, record: *const u8, length: usize)
         Outcome::Replaced
     } else {
         // SAFETY: as promised by the host.
-        let bytes = unsafe { std::slice::from_raw_parts(record, length) };
-        filter.record(bytes, u64::from(seconds))
+        let (tag, record) = unsafe { (bytes(tag, tag_length), bytes(record, length)) };
+        filter.record(tag, record, u64::from(seconds))
     };
     let result = match outcome {
         Outcome::Unchanged => record,
@@ -76,15 +93,15 @@ macro_rules! presets {
         /// Called by the host, with pointers to memory that `malloc` gave.
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name(
-            _tag: *const u8,
-            _tag_length: usize,
+            tag: *const u8,
+            tag_length: usize,
             seconds: u32,
             _nanoseconds: u32,
             record: *const u8,
             length: usize,
         ) -> *const u8 {
             // SAFETY: as promised by the host.
-            unsafe { handle(Preset::$preset, seconds, record, length) }
+            unsafe { handle(Preset::$preset, (tag, tag_length), seconds, (record, length)) }
         }
     )*};
 }

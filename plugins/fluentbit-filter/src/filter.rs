@@ -4,11 +4,14 @@
 //! jsonlog or CloudNativePG object), or the host has taken a JSON entry apart and its members are the
 //! record's own. What is not PostgreSQL's passes as it is.
 
+use std::mem::take;
+
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
-use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink};
+use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread};
 
 use crate::config::{self, Config, NameStyle, Object, Preset, RedactionMode};
 use crate::output::{Output, Style};
+use crate::streams::{Streams, hash};
 
 /// Bytes of a buffer that are kept between records; a larger one is given back.
 const KEPT_CAPACITY: usize = 64 * 1024;
@@ -52,10 +55,12 @@ pub struct Filter {
     parser: Parser,
     reporter: Reporter,
     memory: Memory,
+    streams: Streams,
     sampled: Vec<(&'static str, u32)>,
     counters: Counters,
     counters_due: u64,
     text: Vec<u8>,
+    joined: Vec<u8>,
     output: Vec<u8>,
 }
 
@@ -94,10 +99,12 @@ impl Filter {
             error,
             source: Vec::new(),
             memory: Memory::default(),
+            streams: Streams::default(),
             sampled: Vec::new(),
             counters: Counters::default(),
             counters_due: 0,
             text: Vec::new(),
+            joined: Vec::new(),
             output: Vec::new(),
         }
     }
@@ -114,10 +121,13 @@ impl Filter {
         self.counters
     }
 
-    /// Handles a record; `seconds` is its time since 1970.
-    pub fn record(&mut self, record: &[u8], seconds: u64) -> Outcome {
+    /// Handles a record of the stream that `tag` names; `seconds` is its time since 1970.
+    pub fn record(&mut self, tag: &[u8], record: &[u8], seconds: u64) -> Outcome {
         self.counters.records = self.counters.records.saturating_add(1);
         self.shrink();
+        let stream = hash(tag);
+        self.memory.in_stream(stream);
+        self.streams.enter(stream);
         let mut members = Members::of(record);
         let all: Vec<Member<'_>> = members.by_ref().collect();
         let finished = members
@@ -167,7 +177,7 @@ impl Filter {
 
     /// Large records are rare: their buffers are not kept.
     fn shrink(&mut self) {
-        for buffer in [&mut self.text, &mut self.output] {
+        for buffer in [&mut self.text, &mut self.joined, &mut self.output] {
             if buffer.capacity() > KEPT_CAPACITY {
                 *buffer = Vec::new();
             }
@@ -215,35 +225,62 @@ impl Filter {
                 return self.write(&event, all, &taken, seconds);
             }
         }
-        let Some((place, text)) = self.text_member(all) else {
-            return Outcome::Unchanged;
-        };
-        taken.fill(false);
-        if let Some(taken) = taken.get_mut(place) {
-            *taken = true;
+        // The buffers are out of their place while the texts in them are read.
+        let (mut unescaped, mut joined) = (take(&mut self.text), take(&mut self.joined));
+        let mut outcome = Outcome::Unchanged;
+        for key in 0..self.config.keys.len() {
+            let Some((place, text)) = self.text_member(key, all) else {
+                continue;
+            };
+            taken.fill(false);
+            if let Some(taken) = taken.get_mut(place) {
+                *taken = true;
+            }
+            let text = json::unescaped(text, &mut unescaped);
+            let text = pg_log::joined(text, &mut joined).unwrap_or(text);
+            outcome = self.text(text, all, &mut taken, seconds);
+            if outcome != Outcome::Unchanged {
+                break;
+            }
         }
-        self.take_copies(all, &mut taken);
-        // The buffer is out of its place while its text is read.
-        let mut unescaped = std::mem::take(&mut self.text);
-        let outcome = match self.parser.parse(json::unescaped(text, &mut unescaped)) {
-            Some((event, _)) => self.write(&event, all, &taken, seconds),
-            None if self.is_torn_off(text) => self.without_text(all, &taken),
-            None => Outcome::Unchanged,
-        };
         self.text = unescaped;
+        self.joined = joined;
         outcome
     }
 
-    /// Whether a text, as JSON writes it, is a continuation that the host did not join to its line:
-    /// the server begins these with a tab. What it is a part of cannot be known, so all of it is data.
-    fn is_torn_off(&self, text: &[u8]) -> bool {
+    /// Handles a record by the text of its member that is `taken`.
+    fn text(
+        &mut self,
+        text: &[u8],
+        all: &[Member<'_>],
+        taken: &mut [bool],
+        seconds: u64,
+    ) -> Outcome {
+        let stream = self.streams.current();
+        let mut open = stream;
+        let read = self.parser.read(text, &mut open);
+        if open != stream {
+            self.streams.put(open);
+        }
+        let fault = match read {
+            Ok((event, _)) => {
+                self.take_copies(all, taken);
+                return self.write(&event, all, taken, seconds);
+            }
+            Err(Unread::Foreign) => return Outcome::Unchanged,
+            Err(Unread::Continuation) => "continuation",
+            Err(Unread::Unreadable) => "unreadable",
+        };
         let keep = self.config.keep_raw || self.config.classify_only;
-        let redacts = self.config.redaction != RedactionMode::Off && !keep;
-        redacts && text.starts_with(b"\\t") && self.parser.prefix().is_some()
+        if keep || self.config.redaction == RedactionMode::Off {
+            return Outcome::Unchanged;
+        }
+        self.take_copies(all, taken);
+        self.without_text(all, taken, fault)
     }
 
     /// Writes a record whose text goes as a whole.
-    fn without_text(&mut self, all: &[Member<'_>], taken: &[bool]) -> Outcome {
+    fn without_text(&mut self, all: &[Member<'_>], taken: &[bool], fault: &str) -> Outcome {
         let style = self.style();
         let mut output = Output::begin(&mut self.output, all, style);
         for (member, taken) in all.iter().zip(taken) {
@@ -257,7 +294,7 @@ impl Filter {
                 output.member(member);
             }
         }
-        output.text("pgmesh.faults", b"continuation");
+        output.text("pgmesh.faults", fault.as_bytes());
         output.end();
         Outcome::Replaced
     }
@@ -273,7 +310,8 @@ impl Filter {
                 _ if *taken || member.key == config::MEMBER => false,
                 Kind::String if is_key() => {
                     let text = json::unescaped(member.value, &mut buffer);
-                    self.parser.parse(text).is_some()
+                    let read = self.parser.read(text, &mut Stream::default());
+                    !matches!(read, Err(Unread::Foreign))
                 }
                 // As jsonlog and CloudNativePG begin: other objects are not read for it.
                 Kind::Object => {
@@ -286,14 +324,13 @@ impl Filter {
         }
     }
 
-    /// The member whose text may be an entry: the first of the configured keys that is there.
-    fn text_member<'r>(&self, all: &[Member<'r>]) -> Option<(usize, &'r [u8])> {
-        self.config.keys.iter().find_map(|key| {
-            let named =
-                |member: &Member<'_>| member.kind == Kind::String && member.key == key.as_bytes();
-            let place = all.iter().position(named)?;
-            all.get(place).map(|member| (place, member.value))
-        })
+    /// The member of a configured key whose text may be an entry.
+    fn text_member<'r>(&self, key: usize, all: &[Member<'r>]) -> Option<(usize, &'r [u8])> {
+        let key = self.config.keys.get(key)?.as_bytes();
+        let place = all
+            .iter()
+            .position(|member| member.kind == Kind::String && member.key == key)?;
+        all.get(place).map(|member| (place, member.value))
     }
 
     /// Writes the record: members that stay as they came, the entry where the first of `taken` was.
@@ -315,7 +352,7 @@ impl Filter {
             .filter(|(place, member)| stays(*place, member))
             .map(|(_, member)| *member)
             .collect();
-        let mut buffer = std::mem::take(&mut self.output);
+        let mut buffer = take(&mut self.output);
         let mut output = Output::begin(&mut buffer, &kept, self.style());
         let mut class = None;
         let mut written = false;

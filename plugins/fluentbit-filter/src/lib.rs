@@ -6,6 +6,7 @@
 //!
 //! - [`config`]: what a user can set, and the presets.
 //! - [`filter`]: from one record to the next; knows no host.
+//! - `streams`: which of them are in the middle of an entry.
 //! - `output`: the record that is handed back.
 //! - `exports` and `memory`: the host's calls and the allocator, in the module only.
 #![deny(unsafe_code)]
@@ -13,6 +14,7 @@
 pub mod config;
 pub mod filter;
 mod output;
+mod streams;
 
 pub use config::Config;
 pub use filter::{Filter, Outcome};

@@ -27,7 +27,7 @@ fn the_record_after_is_made_of_the_record_before() {
     );
     let mut filter = Filter::new(Preset::Standard);
     assert_eq!(
-        filter.record(before.trim().as_bytes(), 0),
+        filter.record(b"postgres", before.trim().as_bytes(), 0),
         Outcome::Replaced
     );
     let made: Value = serde_json::from_slice(

@@ -60,6 +60,24 @@ pub(crate) fn looks_like(text: &[u8]) -> bool {
         && time::shape(text).is_some_and(|(length, _)| text.get(length) == Some(&b','))
 }
 
+/// Whether a text begins a row, and cannot be a part of a column in quotes, where every quote is
+/// doubled: a message is always in quotes, and is not made of quotes alone.
+pub(crate) fn begins(text: &[u8]) -> bool {
+    const MESSAGE: usize = 13;
+    if !looks_like(text) {
+        return false;
+    }
+    let mut rest = text;
+    for _ in 0..MESSAGE {
+        let Some(behind) = value(rest).rest.strip_prefix(b",") else {
+            return false;
+        };
+        rest = behind;
+    }
+    let message = value(rest).text.raw;
+    rest.starts_with(b"\"") && message.iter().any(|byte| *byte != b'"')
+}
+
 /// Reads the row that `text` begins with, and returns what follows it. `None` if it has neither a
 /// severity where one must be nor the columns of one.
 pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {

@@ -51,14 +51,17 @@ impl Faults {
 
     /// The word for the severity is of no language that is known; LOG stands in for it.
     pub const SEVERITY_UNKNOWN: Self = Self(32);
+    /// The line does not fit the prefix that was given; it was read by what it looks like.
+    pub const OTHER_PREFIX: Self = Self(64);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::AMBIGUOUS_PREFIX, "ambiguous_prefix"),
         (Self::TRUNCATED, "truncated"),
         (Self::UNPREFIXED_LINE, "unprefixed_line"),
         (Self::MORE_FOLLOW, "more_follow"),
         (Self::COLUMNS, "columns"),
         (Self::SEVERITY_UNKNOWN, "severity_unknown"),
+        (Self::OTHER_PREFIX, "other_prefix"),
     ];
 
     /// None.

@@ -264,6 +264,43 @@ fn key(text: &[u8]) -> Option<&[u8]> {
     blank(rest).strip_prefix(b":")
 }
 
+/// How deep in objects, arrays and strings a text ends.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Nesting {
+    depth: u32,
+    string: bool,
+    /// The next byte is escaped.
+    escaped: bool,
+}
+
+impl Nesting {
+    /// Whether nothing is open.
+    pub(crate) fn is_closed(self) -> bool {
+        self.depth == 0 && !self.string
+    }
+
+    /// What is open behind a text, up to the end of the outermost value.
+    pub(crate) fn behind(mut self, text: &[u8]) -> Self {
+        for byte in text {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = self.string,
+                b'"' => self.string = !self.string,
+                _ if self.string => {}
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
 /// Whether a text is UTF-8; that of most logs is ASCII, which is seen sooner.
 #[must_use]
 pub fn is_utf8(text: &[u8]) -> bool {

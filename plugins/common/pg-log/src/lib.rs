@@ -23,8 +23,10 @@ mod report;
 mod scan;
 mod severity;
 mod stderr;
+mod stream;
 mod text;
 mod time;
+mod wrapper;
 
 pub use classes::{Capture, Class, Classes, Kind, Recognized, Sensitivity, Value};
 pub use detect::{Detection, KNOWN_PREFIXES, detect};
@@ -38,5 +40,7 @@ pub use prefix::{Prefix, PrefixError};
 pub use redact::{Names, Redaction};
 pub use report::{Options, Reporter, Sink};
 pub use severity::{Companion, Severity};
+pub use stream::{Stream, Unread};
 pub use text::{Form, Text};
 pub use time::{TimeError, Timestamp, Zones};
+pub use wrapper::joined;

@@ -1,4 +1,4 @@
-//! What was said lately, by process: so that a companion line that a host hands over on its own can be
+//! What was said lately, by stream and process: so that a companion line that a host hands over on its own can be
 //! given the severity, SQLSTATE, class and id of the message it belongs to.
 //!
 //! Bounded in processes and in age; an entry is of fixed size.
@@ -21,6 +21,7 @@ pub(crate) const LEAST_WITH_ID: Severity = Severity::Warning;
 /// A message, as far as its companions need it.
 #[derive(Clone, Copy, Debug)]
 pub struct Remembered {
+    stream: u64,
     process: u64,
     line: u32,
     id: u64,
@@ -48,10 +49,17 @@ impl Remembered {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     messages: Vec<Remembered>,
+    /// Which log the lines are of: processes of two servers may have the same id.
+    stream: u64,
     lines: u32,
 }
 
 impl Memory {
+    /// The lines that follow are of this stream, of several that come through each other.
+    pub fn in_stream(&mut self, stream: u64) {
+        self.stream = stream;
+    }
+
     /// Remembers a message, and returns how its companions will know it; for a companion, returns the
     /// message it belongs to. `None` if the line does not say its process.
     pub fn note(&mut self, event: &Event<'_>, class: Option<&'static Class>) -> Option<Remembered> {
@@ -60,7 +68,7 @@ impl Memory {
         let Level::Severity(severity) = event.level else {
             let mut messages = self.messages.iter();
             let found = messages
-                .find(|message| message.process == process)
+                .find(|message| message.process == process && message.stream == self.stream)
                 .copied()?;
             let age = self.lines.wrapping_sub(found.line);
             return (age <= MOST_LINES).then_some(found);
@@ -72,6 +80,7 @@ impl Memory {
             code = known;
         }
         let message = Remembered {
+            stream: self.stream,
             process,
             line: self.lines,
             id: if severity >= LEAST_WITH_ID {
@@ -93,7 +102,7 @@ impl Memory {
         let place = self
             .messages
             .iter()
-            .position(|known| known.process == message.process)
+            .position(|known| known.process == message.process && known.stream == message.stream)
             .or_else(|| (self.messages.len() >= MOST_PROCESSES).then(|| self.oldest(lines)));
         match place.and_then(|place| self.messages.get_mut(place)) {
             Some(place) => *place = message,

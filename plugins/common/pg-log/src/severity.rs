@@ -200,6 +200,32 @@ fn translated(text: &[u8]) -> Option<Word> {
         .map(|(known, companion)| Word::Companion(*companion, known.len()))
 }
 
+/// Whether `head` ends with a word of the server's, in any language, whose colon `rest` begins with; one
+/// blank behind the colon is enough if `loose`.
+pub(crate) fn ends_with_word(head: &[u8], rest: &[u8], loose: bool) -> bool {
+    let ends_with = |word: &[u8]| {
+        let before = head.strip_suffix(word).and_then(|before| before.last());
+        head.ends_with(word)
+            && before.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+    };
+    let untranslated = UNTRANSLATED.iter().map(|(known, _)| *known);
+    let companions = COMPANIONS.iter().map(|(known, _)| known.as_bytes());
+    let mut written = untranslated.chain(companions);
+    if loose || rest.starts_with(b":  ") {
+        let mut severities = WORDS.iter().map(|(word, _)| word.as_bytes());
+        let word = |known: &'static [u8]| known.split(|byte| *byte == b':').next();
+        return severities.any(ends_with) || written.filter_map(word).any(ends_with);
+    }
+    // Some companions have fewer blanks behind their colon.
+    written.any(|known| {
+        let colon = known.iter().position(|byte| *byte == b':');
+        let split = colon.and_then(|colon| known.split_at_checked(colon));
+        split.is_some_and(|(word, colon)| {
+            !known.ends_with(b":  ") && rest.starts_with(colon) && ends_with(word)
+        })
+    })
+}
+
 /// Takes the position off the end of a message: ` at character 7`, in any language. The server
 /// writes it there in text logs only.
 pub(crate) fn position(message: &[u8]) -> Option<(&[u8], &[u8])> {
