@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use crate::metrics::config::{Metrics, Unify};
+
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConfigError(String);
@@ -22,6 +24,8 @@ impl std::error::Error for ConfigError {}
 pub struct Config {
     /// Spans.
     pub traces: Traces,
+    /// Metrics.
+    pub metrics: Metrics,
 }
 
 /// What becomes of spans.
@@ -167,6 +171,14 @@ mod tests {
             (
                 r#"{"traces":{"scopes":[1]}}"#,
                 "traces.scopes[0]: invalid type",
+            ),
+            (
+                r#"{"metrics":{"unify":"yes"}}"#,
+                "metrics.unify: unknown variant `yes`",
+            ),
+            (
+                r#"{"metrics":{"max_queries":-1}}"#,
+                "metrics.max_queries: invalid value",
             ),
             (r#"{"traces":{}} x"#, "trailing characters"),
             ("[]", "expected an object"),

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  TracesData  -> traces (which spans are PostgreSQL's, what their attributes are) -> otlp_wire::Editor
-//!  LogsData, MetricsData: passed on as they are
+//!  MetricsData -> metrics (which are PostgreSQL's, what they are called) --------------------> otlp_wire::Editor
+//!  LogsData: passed on as they are
 //! ```
 //!
 //! [`Processor`] knows no host. It changes what it understands, where it stands in the batch, and leaves
@@ -11,6 +12,7 @@
 //!
 //! - [`config`]: what a user can set.
 //! - `traces`: spans.
+//! - `metrics`: metrics.
 //! - `statement`: what is said of a query text, remembered for texts that come again.
 //! - `exceptions`: what may be seen of an error's text.
 //! - `exports`: otelwasm's calls, in the module only.
@@ -18,6 +20,7 @@
 
 pub mod config;
 mod exceptions;
+mod metrics;
 mod statement;
 mod traces;
 
@@ -56,6 +59,7 @@ impl std::error::Error for Error {}
 #[derive(Debug)]
 pub struct Processor {
     traces: traces::Traces,
+    metrics: metrics::Metrics,
 }
 
 impl Processor {
@@ -67,6 +71,7 @@ impl Processor {
         let config = Config::parse(json)?;
         Ok(Self {
             traces: traces::Traces::new(config.traces),
+            metrics: metrics::Metrics::new(config.metrics),
         })
     }
 
@@ -91,7 +96,7 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_metrics<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        Ok(Cow::Borrowed(batch))
+        self.metrics.process(batch)
     }
 
     /// What this is, as JSON: name, version, signals.

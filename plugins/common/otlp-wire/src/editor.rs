@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::reader::{Error, Field, Message};
+use crate::reader::{Error, Field, Message, Value};
 use crate::writer::{Writer, put_varint};
 
 /// Changes to one batch, in any order.
@@ -115,6 +115,19 @@ impl<'a> Editor<'a> {
     /// Takes a field out of the message that is entered.
     pub fn remove(&mut self, field: &Field<'a>) {
         self.push(field.start, field.end, self.fresh.len());
+    }
+
+    /// Gives a field another number. What is in it may be changed besides, behind this.
+    pub fn renumber(&mut self, field: &Field<'a>, number: u32) {
+        let from = self.fresh.len();
+        let wire_type = match field.value {
+            Value::Varint(_) => 0,
+            Value::Fixed64(_) => 1,
+            Value::Bytes(_) => 2,
+            Value::Fixed32(_) => 5,
+        };
+        put_varint(&mut self.fresh, u64::from(number) << 3 | wire_type);
+        self.push(field.start, field.length_at, from);
     }
 
     /// Puts other fields in the place of one.

@@ -12,6 +12,8 @@ pub mod resource {
     pub const SCOPES: u32 = 2;
     /// Attributes of a `Resource`.
     pub const ATTRIBUTES: u32 = 1;
+    /// Text: the version of the conventions that the resource follows.
+    pub const SCHEMA_URL: u32 = 3;
 }
 
 /// `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`: alike.
@@ -22,6 +24,8 @@ pub mod scope {
     pub const ITEMS: u32 = 2;
     /// Name of an `InstrumentationScope`.
     pub const NAME: u32 = 1;
+    /// Version of an `InstrumentationScope`.
+    pub const VERSION: u32 = 2;
 }
 
 /// `Span`.
@@ -72,4 +76,54 @@ pub mod key_value {
     pub const KEY: u32 = 1;
     /// `AnyValue`.
     pub const VALUE: u32 = 2;
+}
+
+/// `Metric`.
+pub mod metric {
+    /// Text.
+    pub const NAME: u32 = 1;
+    /// Text.
+    pub const DESCRIPTION: u32 = 2;
+    /// Text, by UCUM.
+    pub const UNIT: u32 = 3;
+    /// `Gauge`.
+    pub const GAUGE: u32 = 5;
+    /// `Sum`.
+    pub const SUM: u32 = 7;
+    /// `KeyValue`s.
+    pub const METADATA: u32 = 12;
+}
+
+/// `Gauge` and `Sum`; the former has points only.
+pub mod numbers {
+    /// `NumberDataPoint`s.
+    pub const POINTS: u32 = 1;
+    /// 1 is delta, 2 cumulative.
+    pub const TEMPORALITY: u32 = 2;
+    /// Boolean.
+    pub const IS_MONOTONIC: u32 = 3;
+    /// Values are increases since the point's start.
+    pub const DELTA: u64 = 1;
+    /// Values are increases since the counter began.
+    pub const CUMULATIVE: u64 = 2;
+}
+
+/// `NumberDataPoint`.
+pub mod number_data_point {
+    /// `fixed64`: nanoseconds since the epoch, or 0.
+    pub const START_TIME: u32 = 2;
+    /// `fixed64`: nanoseconds since the epoch.
+    pub const TIME: u32 = 3;
+    /// `double`.
+    pub const AS_DOUBLE: u32 = 4;
+    /// `Exemplar`s.
+    pub const EXEMPLARS: u32 = 5;
+    /// `sfixed64`.
+    pub const AS_INT: u32 = 6;
+    /// `KeyValue`s.
+    pub const ATTRIBUTES: u32 = 7;
+    /// `uint32`.
+    pub const FLAGS: u32 = 8;
+    /// The flag of a point without a value: its series has ended.
+    pub const NO_RECORDED_VALUE: u64 = 1;
 }

@@ -1,0 +1,152 @@
+//! Metrics of PostgreSQL: which they are, and what becomes of them.
+//!
+//! ```text
+//!  metric of a family -> point (what its points say) -> queries (texts, fingerprints, who is `other`) -+-> edit
+//!                                                       names (what the receiver calls it) ------------+
+//! ```
+//!
+//! A batch is walked once. Of a metric of no family only the name is read; histograms, exponential
+//! histograms and summaries are left as they are, whatever their name.
+
+pub(crate) mod config;
+mod edit;
+mod names;
+mod point;
+mod queries;
+mod source;
+
+use std::borrow::Cow;
+
+use otlp_wire::{Editor, Field, Message, schema};
+
+use crate::Error;
+use config::Unify;
+use edit::Change;
+use queries::Queries;
+use source::Source;
+
+/// Why a metric was not handled.
+const ERROR: &str = "pgmesh.error";
+
+/// Handles batches of metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    queries: Queries,
+    config: config::Metrics,
+}
+
+/// The messages around a metric.
+struct Around<'a> {
+    scope: Message<'a>,
+    source: Source,
+}
+
+impl Metrics {
+    pub(crate) fn new(config: config::Metrics) -> Self {
+        Self {
+            queries: Queries::new(config.query_attributes.clone(), config.max_queries),
+            config,
+        }
+    }
+
+    pub(crate) fn process<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+        if !self.config.enabled {
+            return Ok(Cow::Borrowed(batch));
+        }
+        let mut editor = Editor::new(batch);
+        for resource in editor.batch().all(schema::RESOURCES) {
+            editor.inside(&resource?, |editor, message| {
+                let source = Source::of(message);
+                for scope in message.all(schema::resource::SCOPES) {
+                    editor.inside(&scope?, |editor, scope| {
+                        self.scope(editor, &Around { scope, source })
+                    })?;
+                }
+                Ok::<_, Error>(())
+            })?;
+        }
+        Ok(editor.finish())
+    }
+
+    fn scope<'a>(&mut self, editor: &mut Editor<'a>, around: &Around<'a>) -> Result<(), Error> {
+        for field in around.scope.all(schema::scope::ITEMS) {
+            let field = field?;
+            let Some(name) = field.message()?.find(schema::metric::NAME)? else {
+                continue;
+            };
+            let name = name.bytes()?;
+            if self.is_of_a_family(name) {
+                self.metric(editor, &field, name, around)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_of_a_family(&self, name: &[u8]) -> bool {
+        let mut prefixes = self.config.prefixes.iter();
+        prefixes.any(|prefix| name.starts_with(prefix.as_bytes()))
+    }
+
+    /// Handles a metric. If something in it cannot be read, its sensitive parts are taken out.
+    fn metric<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        name: &[u8],
+        around: &Around<'a>,
+    ) -> Result<(), Error> {
+        let mark = editor.mark();
+        if let Err(Error::Malformed(error)) = self.edit(editor, field, name, around) {
+            editor.roll_back(mark);
+            let queries = &self.queries;
+            editor.inside(field, |editor, metric| {
+                edit::strip(editor, metric, error, queries)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn edit<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        name: &[u8],
+        around: &Around<'a>,
+    ) -> Result<(), Error> {
+        let metric = field.message()?;
+        let points = point::points(metric)?;
+        if points.is_empty() {
+            return Ok(());
+        }
+        let queries = &mut self.queries;
+        let fates = queries.fates(around.source.server, name, &points);
+        let semantic = match self.config.unify {
+            Unify::Off => None,
+            Unify::Rename | Unify::Duplicate => names::semantic(name),
+        };
+        let change = Change {
+            semantic: semantic.filter(|_| self.config.unify == Unify::Rename),
+            fates: &fates,
+            points: &points,
+        };
+        if change.semantic.is_some() || !fates.is_empty() {
+            editor.inside(field, |editor, metric| {
+                edit::metric(editor, metric, change, queries)
+            })?;
+        }
+        if self.config.unify == Unify::Duplicate && semantic.is_some() {
+            let mut copy = Editor::new(metric.bytes());
+            let message = copy.batch();
+            let points = point::points(message)?;
+            let change = Change {
+                semantic,
+                fates: &fates,
+                points: &points,
+            };
+            edit::metric(&mut copy, message, change, queries)?;
+            let copy = copy.finish();
+            editor.append(around.scope, |new| new.bytes(schema::scope::ITEMS, &copy));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,389 @@
+//! What exporters call the things that the Collector's `postgresqlreceiver` has a name for.
+//!
+//! A row is only where both mean the same number in the same unit; where the receiver tells by an
+//! attribute what an exporter tells by the name, the row adds that attribute.
+//!
+//! Sources: the receiver's `metadata.yaml` (0.156); `collector/*.go` of postgres_exporter (0.11 to 0.19);
+//! CloudNativePG's `config/manager/default-monitoring.yaml` (1.28), whose exporter puts `cnpg_` in front;
+//! pgMonitor's `sql_exporter/common/*.yml` (5.3) and `exporter/postgres/*.yml` (4.x).
+
+/// What kind of number it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// `Gauge`.
+    Gauge,
+    /// `Sum` that only grows.
+    Counter,
+    /// `Sum` that grows and shrinks.
+    UpDown,
+}
+
+/// The receiver's name for what others call otherwise.
+#[derive(Debug)]
+pub(crate) struct Semantic {
+    pub(crate) name: &'static str,
+    /// By UCUM.
+    pub(crate) unit: &'static str,
+    pub(crate) kind: Kind,
+    /// An attribute that the receiver tells it by.
+    pub(crate) adds: Option<(&'static str, &'static str)>,
+    /// What others call it, `_total` aside.
+    pub(crate) from: &'static [&'static str],
+}
+
+type From = &'static [&'static str];
+
+const fn counter(name: &'static str, unit: &'static str, from: From) -> Semantic {
+    Semantic {
+        name,
+        unit,
+        kind: Kind::Counter,
+        adds: None,
+        from,
+    }
+}
+
+impl Semantic {
+    const fn of(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    const fn with(mut self, key: &'static str, value: &'static str) -> Self {
+        self.adds = Some((key, value));
+        self
+    }
+}
+
+/// A column of `pg_stat_database` and the like, as each family has it.
+macro_rules! families {
+    ($column:literal) => {
+        &[
+            concat!("pg_", $column),
+            concat!("cnpg_pg_", $column),
+            concat!("ccp_", $column),
+        ]
+    };
+}
+
+pub(crate) const SEMANTICS: [Semantic; 43] = [
+    counter(
+        "postgresql.backends",
+        "1",
+        &["pg_stat_database_numbackends"],
+    )
+    .of(Kind::UpDown),
+    counter(
+        "postgresql.bgwriter.buffers.allocated",
+        "{buffers}",
+        families!("stat_bgwriter_buffers_alloc"),
+    ),
+    counter(
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        families!("stat_bgwriter_buffers_backend"),
+    )
+    .with("source", "backend"),
+    counter(
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        families!("stat_bgwriter_buffers_backend_fsync"),
+    )
+    .with("source", "backend_fsync"),
+    counter(
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        families!("stat_bgwriter_buffers_checkpoint"),
+    )
+    .with("source", "checkpoints"),
+    counter(
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        families!("stat_checkpointer_buffers_written"),
+    )
+    .with("source", "checkpoints"),
+    counter(
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        families!("stat_bgwriter_buffers_clean"),
+    )
+    .with("source", "bgwriter"),
+    counter(
+        "postgresql.bgwriter.checkpoint.count",
+        "{checkpoints}",
+        families!("stat_bgwriter_checkpoints_req"),
+    )
+    .with("type", "requested"),
+    counter(
+        "postgresql.bgwriter.checkpoint.count",
+        "{checkpoints}",
+        &[
+            "pg_stat_checkpointer_num_requested",
+            "cnpg_pg_stat_checkpointer_checkpoints_req",
+            "ccp_stat_checkpointer_num_requested",
+        ],
+    )
+    .with("type", "requested"),
+    counter(
+        "postgresql.bgwriter.checkpoint.count",
+        "{checkpoints}",
+        families!("stat_bgwriter_checkpoints_timed"),
+    )
+    .with("type", "scheduled"),
+    counter(
+        "postgresql.bgwriter.checkpoint.count",
+        "{checkpoints}",
+        &[
+            "pg_stat_checkpointer_num_timed",
+            "cnpg_pg_stat_checkpointer_checkpoints_timed",
+            "ccp_stat_checkpointer_num_timed",
+        ],
+    )
+    .with("type", "scheduled"),
+    counter(
+        "postgresql.bgwriter.duration",
+        "ms",
+        families!("stat_bgwriter_checkpoint_sync_time"),
+    )
+    .with("type", "sync"),
+    counter(
+        "postgresql.bgwriter.duration",
+        "ms",
+        families!("stat_checkpointer_sync_time"),
+    )
+    .with("type", "sync"),
+    counter(
+        "postgresql.bgwriter.duration",
+        "ms",
+        families!("stat_bgwriter_checkpoint_write_time"),
+    )
+    .with("type", "write"),
+    counter(
+        "postgresql.bgwriter.duration",
+        "ms",
+        families!("stat_checkpointer_write_time"),
+    )
+    .with("type", "write"),
+    counter(
+        "postgresql.bgwriter.maxwritten",
+        "1",
+        families!("stat_bgwriter_maxwritten_clean"),
+    ),
+    counter(
+        "postgresql.blks_hit",
+        "{blks_hit}",
+        families!("stat_database_blks_hit"),
+    ),
+    counter(
+        "postgresql.blks_read",
+        "{blks_read}",
+        families!("stat_database_blks_read"),
+    ),
+    counter(
+        "postgresql.commits",
+        "1",
+        families!("stat_database_xact_commit"),
+    ),
+    counter(
+        "postgresql.connection.max",
+        "{connections}",
+        &[
+            "pg_settings_max_connections",
+            "ccp_connection_stats_max_connections",
+        ],
+    )
+    .of(Kind::Gauge),
+    counter("postgresql.db_size", "By", families!("database_size_bytes")).of(Kind::UpDown),
+    counter(
+        "postgresql.deadlocks",
+        "{deadlock}",
+        families!("stat_database_deadlocks"),
+    ),
+    counter(
+        "postgresql.operations",
+        "1",
+        families!("stat_user_tables_n_tup_del"),
+    )
+    .with("operation", "del"),
+    counter(
+        "postgresql.operations",
+        "1",
+        families!("stat_user_tables_n_tup_hot_upd"),
+    )
+    .with("operation", "hot_upd"),
+    counter(
+        "postgresql.operations",
+        "1",
+        families!("stat_user_tables_n_tup_ins"),
+    )
+    .with("operation", "ins"),
+    counter(
+        "postgresql.operations",
+        "1",
+        families!("stat_user_tables_n_tup_upd"),
+    )
+    .with("operation", "upd"),
+    counter(
+        "postgresql.query.conflicts",
+        "{query}",
+        families!("stat_database_conflicts"),
+    ),
+    counter(
+        "postgresql.replication.data_delay",
+        "By",
+        &[
+            "pg_stat_replication_pg_wal_lsn_diff",
+            "cnpg_pg_stat_replication_replay_diff_bytes",
+        ],
+    )
+    .of(Kind::Gauge),
+    counter(
+        "postgresql.rollbacks",
+        "1",
+        families!("stat_database_xact_rollback"),
+    ),
+    counter(
+        "postgresql.rows",
+        "1",
+        families!("stat_user_tables_n_dead_tup"),
+    )
+    .of(Kind::UpDown)
+    .with("state", "dead"),
+    counter(
+        "postgresql.rows",
+        "1",
+        families!("stat_user_tables_n_live_tup"),
+    )
+    .of(Kind::UpDown)
+    .with("state", "live"),
+    counter(
+        "postgresql.sequential_scans",
+        "{sequential_scan}",
+        families!("stat_user_tables_seq_scan"),
+    ),
+    counter(
+        "postgresql.table.vacuum.count",
+        "{vacuum}",
+        families!("stat_user_tables_vacuum_count"),
+    ),
+    counter(
+        "postgresql.temp.io",
+        "By",
+        families!("stat_database_temp_bytes"),
+    ),
+    counter(
+        "postgresql.temp_files",
+        "{temp_file}",
+        families!("stat_database_temp_files"),
+    ),
+    counter(
+        "postgresql.tup_deleted",
+        "{tup_deleted}",
+        families!("stat_database_tup_deleted"),
+    ),
+    counter(
+        "postgresql.tup_fetched",
+        "{tup_fetched}",
+        families!("stat_database_tup_fetched"),
+    ),
+    counter(
+        "postgresql.tup_inserted",
+        "{tup_inserted}",
+        families!("stat_database_tup_inserted"),
+    ),
+    counter(
+        "postgresql.tup_returned",
+        "{tup_returned}",
+        families!("stat_database_tup_returned"),
+    ),
+    counter(
+        "postgresql.tup_updated",
+        "{tup_updated}",
+        families!("stat_database_tup_updated"),
+    ),
+    counter(
+        "postgresql.wal.delay",
+        "s",
+        &["cnpg_pg_stat_replication_flush_lag_seconds"],
+    )
+    .of(Kind::Gauge)
+    .with("operation", "flush"),
+    counter(
+        "postgresql.wal.delay",
+        "s",
+        &["cnpg_pg_stat_replication_replay_lag_seconds"],
+    )
+    .of(Kind::Gauge)
+    .with("operation", "replay"),
+    counter(
+        "postgresql.wal.delay",
+        "s",
+        &["cnpg_pg_stat_replication_write_lag_seconds"],
+    )
+    .of(Kind::Gauge)
+    .with("operation", "write"),
+];
+
+/// What Prometheus' conventions put behind the name of a counter.
+const TOTAL: &[u8] = b"_total";
+
+/// A name without what Prometheus' conventions put behind it.
+pub(crate) fn without_total(name: &[u8]) -> &[u8] {
+    name.strip_suffix(TOTAL).unwrap_or(name)
+}
+
+/// The receiver's name for what an exporter calls so.
+pub(crate) fn semantic(name: &[u8]) -> Option<&'static Semantic> {
+    let name = without_total(name);
+    SEMANTICS.iter().find(|semantic| {
+        let mut names = semantic.from.iter();
+        names.any(|known| known.as_bytes() == name)
+    })
+}
+
+/// The database of what a point tells of: `{database}|{schema}` by the semantic conventions.
+pub(crate) const NAMESPACE: &str = "db.namespace";
+/// The table.
+pub(crate) const COLLECTION: &str = "db.collection.name";
+
+/// What an attribute of a point, or of the receiver's resources, names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Names {
+    Database,
+    Schema,
+    Table,
+    Index,
+    /// The address of a replica.
+    Replica,
+    /// The server, where one exporter asks several.
+    Server,
+}
+
+const ATTRIBUTES: [(&str, Names); 19] = [
+    ("client_addr", Names::Replica),
+    ("database", Names::Database),
+    ("datname", Names::Database),
+    (COLLECTION, Names::Table),
+    (NAMESPACE, Names::Database),
+    ("dbname", Names::Database),
+    ("indexrelname", Names::Index),
+    ("objectname", Names::Table),
+    ("postgresql.database.name", Names::Database),
+    ("postgresql.index.name", Names::Index),
+    ("postgresql.schema.name", Names::Schema),
+    ("postgresql.table.name", Names::Table),
+    ("relname", Names::Table),
+    ("replication_client", Names::Replica),
+    ("schema", Names::Schema),
+    ("schemaname", Names::Schema),
+    ("server", Names::Server),
+    ("table", Names::Table),
+    ("table_name", Names::Table),
+];
+
+/// What an attribute names, if it is one of those that do.
+pub(crate) fn names(key: &[u8]) -> Option<Names> {
+    let mut known = ATTRIBUTES.iter();
+    let found = known.find(|(known, _)| known.as_bytes() == key)?;
+    Some(found.1)
+}

@@ -1,0 +1,287 @@
+//! Query texts in attributes of points, as the families have them for rows of `pg_stat_statements`.
+//!
+//! A text is redacted, and its point given the statement's fingerprint. Each server's points tell so many
+//! statements apart; all others are `other`. Points that become alike by that, for only data told them
+//! apart, become one point: the sum of those, or the largest or smallest where the metric's name says
+//! that it is a mean, a maximum or a minimum.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use otlp_wire::Any;
+use twox_hash::XxHash64;
+
+use super::point::{Attribute, Number, Point};
+use crate::config::Comments;
+use crate::statement::{Said, Statements};
+
+/// Attributes that hold query texts.
+const TEXTS: [&str; 5] = [
+    "query",
+    "query_text",
+    "statement",
+    "db.query.text",
+    "db.statement",
+];
+
+/// Attributes that tell statements apart by number.
+const IDS: [&str; 3] = ["queryid", "query_id", "postgresql.queryid"];
+
+/// What the server says in the place of a text that the exporter's role may not see.
+const HIDDEN: &[u8] = b"<insufficient privilege>";
+
+pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
+/// Text and fingerprint of statements that are not told apart.
+pub(crate) const OTHER: &str = "other";
+
+/// After so long without it a statement makes room for another.
+const IDLE_NANOSECONDS: u64 = 3_600_000_000_000;
+/// Statements remembered over all servers.
+const MOST: usize = 65_536;
+
+/// What an attribute is to a point with a query text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Text,
+    Id,
+    Fingerprint,
+    Plain,
+}
+
+/// What a point shows of its statement.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    /// It has none: nothing changes.
+    Nothing,
+    /// The text without its data.
+    Text,
+    /// That, and its fingerprint.
+    Statement(Rc<Said>),
+    /// That it is one of the others.
+    Other,
+}
+
+/// What becomes of a point.
+#[derive(Clone, Debug)]
+pub(crate) struct Fate {
+    pub(crate) shown: Shown,
+    /// What it and those that became like it say together.
+    pub(crate) total: Option<Number>,
+    /// It is in the total of another.
+    pub(crate) gone: bool,
+}
+
+/// Handles query texts.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    statements: Statements,
+    configured: Vec<String>,
+    told_apart: ToldApart,
+}
+
+impl Queries {
+    pub(crate) fn new(configured: Vec<String>, most: u32) -> Self {
+        Self {
+            statements: Statements::new(Comments::Drop),
+            configured,
+            told_apart: ToldApart {
+                most: most as usize,
+                ..ToldApart::default()
+            },
+        }
+    }
+
+    pub(crate) fn role(&self, key: &[u8]) -> Role {
+        let is = |known: &str| known.as_bytes() == key;
+        if TEXTS.into_iter().any(is) || self.configured.iter().any(|key| is(key)) {
+            Role::Text
+        } else if IDS.into_iter().any(is) {
+            Role::Id
+        } else if is(FINGERPRINT) {
+            Role::Fingerprint
+        } else {
+            Role::Plain
+        }
+    }
+
+    /// A text without its data; None if there is none in it.
+    pub(crate) fn redact(&mut self, text: &[u8]) -> Option<String> {
+        self.statements.redact(text)
+    }
+
+    /// What becomes of the points of a metric; nothing if none of them has a query text.
+    pub(crate) fn fates(&mut self, server: u64, name: &[u8], points: &[Point<'_>]) -> Vec<Fate> {
+        let has_text = |point: &Point<'_>| {
+            let mut attributes = point.attributes.iter();
+            attributes.any(|attribute| self.role(attribute.key) == Role::Text)
+        };
+        if !points.iter().any(has_text) {
+            return Vec::new();
+        }
+        let fold = Fold::of(name);
+        let mut fates: Vec<Fate> = Vec::with_capacity(points.len());
+        let mut first = BTreeMap::new();
+        for (place, point) in points.iter().enumerate() {
+            let shown = self.shown(server, point);
+            let mut fate = Fate {
+                shown,
+                total: None,
+                gone: false,
+            };
+            if !matches!(fate.shown, Shown::Nothing) {
+                let identity = (point.time, self.identity(point, &fate.shown));
+                let before = *first.entry(identity).or_insert(place);
+                if before != place {
+                    fate.gone = true;
+                    let value = points.get(before).and_then(|first| first.value);
+                    if let Some(first) = fates.get_mut(before) {
+                        first.total = fold.both(first.total.or(value), point.value);
+                    }
+                }
+            }
+            fates.push(fate);
+        }
+        fates
+    }
+
+    fn shown(&mut self, server: u64, point: &Point<'_>) -> Shown {
+        let mut attributes = point.attributes.iter();
+        let Some(text) = attributes.find(|attribute| self.role(attribute.key) == Role::Text) else {
+            return Shown::Nothing;
+        };
+        let Any::Text(text) = text.value else {
+            return Shown::Text;
+        };
+        if text.is_empty() || text == HIDDEN || text == OTHER.as_bytes() {
+            return Shown::Text;
+        }
+        let said = self.statements.say(text);
+        let ids = point.attributes.iter();
+        let ids = ids.filter(|attribute| self.role(attribute.key) == Role::Id);
+        let statement = ids.fold(said.fingerprint.0, |sum, id| {
+            sum.wrapping_add(part(id.key, id.any))
+        });
+        if self.told_apart.admits((server, statement), point.time) {
+            Shown::Statement(said)
+        } else {
+            Shown::Other
+        }
+    }
+
+    /// A number for the attributes that a point will have, in whatever order.
+    fn identity(&mut self, point: &Point<'_>, shown: &Shown) -> u64 {
+        let mut identity = 0_u64;
+        for attribute in &point.attributes {
+            let part = match (self.role(attribute.key), shown) {
+                (Role::Text, Shown::Other) => part(attribute.key, OTHER.as_bytes()),
+                (Role::Text, _) => self.redacted_part(attribute),
+                (Role::Id, Shown::Other) | (Role::Fingerprint, _) => continue,
+                _ => part(attribute.key, attribute.any),
+            };
+            identity = identity.wrapping_add(part);
+        }
+        identity
+    }
+
+    fn redacted_part(&mut self, attribute: &Attribute<'_>) -> u64 {
+        let Any::Text(text) = attribute.value else {
+            return part(attribute.key, attribute.any);
+        };
+        let redacted = self.redact(text);
+        part(
+            attribute.key,
+            redacted.as_deref().map_or(text, str::as_bytes),
+        )
+    }
+}
+
+fn part(key: &[u8], value: &[u8]) -> u64 {
+    XxHash64::oneshot(XxHash64::oneshot(0, key), value)
+}
+
+/// How points that became alike become one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fold {
+    Sum,
+    Largest,
+    Smallest,
+}
+
+impl Fold {
+    /// As the words of a metric's name have it.
+    fn of(name: &[u8]) -> Self {
+        let mut words = name.split(|byte| matches!(byte, b'_' | b'.'));
+        words
+            .find_map(|word| match word {
+                b"mean" | b"avg" | b"max" | b"stddev" => Some(Self::Largest),
+                b"min" => Some(Self::Smallest),
+                _ => None,
+            })
+            .unwrap_or(Self::Sum)
+    }
+
+    fn both(self, one: Option<Number>, other: Option<Number>) -> Option<Number> {
+        let (Some(first), Some(second)) = (one, other) else {
+            return one.or(other);
+        };
+        Some(match self {
+            Self::Sum => first.fold(second, i64::saturating_add, |one, other| one + other),
+            Self::Largest => first.fold(second, i64::max, f64::max),
+            Self::Smallest => first.fold(second, i64::min, f64::min),
+        })
+    }
+}
+
+/// The statements that are told apart, first come, first served.
+#[derive(Debug, Default)]
+struct ToldApart {
+    /// For each server.
+    most: usize,
+    /// When a server's statement was last seen.
+    seen: BTreeMap<(u64, u64), u64>,
+    /// How many each server has.
+    counts: BTreeMap<u64, usize>,
+    newest: u64,
+    /// When it was last looked for idle ones.
+    swept: u64,
+}
+
+impl ToldApart {
+    fn admits(&mut self, statement: (u64, u64), time: u64) -> bool {
+        self.newest = self.newest.max(time);
+        if let Some(seen) = self.seen.get_mut(&statement) {
+            *seen = time.max(*seen);
+            return true;
+        }
+        if self.is_full(statement.0) {
+            self.forget_idle();
+            if self.is_full(statement.0) {
+                return false;
+            }
+        }
+        self.seen.insert(statement, time);
+        let count = self.counts.entry(statement.0).or_default();
+        *count = count.saturating_add(1);
+        true
+    }
+
+    fn is_full(&self, server: u64) -> bool {
+        let count = self.counts.get(&server).copied().unwrap_or(0);
+        count >= self.most || self.seen.len() >= MOST
+    }
+
+    /// Once for each time that the points have.
+    fn forget_idle(&mut self) {
+        if self.swept == self.newest {
+            return;
+        }
+        self.swept = self.newest;
+        let oldest = self.newest.saturating_sub(IDLE_NANOSECONDS);
+        self.seen.retain(|_, seen| *seen >= oldest);
+        self.counts.clear();
+        for (server, _) in self.seen.keys() {
+            let count = self.counts.entry(*server).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! Metrics through the processor, judged by OpenTelemetry's own messages: what was meant to change has
+//! changed, and nothing else.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, MetricsData, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use otel_processor::Processor;
+use proptest::prelude::*;
+use prost::Message;
+
+const SECRET: &str = "hunter2-4111";
+const SECOND: u64 = 1_000_000_000;
+const CUMULATIVE: i32 = 2;
+const PLAIN: &str = "";
+const RENAME: &str = r#"{"metrics":{"unify":"rename"}}"#;
+
+fn text(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.to_owned())),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+fn point(attributes: &[(&str, &str)], value: f64) -> NumberDataPoint {
+    NumberDataPoint {
+        time_unix_nano: 60 * SECOND,
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| text(key, value))
+            .collect(),
+        value: Some(Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    }
+}
+
+fn metric(name: &str, data: Data) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        description: "as the exporter has it".to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
+}
+
+fn gauge(name: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+    metric(name, Data::Gauge(Gauge { data_points }))
+}
+
+fn counter(name: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+    let sum = Sum {
+        data_points,
+        aggregation_temporality: CUMULATIVE,
+        is_monotonic: true,
+    };
+    metric(name, Data::Sum(sum))
+}
+
+fn batch(metrics: Vec<Metric>) -> MetricsData {
+    MetricsData {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource {
+                attributes: vec![text("service.instance.id", "db1:9187")],
+                ..Resource::default()
+            }),
+            scope_metrics: vec![ScopeMetrics {
+                metrics,
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    }
+}
+
+fn processor(config: &str) -> Processor {
+    Processor::configure(config.as_bytes()).expect("a configuration")
+}
+
+fn processed(config: &str, batch: &MetricsData) -> MetricsData {
+    let bytes = batch.encode_to_vec();
+    let out = processor(config).process_metrics(&bytes).expect("OTLP");
+    MetricsData::decode(&*out).expect("OTLP")
+}
+
+/// The metrics of the first scope.
+fn metrics(batch: &MetricsData) -> &[Metric] {
+    &batch.resource_metrics[0].scope_metrics[0].metrics
+}
+
+fn points(metric: &Metric) -> &[NumberDataPoint] {
+    match metric.data.as_ref().expect("some") {
+        Data::Gauge(gauge) => &gauge.data_points,
+        Data::Sum(sum) => &sum.data_points,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn get<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let found = attributes.iter().filter(|attribute| attribute.key == key);
+    let found = found.collect::<Vec<_>>();
+    assert!(found.len() <= 1, "{key} twice");
+    match found.first()?.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+fn number(point: &NumberDataPoint) -> f64 {
+    match point.value.expect("a value") {
+        Value::AsDouble(value) => value,
+        Value::AsInt(value) => value as f64,
+    }
+}
+
+fn fingerprint(statement: &str) -> String {
+    pg_sql::fingerprint(statement.as_bytes(), &pg_sql::LexerOptions::default()).to_string()
+}
+
+#[test]
+fn query_texts_of_every_family_lose_their_data_and_get_a_fingerprint() {
+    let statement = format!("SELECT * FROM t WHERE card = '{SECRET}' -- {SECRET}");
+    for (name, key) in [
+        ("pg_stat_statements_calls", "query"),
+        ("pg_stat_statements_query_id", "query"),
+        ("cnpg_pg_stat_statements_calls", "query"),
+        ("ccp_pg_stat_statements_top_total_exec_time_ms", "query"),
+        ("postgresql.query.calls", "db.query.text"),
+    ] {
+        let point = point(&[("datname", "shop"), (key, &statement)], 7.0);
+        let out = processed(PLAIN, &batch(vec![counter(name, vec![point])]));
+        let point = &points(&metrics(&out)[0])[0];
+        let attributes = &point.attributes;
+        assert_eq!(
+            get(attributes, key),
+            Some("SELECT * FROM t WHERE card = ? ")
+        );
+        assert_eq!(
+            get(attributes, "pgmesh.fingerprint"),
+            Some(fingerprint(&statement).as_str())
+        );
+        assert_eq!(get(attributes, "datname"), Some("shop"));
+        assert_eq!(number(point), 7.0);
+        assert!(!format!("{out:?}").contains(SECRET));
+    }
+}
+
+#[test]
+fn points_that_only_data_told_apart_become_their_sum() {
+    let statement = |value: &str| format!("SET search_path = '{value}'");
+    let point = |value: &str, calls| {
+        let mut point = point(&[("query", &statement(value))], 0.0);
+        point.value = Some(Value::AsInt(calls));
+        point.exemplars.push(Exemplar::default());
+        point
+    };
+    let calls = vec![point("a", 3), point("b", 4), point("c", 5)];
+    let mean = vec![point("a", 3), point("b", 5), point("c", 4)];
+    let out = processed(
+        PLAIN,
+        &batch(vec![
+            counter("pg_stat_statements_calls", calls),
+            gauge("pg_stat_statements_mean_exec_time", mean.clone()),
+            gauge("pg_stat_statements_min_exec_time", mean),
+        ]),
+    );
+    let values = metrics(&out).iter().map(|metric| {
+        let [point] = points(metric) else {
+            panic!("{metric:?}")
+        };
+        assert_eq!(point.exemplars.len(), 1);
+        point.value
+    });
+    let expected = [12, 5, 3].map(|value| Some(Value::AsInt(value)));
+    assert_eq!(values.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn statements_beyond_the_cap_are_one_point_with_their_sum() {
+    let calls = |range: std::ops::Range<i32>| {
+        let point = |number: i32| {
+            let query = format!("SELECT a{number} FROM t");
+            let id = number.to_string();
+            point(
+                &[("datname", "shop"), ("queryid", &id), ("query", &query)],
+                f64::from(number),
+            )
+        };
+        batch(vec![counter(
+            "pg_stat_statements_calls_total",
+            range.map(point).collect(),
+        )])
+    };
+    let mut processor = processor(r#"{"metrics":{"max_queries":2}}"#);
+    let mut process = |batch: &MetricsData| {
+        let bytes = batch.encode_to_vec();
+        let out = processor.process_metrics(&bytes).expect("OTLP");
+        let out = MetricsData::decode(&*out).expect("OTLP");
+        points(&metrics(&out)[0]).to_vec()
+    };
+    let shown = |point: &NumberDataPoint| {
+        let get = |key| get(&point.attributes, key).map(str::to_owned);
+        (get("query"), get("queryid"), number(point))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let out = process(&calls(1..6));
+    assert_eq!(
+        out.iter().map(shown).collect::<Vec<_>>(),
+        [
+            (text("SELECT a1 FROM t"), text("1"), 1.0),
+            (text("SELECT a2 FROM t"), text("2"), 2.0),
+            (text("other"), None, 3.0 + 4.0 + 5.0),
+        ]
+    );
+    assert_eq!(get(&out[2].attributes, "pgmesh.fingerprint"), Some("other"));
+    assert_eq!(get(&out[2].attributes, "datname"), Some("shop"));
+    // Who was told apart stays so, whatever comes first.
+    let mut later = calls(1..6);
+    let ScopeMetrics { metrics, .. } = &mut later.resource_metrics[0].scope_metrics[0];
+    if let Some(Data::Sum(sum)) = &mut metrics[0].data {
+        sum.data_points.reverse();
+    }
+    let again = process(&later);
+    let first = again.iter().map(shown).collect::<Vec<_>>();
+    assert_eq!(first[0], (text("other"), None, 12.0));
+    assert_eq!(first[1].2 + first[2].2, 3.0);
+    // Another server has its own.
+    let mut elsewhere = calls(7..9);
+    elsewhere.resource_metrics[0].resource = None;
+    assert_eq!(process(&elsewhere).len(), 2);
+}
+
+#[test]
+fn exporters_names_become_the_receivers() {
+    let table = [
+        ("datname", "shop"),
+        ("schemaname", "public"),
+        ("relname", "t"),
+    ];
+    let out = processed(
+        RENAME,
+        &batch(vec![
+            counter(
+                "pg_stat_database_blks_hit",
+                vec![point(&[("datid", "5"), ("datname", "shop")], 1.0)],
+            ),
+            gauge(
+                "ccp_stat_database_xact_commit",
+                vec![point(&[("dbname", "shop")], 2.0)],
+            ),
+            gauge(
+                "cnpg_pg_database_size_bytes",
+                vec![point(&[("datname", "shop")], 3.0)],
+            ),
+            counter(
+                "pg_stat_bgwriter_checkpoints_req_total",
+                vec![point(&[], 4.0)],
+            ),
+            gauge("pg_stat_user_tables_n_dead_tup", vec![point(&table, 5.0)]),
+            gauge("pg_settings_max_connections", vec![point(&[], 6.0)]),
+        ]),
+    );
+    let shown = metrics(&out).iter().map(|metric| {
+        let kind = match metric.data.as_ref().expect("some") {
+            Data::Gauge(_) => "gauge",
+            Data::Sum(sum) => {
+                assert_eq!(sum.aggregation_temporality, CUMULATIVE);
+                if sum.is_monotonic { "counter" } else { "sum" }
+            }
+            other => panic!("{other:?}"),
+        };
+        let point = &points(metric)[0];
+        let attributes = point.attributes.iter().map(|attribute| {
+            let value = get(&point.attributes, &attribute.key).expect("a text");
+            format!("{}={value}", attribute.key)
+        });
+        let attributes = attributes.collect::<Vec<_>>().join(" ");
+        assert_eq!(metric.description, "as the exporter has it");
+        format!(
+            "{} {} {kind} {attributes} {}",
+            metric.name,
+            metric.unit,
+            number(point)
+        )
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            "postgresql.blks_hit {blks_hit} counter datid=5 db.namespace=shop 1",
+            "postgresql.commits 1 counter db.namespace=shop 2",
+            "postgresql.db_size By sum db.namespace=shop 3",
+            "postgresql.bgwriter.checkpoint.count {checkpoints} counter type=requested 4",
+            "postgresql.rows 1 sum db.namespace=shop|public db.collection.name=t state=dead 5",
+            "postgresql.connection.max {connections} gauge  6",
+        ]
+    );
+}
+
+#[test]
+fn duplicates_stand_beside_what_they_are_made_of() {
+    let before = batch(vec![gauge(
+        "pg_stat_database_deadlocks",
+        vec![point(&[("datname", "shop")], 1.0)],
+    )]);
+    let config = r#"{"metrics":{"unify":"duplicate"}}"#;
+    let out = processed(config, &before);
+    let [original, copy] = metrics(&out) else {
+        panic!("{out:?}")
+    };
+    assert_eq!(original, &metrics(&before)[0]);
+    assert_eq!(copy, &metrics(&processed(RENAME, &before))[0]);
+}
+
+#[test]
+fn what_is_not_meant_comes_back_as_the_slice_that_came() {
+    let statement = format!("SELECT '{SECRET}'");
+    let histogram = Histogram {
+        data_points: vec![HistogramDataPoint {
+            attributes: vec![text("datname", "shop")],
+            exemplars: vec![Exemplar::default()],
+            ..HistogramDataPoint::default()
+        }],
+        aggregation_temporality: CUMULATIVE,
+    };
+    let bytes = batch(vec![
+        gauge("http_requests", vec![point(&[("query", &statement)], 1.0)]),
+        metric("pg_stat_database_blks_hit", Data::Histogram(histogram)),
+        gauge("pg_settings_work_mem_bytes", vec![point(&[], 1.0)]),
+        gauge("pg_up", Vec::new()),
+    ])
+    .encode_to_vec();
+    for config in ["", RENAME, PLAIN, r#"{"metrics":{"enabled":false}}"#] {
+        let mut processor = processor(config);
+        let out = processor.process_metrics(&bytes).expect("OTLP");
+        assert!(
+            matches!(out, Cow::Borrowed(same) if same.as_ptr() == bytes.as_ptr()),
+            "{config}"
+        );
+    }
+}
+
+#[test]
+fn a_metric_that_cannot_be_read_goes_on_without_what_may_be_sensitive() {
+    let statement = format!("SELECT '{SECRET}'");
+    let whole = point(&[("datname", "shop"), ("query", &statement)], 7.0).encode_to_vec();
+    // An attribute whose text is said to be a number.
+    let broken = [&whole[..], b"\x3a\x08\x0a\x02up\x12\x02\x08\x01"].concat();
+    let wrap = |tag: u8, bytes: &[u8]| {
+        let mut out = vec![tag << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend(bytes);
+        out
+    };
+    let metric = [
+        wrap(1, b"pg_stat_statements_calls"),
+        wrap(5, &[wrap(1, &whole), wrap(1, &broken)].concat()),
+    ];
+    let bytes = wrap(1, &wrap(2, &wrap(2, &metric.concat())));
+    let out = processor(PLAIN).process_metrics(&bytes).expect("OTLP");
+    let out = MetricsData::decode(&*out).expect("OTLP");
+    let points = points(&metrics(&out)[0]);
+    assert_eq!(points.len(), 2);
+    for point in points {
+        let get = |key| get(&point.attributes, key);
+        assert_eq!((get("datname"), get("query")), (Some("shop"), None));
+        assert!(get("pgmesh.error").is_some_and(|error| error.contains("another type")));
+        assert_eq!(number(point), 7.0);
+    }
+}
+
+/// A name, what it becomes, the unit, an attribute that comes with it, and for a sum, whether it only grows.
+type Renamed = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    Option<bool>,
+);
+
+/// What a rename makes of some metrics, without the processor's table.
+const RENAMED: &[Renamed] = &[
+    (
+        "pg_stat_database_xact_rollback",
+        "postgresql.rollbacks",
+        "1",
+        None,
+        Some(true),
+    ),
+    (
+        "cnpg_pg_stat_database_temp_bytes",
+        "postgresql.temp.io",
+        "By",
+        None,
+        Some(true),
+    ),
+    (
+        "ccp_database_size_bytes",
+        "postgresql.db_size",
+        "By",
+        None,
+        Some(false),
+    ),
+    (
+        "pg_stat_bgwriter_buffers_clean_total",
+        "postgresql.bgwriter.buffers.writes",
+        "{buffers}",
+        Some(("source", "bgwriter")),
+        Some(true),
+    ),
+    (
+        "pg_settings_max_connections",
+        "postgresql.connection.max",
+        "{connections}",
+        None,
+        None,
+    ),
+];
+
+/// What the processor should make of a metric, on decoded messages.
+fn model(metric: &mut Metric) {
+    let row = RENAMED.iter().find(|row| row.0 == metric.name);
+    let is_ours = metric.name.starts_with("pg_") || row.is_some();
+    let edit = |point: &mut NumberDataPoint| {
+        let mut fingerprint = None;
+        for attribute in &mut point.attributes {
+            if attribute.key == "query" {
+                let value = attribute.value.as_mut().expect("a value");
+                if let Some(any_value::Value::StringValue(text)) = &mut value.value {
+                    let options = pg_sql::RedactOptions::default();
+                    let (redacted, found) =
+                        pg_sql::redact_and_fingerprint(text.as_bytes(), &options);
+                    fingerprint = (!text.is_empty()).then(|| found.to_string());
+                    *text = String::from_utf8(redacted.text).expect("UTF-8");
+                }
+            } else if row.is_some() && matches!(&*attribute.key, "datname" | "dbname") {
+                "db.namespace".clone_into(&mut attribute.key);
+            }
+        }
+        let fingerprint = fingerprint.map(|found| text("pgmesh.fingerprint", &found));
+        point.attributes.extend(fingerprint);
+        let added = row.and_then(|row| row.3);
+        point
+            .attributes
+            .extend(added.map(|(key, value)| text(key, value)));
+    };
+    if is_ours {
+        match &mut metric.data {
+            Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) => {
+                data_points.iter_mut().for_each(edit);
+                if data_points.is_empty() {
+                    return;
+                }
+            }
+            _ => return,
+        }
+    }
+    if let Some((_, name, unit, _, monotonic)) = row {
+        (*name).clone_into(&mut metric.name);
+        (*unit).clone_into(&mut metric.unit);
+        if let (Some(Data::Gauge(gauge)), Some(is_monotonic)) = (&mut metric.data, monotonic) {
+            metric.data = Some(Data::Sum(Sum {
+                data_points: std::mem::take(&mut gauge.data_points),
+                aggregation_temporality: CUMULATIVE,
+                is_monotonic: *is_monotonic,
+            }));
+        }
+    }
+}
+
+fn any_point() -> impl Strategy<Value = NumberDataPoint> {
+    let key = prop::sample::select(vec!["datname", "dbname", "query", "state", "Ж"]);
+    let value = prop::sample::select(vec![
+        "",
+        "shop",
+        "SELECT 'x'",
+        "SELECT a FROM t WHERE b = 1 OR c = $2",
+        "INSERT INTO t VALUES (1, 'Ж')",
+    ]);
+    let attributes = prop::collection::btree_map(key, value, 0..4);
+    (attributes, any::<u64>(), any::<Option<i64>>(), 0..3_usize).prop_map(
+        |(attributes, time, value, exemplars)| {
+            let mut attributes = attributes;
+            if attributes.contains_key("datname") {
+                attributes.remove("dbname");
+            }
+            NumberDataPoint {
+                attributes: attributes
+                    .iter()
+                    .map(|(key, value)| text(key, value))
+                    .collect(),
+                start_time_unix_nano: time / 2,
+                time_unix_nano: time,
+                value: value.map(Value::AsInt),
+                exemplars: vec![Exemplar::default(); exemplars],
+                ..NumberDataPoint::default()
+            }
+        },
+    )
+}
+
+fn any_metric() -> impl Strategy<Value = Metric> {
+    let mut names = RENAMED.iter().map(|row| row.0).collect::<Vec<_>>();
+    names.extend(["pg_stat_statements_calls", "pg_up", "node_load1", ""]);
+    let points = prop::collection::vec(any_point(), 0..4);
+    (
+        prop::sample::select(names),
+        points,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(name, mut points, is_sum, has_unit)| {
+            // Points of one metric differ in time, so that none becomes like another.
+            for (place, point) in points.iter_mut().enumerate() {
+                point.time_unix_nano = point.time_unix_nano / 8 * 8 + place as u64;
+            }
+            let mut metric = if is_sum {
+                counter(name, points)
+            } else {
+                gauge(name, points)
+            };
+            if has_unit {
+                "x".clone_into(&mut metric.unit);
+            }
+            metric
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn what_is_decoded_after_the_edit_is_the_edit_of_what_is_decoded(
+        metrics in prop::collection::vec(any_metric(), 0..5)
+    ) {
+        let before = batch(metrics);
+        let mut bytes = before.encode_to_vec();
+        // The field 1000 is in no version of OTLP.
+        let unknown = [0xc2, 0x3e, 3, b'n', b'e', b'w'];
+        bytes.extend(unknown);
+        let out = processor(RENAME).process_metrics(&bytes).expect("OTLP").into_owned();
+        prop_assert!(out.ends_with(&unknown));
+        let mut expected = before;
+        expected.resource_metrics[0].scope_metrics[0].metrics.iter_mut().for_each(model);
+        prop_assert_eq!(MetricsData::decode(&*out).expect("OTLP"), expected);
+    }
+
+    #[test]
+    fn any_bytes_are_handled_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = processor("").process_metrics(&bytes);
+    }
+
+    #[test]
+    fn a_batch_with_one_byte_changed_is_handled_or_refused(
+        at in 0_usize..800,
+        byte: u8,
+        unify in prop::sample::select(vec!["off", "rename", "duplicate"])
+    ) {
+        let query = format!("SELECT '{SECRET}'");
+        let attributes = [("datname", "shop"), ("queryid", "1"), ("query", &query)];
+        let whole = batch(vec![
+            gauge("pg_stat_database_blks_hit", vec![point(&attributes, 1.0), point(&attributes, 2.0)]),
+            counter("pg_stat_database_blks_read", vec![point(&attributes, 1.0)]),
+        ]);
+        let mut bytes = whole.encode_to_vec();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let mut processor = processor(&format!(r#"{{"metrics":{{"unify":"{unify}"}}}}"#));
+        for _ in 0..2 {
+            if let Ok(out) = processor.process_metrics(&bytes) {
+                // What prost could read before, it can read now.
+                if MetricsData::decode(bytes.as_slice()).is_ok() {
+                    prop_assert!(MetricsData::decode(&*out).is_ok());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_literal_is_seen_wherever_a_point_has_it(
+        key in prop::sample::select(vec!["query", "query_text", "statement", "db.query.text", "db.statement", "mine"]),
+        unify in prop::sample::select(vec!["off", "rename", "duplicate"]),
+        most in 0..2
+    ) {
+        let query = format!("SELECT * FROM t WHERE a = '{SECRET}' /* {SECRET} */");
+        let config = format!(
+            r#"{{"metrics":{{"unify":"{unify}","max_queries":{most},"query_attributes":["mine"]}}}}"#
+        );
+        for name in ["pg_stat_statements_calls", "pg_stat_database_blks_hit", "ccp_x", "cnpg_x", "postgresql.x"] {
+            let out = processed(&config, &batch(vec![counter(name, vec![point(&[(key, &query), ("query", &query)], 1.0)])]));
+            prop_assert!(!format!("{out:?}").contains(SECRET), "{:?}", out);
+        }
+    }
+}
