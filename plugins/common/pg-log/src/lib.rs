@@ -43,4 +43,4 @@ pub use severity::{Companion, Severity};
 pub use stream::{Stream, Unread};
 pub use text::{Form, Text};
 pub use time::{TimeError, Timestamp, Zones};
-pub use wrapper::joined;
+pub use wrapper::{joined, whole};

@@ -72,7 +72,8 @@ impl Redactor<'_> {
             let Value {
                 sensitivity, name, ..
             } = capture.value;
-            sensitivity != Sensitivity::Sql && !self.hides(sensitivity, name)
+            let lines = self.redaction == Redaction::Strict && capture.text.contains(&b'\n');
+            sensitivity != Sensitivity::Sql && !lines && !self.hides(sensitivity, name)
         })
     }
 
@@ -105,8 +106,29 @@ impl Redactor<'_> {
             self.sql(name, text, out);
         } else if !text.is_empty() && self.hides(sensitivity, name) {
             out.push(b'?');
-        } else {
+        } else if self.redaction != Redaction::Strict {
             out.extend_from_slice(text);
+        } else if sensitivity == Sensitivity::Lines {
+            self.report_lines(text, out);
+        } else {
+            out.extend_from_slice(first_line(text));
+            if text.contains(&b'\n') {
+                out.extend_from_slice(b"\n?");
+            }
+        }
+    }
+
+    /// The lines of a report that have a pattern; others may be another process' that came in between.
+    fn report_lines(&self, text: &[u8], out: &mut Vec<u8>) {
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            if number > 0 {
+                out.push(b'\n');
+            }
+            if line.is_empty() || self.classes.report(line).is_some() {
+                out.extend_from_slice(line);
+            } else {
+                out.push(b'?');
+            }
         }
     }
 
@@ -269,6 +291,11 @@ impl Redactor<'_> {
             at = capture.span.1;
         }
     }
+}
+
+/// A name of the server's or the schema's has one line; what follows came from elsewhere.
+pub(crate) fn first_line(text: &[u8]) -> &[u8] {
+    before(text, find_byte(text, b'\n').unwrap_or(text.len()))
 }
 
 /// A statement without its data; a comment that carries a trace context keeps what the sqlcommenter

@@ -9,7 +9,7 @@ use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
 use crate::event::{Event, Faults, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
-use crate::redact::{Author, Names, Redaction, Redactor};
+use crate::redact::{Author, Names, Redaction, Redactor, first_line};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
 use crate::text::Text;
@@ -343,9 +343,10 @@ impl<'t> Report<'_, '_, 't> {
 
     /// The values of a pattern, but for those that are data, or SQL, which has its own place.
     fn captures(&mut self, text: &[u8], found: &Recognized<'_>) {
+        let reporter = self.reporter;
         for capture in found.captures(text) {
             let value = capture.value;
-            let redactor = self.reporter.redactor();
+            let redactor = reporter.redactor();
             match value.sensitivity {
                 Sensitivity::Lines => {
                     self.report_lines(capture.text);
@@ -355,12 +356,16 @@ impl<'t> Report<'_, '_, 't> {
                 sensitivity if redactor.hides(sensitivity, value.name) => continue,
                 _ => {}
             }
-            if capture.text.is_empty() || !self.say(value.name) {
+            let text = match reporter.options.redaction {
+                Redaction::Strict => first_line(capture.text),
+                _ => capture.text,
+            };
+            if text.is_empty() || !self.say(value.name) {
                 continue;
             }
             match value.kind {
-                Kind::Integer | Kind::Decimal => number(self.out, value.full_name, capture.text),
-                _ => self.out.text(value.full_name, capture.text),
+                Kind::Integer | Kind::Decimal => number(self.out, value.full_name, text),
+                _ => self.out.text(value.full_name, text),
             }
         }
     }

@@ -3,6 +3,8 @@
 //! The server writes `2026-11-23 03:34:37.123 CET` (`setup_formatted_log_time` of `elog.c`): local
 //! time in `log_timezone`, and the zone's abbreviation, of which some stand for several zones.
 
+use std::collections::BTreeMap;
+
 use crate::scan::{before, behind, digits, number};
 
 /// Minutes east of UTC of abbreviations that stand for one offset in every zone of the time zone
@@ -75,6 +77,20 @@ pub struct Zones {
 }
 
 impl Zones {
+    /// Zones by their abbreviations, with offsets such as `+05:30` or `UTC`.
+    ///
+    /// # Errors
+    /// The abbreviation whose offset is none.
+    pub fn with(offsets: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut zones = Self::default();
+        for (name, offset) in offsets {
+            let signed = offset.starts_with(['+', '-']) || offset == "UTC";
+            let minutes = zones.minutes(offset.as_bytes()).filter(|_| signed);
+            zones.insert(name, minutes.ok_or_else(|| name.clone())?);
+        }
+        Ok(zones)
+    }
+
     /// Knows `abbreviation` as `minutes` east of UTC, whatever it is known as without.
     pub fn insert(&mut self, abbreviation: &str, minutes: i16) {
         self.configured.push((abbreviation.into(), minutes));

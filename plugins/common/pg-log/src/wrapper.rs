@@ -71,6 +71,13 @@ pub(crate) fn unwrapped(text: &[u8]) -> Unwrapped<'_> {
     }
 }
 
+/// A text without its wrapper. `None` if that says that the text is a part of a longer one.
+#[must_use]
+pub fn whole(text: &[u8]) -> Option<&[u8]> {
+    let found = unwrapped(text);
+    (found.partial != Some(true) && found.chunk.is_none()).then_some(found.text)
+}
+
 fn carried(bare: Unwrapped<'_>) -> Unwrapped<'_> {
     let mut found = bare;
     if let Some((partial, text)) = container(found.text) {

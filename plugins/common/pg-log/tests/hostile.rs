@@ -86,6 +86,9 @@ fn no_data_leaves_by_a_path_of_its_own() {
         "LOG:  statement: CREATE SUBSCRIPTION s CONNECTION 'host=h password=hunter2' PUBLICATION p",
         "LOG:  duration: 1 ms  bind <unnamed>: SELECT $1\n@DETAIL:  parameters: $1 = 'hunter2', $2 = '46114', $3 = 'it''s\n\t46114",
         "LOG:  execute fetch from p/c: SELECT 'hunter2'",
+        // Lines of another process that came in between.
+        "LOG:  connection authorized: user=app database=shop\n\tVALUES ('hunter2', 46114)",
+        "LOG:  automatic analyze of table \"shop.public.t\"\n\tVALUES ('hunter2', 46114)",
     ] {
         let text = format!("{HEAD}{}\n", body.replace('@', HEAD));
         for (name, value) in report(Redaction::Strict, &text) {
