@@ -184,15 +184,8 @@ impl Config {
     }
 
     fn zones(&self) -> Result<Zones, String> {
-        let mut zones = Zones::default();
-        for (name, offset) in &self.time_zones {
-            let signed = offset.starts_with(['+', '-']) || offset == "UTC";
-            let minutes = zones.minutes(offset.as_bytes()).filter(|_| signed);
-            let minutes =
-                minutes.ok_or_else(|| format!("time_zones.{name}: expected such as +05:30"))?;
-            zones.insert(name, minutes);
-        }
-        Ok(zones)
+        Zones::with(&self.time_zones)
+            .map_err(|name| format!("time_zones.{name}: expected such as +05:30"))
     }
 
     /// What a report has in it.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use crate::logs::config::{Logs, RedactionMode as LogRedaction};
 pub use crate::metrics::config::{Metrics, Unify};
 
 /// What is wrong with a configuration.
@@ -24,6 +25,8 @@ impl std::error::Error for ConfigError {}
 pub struct Config {
     /// Spans.
     pub traces: Traces,
+    /// Log records.
+    pub logs: Logs,
     /// Metrics.
     pub metrics: Metrics,
 }
@@ -171,6 +174,11 @@ mod tests {
             (
                 r#"{"traces":{"scopes":[1]}}"#,
                 "traces.scopes[0]: invalid type",
+            ),
+            (r#"{"logs":{"prefix":"%z"}}"#, "logs.prefix: no escape"),
+            (
+                r#"{"logs":{"time_zones":{"CST":"home"}}}"#,
+                "logs.time_zones: CST",
             ),
             (
                 r#"{"metrics":{"unify":"yes"}}"#,

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!  TracesData  -> traces (which spans are PostgreSQL's, what their attributes are) -> otlp_wire::Editor
+//!  LogsData    -> logs (which records are entries of PostgreSQL's log; pg-log reads them) ------> otlp_wire::Editor
 //!  MetricsData -> metrics (which are PostgreSQL's, what they are called) --------------------> otlp_wire::Editor
-//!  LogsData: passed on as they are
 //! ```
 //!
 //! [`Processor`] knows no host. It changes what it understands, where it stands in the batch, and leaves
@@ -12,6 +12,7 @@
 //!
 //! - [`config`]: what a user can set.
 //! - `traces`: spans.
+//! - `logs`: log records.
 //! - `metrics`: metrics.
 //! - `statement`: what is said of a query text, remembered for texts that come again.
 //! - `exceptions`: what may be seen of an error's text.
@@ -20,6 +21,7 @@
 
 pub mod config;
 mod exceptions;
+mod logs;
 mod metrics;
 mod statement;
 mod traces;
@@ -59,6 +61,7 @@ impl std::error::Error for Error {}
 #[derive(Debug)]
 pub struct Processor {
     traces: traces::Traces,
+    logs: logs::Logs,
     metrics: metrics::Metrics,
 }
 
@@ -71,6 +74,7 @@ impl Processor {
         let config = Config::parse(json)?;
         Ok(Self {
             traces: traces::Traces::new(config.traces),
+            logs: logs::Logs::new(config.logs),
             metrics: metrics::Metrics::new(config.metrics),
         })
     }
@@ -88,7 +92,7 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_logs<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        Ok(Cow::Borrowed(batch))
+        self.logs.process(batch, &mut self.traces)
     }
 
     /// Handles a `MetricsData`.

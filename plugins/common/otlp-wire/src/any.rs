@@ -213,6 +213,14 @@ impl Writer<'_> {
         });
     }
 
+    /// A `KeyValue` whose value is a number with a fraction.
+    pub fn double_attribute(&mut self, field: u32, key: &str, value: f64) {
+        self.message(field, |attribute| {
+            attribute.text(1, key);
+            attribute.message(2, |any| any.double(4, value));
+        });
+    }
+
     /// A `KeyValue` whose value is a boolean.
     pub fn bool_attribute(&mut self, field: u32, key: &str, value: bool) {
         self.message(field, |attribute| {

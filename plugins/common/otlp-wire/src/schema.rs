@@ -48,6 +48,26 @@ pub mod span {
     pub const STATUS: u32 = 15;
 }
 
+/// `LogRecord`.
+pub mod log_record {
+    /// `fixed64`: nanoseconds since 1970.
+    pub const TIME: u32 = 1;
+    /// `SeverityNumber`.
+    pub const SEVERITY_NUMBER: u32 = 2;
+    /// Text.
+    pub const SEVERITY_TEXT: u32 = 3;
+    /// `AnyValue`.
+    pub const BODY: u32 = 5;
+    /// `KeyValue`s.
+    pub const ATTRIBUTES: u32 = 6;
+    /// Bytes.
+    pub const TRACE_ID: u32 = 9;
+    /// Bytes.
+    pub const SPAN_ID: u32 = 10;
+    /// Text.
+    pub const EVENT_NAME: u32 = 12;
+}
+
 /// `Span.Event`.
 pub mod event {
     /// Text.

@@ -84,6 +84,11 @@ impl<'a> Writer<'a> {
         self.out.splice(start..start, prefix.iter().copied());
     }
 
+    /// Fields that are written already.
+    pub fn fields(&mut self, written: &[u8]) {
+        self.out.extend_from_slice(written);
+    }
+
     /// A `KeyValue` whose value is text.
     pub fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
         self.message(field, |attribute| {

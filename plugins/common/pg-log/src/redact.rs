@@ -72,7 +72,8 @@ impl Redactor<'_> {
             let Value {
                 sensitivity, name, ..
             } = capture.value;
-            let lines = self.redaction == Redaction::Strict && capture.text.contains(&b'\n');
+            let several = sensitivity == Sensitivity::Lines || capture.text.contains(&b'\n');
+            let lines = self.redaction == Redaction::Strict && several;
             sensitivity != Sensitivity::Sql && !lines && !self.hides(sensitivity, name)
         })
     }

@@ -3,7 +3,7 @@
 //! A batch is walked once. Of a span that is not PostgreSQL's only the names of its attributes are
 //! read; `span` handles one that is.
 
-mod names;
+pub(crate) mod names;
 mod span;
 
 use std::borrow::Cow;
@@ -75,7 +75,9 @@ impl Traces {
         let known = self.is_known_scope(scope)?;
         for field in scope.fields() {
             let field = field?;
-            if field.number != schema::scope::ITEMS || !(known || self.is_postgres(&field)?) {
+            if field.number != schema::scope::ITEMS
+                || !(known || self.is_postgres(&field, schema::span::ATTRIBUTES)?)
+            {
                 continue;
             }
             if self.config.keep_alive == KeepAlive::Drop
@@ -103,11 +105,11 @@ impl Traces {
             || configured.any(|known| known.as_bytes() == name))
     }
 
-    /// Whether a span says that it is PostgreSQL's.
-    fn is_postgres(&self, span: &Field<'_>) -> Result<bool, Error> {
-        for field in span.message()?.fields() {
+    /// Whether a span or a log record, whose attributes have this number, says that it is PostgreSQL's.
+    pub(crate) fn is_postgres(&self, item: &Field<'_>, attributes: u32) -> Result<bool, Error> {
+        for field in item.message()?.fields() {
             let field = field?;
-            if field.number != schema::span::ATTRIBUTES {
+            if field.number != attributes {
                 continue;
             }
             let attribute = field.message()?;

@@ -25,6 +25,8 @@ pub(crate) enum Role {
     ExceptionMessage,
     /// `exception.stacktrace`.
     Stacktrace,
+    /// What EXPLAIN says of a statement.
+    Plan,
     /// Nothing but its name matters.
     Plain,
 }
@@ -65,7 +67,7 @@ pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
 /// In byte order.
-pub(crate) const NAMES: [Known; 41] = [
+pub(crate) const NAMES: [Known; 42] = [
     known(COLLECTION, Role::Plain),
     known("db.connection.string", Role::Credentials),
     known("db.connection_string", Role::Credentials),
@@ -105,6 +107,8 @@ pub(crate) const NAMES: [Known; 41] = [
     known("network.peer.port", Role::Plain),
     // otelpgx.
     known("pgx.query.parameters", Role::BindValue),
+    // Events of the Collector's postgresqlreceiver.
+    known("postgresql.query_plan", Role::Plan),
     known("server.address", Role::Plain),
     known("server.port", Role::Plain),
     known("sql.parameters", Role::BindValue),

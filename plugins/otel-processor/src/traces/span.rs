@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use otlp_wire::{Any, Editor, Field, KeyValue, Message, Writer, schema};
+use pg_log::redact_plan;
 
 use super::Traces;
 use super::names::{self, Role};
@@ -90,8 +91,28 @@ impl Traces {
                 _ => {}
             }
         }
-        self.add(editor, span, found, &facts);
+        self.add(editor, span, schema::span::ATTRIBUTES, found, &facts);
         Ok(())
+    }
+
+    /// Handles the attributes of a log record that is about a statement.
+    pub(crate) fn log_record<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        record: &Field<'a>,
+    ) -> Result<(), Error> {
+        const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
+        editor.inside(record, |editor, message| {
+            let mut found = Vec::new();
+            self.collect(message, ATTRIBUTES, &mut found)?;
+            let mut facts = Facts {
+                said: self.statement(&found),
+                ..Facts::default()
+            };
+            self.attributes(editor, &found, &mut facts)?;
+            self.add(editor, message, ATTRIBUTES, &found, &facts);
+            Ok(())
+        })
     }
 
     /// Gathers attributes whose names are known.
@@ -221,7 +242,7 @@ impl Traces {
         name: Name,
     ) -> Result<(), Error> {
         let changes = match attribute.role {
-            Role::Query | Role::Words => true,
+            Role::Query | Role::Words | Role::Plan => true,
             Role::ExceptionMessage | Role::Stacktrace => {
                 self.config.exceptions == Exceptions::Redact
             }
@@ -252,6 +273,7 @@ impl Traces {
         let seen = match role {
             Role::ExceptionMessage => self.texts.message(text),
             Role::Stacktrace => self.texts.stacktrace(text),
+            Role::Plan => String::from_utf8_lossy(&redact_plan(text)).into_owned(),
             _ => return self.statements.redact(text),
         };
         (seen.as_bytes() != text).then_some(seen)
@@ -358,16 +380,17 @@ impl Traces {
         Ok(true)
     }
 
-    /// Adds the attributes that are missing.
+    /// Adds the attributes that are missing, as fields of this number.
     fn add<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        span: Message<'a>,
+        message: Message<'a>,
+        number: u32,
         found: &[Found<'a>],
         facts: &Facts,
     ) {
-        editor.append(span, |new| {
-            let mut missing = Missing { found, new };
+        editor.append(message, |new| {
+            let mut missing = Missing { number, found, new };
             if !found.iter().any(|found| found.role == Role::System) {
                 missing.text(names::SYSTEM, "postgresql");
             }
@@ -399,16 +422,16 @@ impl Traces {
             {
                 continue;
             }
-            let new = &mut missing.new;
+            let (number, new) = (missing.number, &mut missing.new);
             match (attribute.role, attribute.value) {
                 (Role::Query, Any::Text(text)) => {
                     let redacted = self.statements.redact(text);
                     let text = redacted.map_or_else(|| text.to_vec(), String::into_bytes);
                     let text = String::from_utf8_lossy(&text);
-                    new.text_attribute(schema::span::ATTRIBUTES, stable, &text);
+                    new.text_attribute(number, stable, &text);
                 }
                 (Role::Plain | Role::System, _) => {
-                    new.attribute(schema::span::ATTRIBUTES, stable, attribute.any);
+                    new.attribute(number, stable, attribute.any);
                 }
                 _ => {}
             }
@@ -440,14 +463,16 @@ impl Traces {
     }
 }
 
-/// Adds attributes to a span that it does not have.
+/// Adds attributes to a message that it does not have.
 struct Missing<'f, 'a, 'w> {
+    /// Of attributes in the message.
+    number: u32,
     found: &'f [Found<'a>],
     new: &'f mut Writer<'w>,
 }
 
 impl Missing<'_, '_, '_> {
-    /// Whether the span has no attribute of this name, nor what the stable name was made of.
+    /// Whether there is no attribute of this name, nor what the stable name was made of.
     fn is(&self, name: &str) -> bool {
         !self
             .found
@@ -457,23 +482,20 @@ impl Missing<'_, '_, '_> {
 
     fn text(&mut self, name: &str, value: &str) {
         if self.is(name) {
-            self.new
-                .text_attribute(schema::span::ATTRIBUTES, name, value);
+            self.new.text_attribute(self.number, name, value);
         }
     }
 
     fn int(&mut self, name: &str, value: usize) {
         if self.is(name) {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
-            self.new
-                .int_attribute(schema::span::ATTRIBUTES, name, value);
+            self.new.int_attribute(self.number, name, value);
         }
     }
 
     fn flag(&mut self, name: &str) {
         if self.is(name) {
-            self.new
-                .bool_attribute(schema::span::ATTRIBUTES, name, true);
+            self.new.bool_attribute(self.number, name, true);
         }
     }
 }

@@ -1,0 +1,339 @@
+//! What is said of an event, as fields of a `LogRecord`.
+//!
+//! Names and types: OpenTelemetry's data model of logs; attributes as `pg-log` names them.
+
+use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
+use pg_log::{Sink, Timestamp, Zones};
+
+use super::entry::{Entry, MEMBERS};
+use crate::config::LogRedaction;
+use crate::traces::names;
+
+const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
+
+/// What is said of an event.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Nanoseconds since 1970.
+    time: Option<u64>,
+    severity: Option<(String, u64)>,
+    message: Option<Vec<u8>>,
+    /// The text of a companion line that stands alone.
+    companion: Option<Vec<u8>>,
+    event_name: Option<String>,
+    trace_id: Option<[u8; 16]>,
+    span_id: Option<[u8; 8]>,
+    /// `KeyValue`s as fields of a record.
+    attributes: Vec<u8>,
+}
+
+/// Texts of which a lone companion line has one.
+const COMPANIONS: [&str; 5] = [
+    "db.query.text",
+    "postgresql.context",
+    "postgresql.detail",
+    "postgresql.hint",
+    "postgresql.internal_query",
+];
+
+impl Said {
+    /// Empty, with the room that it has.
+    pub(super) fn clear(&mut self) {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.clear();
+        *self = Self {
+            attributes,
+            ..Self::default()
+        };
+        self.attribute(names::SYSTEM, b"postgresql");
+    }
+
+    /// That there is nothing to be said of the text but this.
+    pub(super) fn withhold(&mut self, fault: &str) {
+        self.message = Some(b"?".to_vec());
+        self.attribute("pgmesh.faults", fault.as_bytes());
+    }
+
+    fn attribute(&mut self, name: &str, value: &[u8]) {
+        let value = String::from_utf8_lossy(value);
+        Writer::new(&mut self.attributes).text_attribute(ATTRIBUTES, name, &value);
+    }
+
+    /// Whether an attribute of this name is among what is said.
+    fn has(&self, key: &[u8]) -> bool {
+        let mut fields = Message::new(&self.attributes).fields();
+        fields.any(|field| {
+            let read = field.and_then(|field| KeyValue::read(field.message()?));
+            read.is_ok_and(|attribute| attribute.key == key)
+        })
+    }
+}
+
+impl Sink for Said {
+    fn text(&mut self, name: &str, value: &[u8]) {
+        match name {
+            "timestamp" => {
+                let time = Timestamp::parse(value, &Zones::default());
+                self.time = time
+                    .ok()
+                    .and_then(|time| u64::try_from(time.nanoseconds()).ok());
+                return;
+            }
+            "severity" => {
+                self.severity = Some((String::from_utf8_lossy(value).into_owned(), 0));
+                return;
+            }
+            "message" => {
+                self.message = Some(value.to_vec());
+                return;
+            }
+            "trace_id" => {
+                self.trace_id = hexadecimal(value);
+                return;
+            }
+            "span_id" => {
+                self.span_id = hexadecimal(value);
+                return;
+            }
+            "postgresql.event" => {
+                let class = String::from_utf8_lossy(value);
+                self.event_name = Some(format!("postgresql.{class}"));
+            }
+            _ if COMPANIONS.contains(&name) => self.companion = Some(value.to_vec()),
+            _ => {}
+        }
+        self.attribute(name, value);
+    }
+
+    fn number(&mut self, name: &str, digits: &[u8]) {
+        let text = std::str::from_utf8(digits).unwrap_or_default();
+        if name == "severity_number" {
+            if let Some((_, number)) = &mut self.severity {
+                *number = text.parse().unwrap_or(0);
+            }
+            return;
+        }
+        let mut writer = Writer::new(&mut self.attributes);
+        match (text.parse(), text.parse()) {
+            (Ok(value), _) => writer.int_attribute(ATTRIBUTES, name, value),
+            (_, Ok(value)) => writer.double_attribute(ATTRIBUTES, name, value),
+            _ => writer.text_attribute(ATTRIBUTES, name, text),
+        }
+    }
+}
+
+fn hexadecimal<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut pairs = digits.chunks_exact(2);
+    for byte in &mut bytes {
+        let pair = std::str::from_utf8(pairs.next()?).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Attributes in which others keep a line, or what they have cut out of it.
+const COPIES: [&[u8]; 17] = [
+    b"body",
+    b"context",
+    b"detail",
+    b"event.original",
+    b"hint",
+    b"internal_query",
+    b"log",
+    b"log.original",
+    b"log.record.original",
+    b"message",
+    b"msg",
+    b"original",
+    b"parameters",
+    b"query",
+    b"raw",
+    b"sql",
+    b"statement",
+];
+
+/// Puts what is said in the place of the entry it was made of.
+pub(super) fn write<'a>(
+    editor: &mut Editor<'a>,
+    record: &Field<'a>,
+    entry: Entry<'a>,
+    said: &Said,
+    redaction: LogRedaction,
+) -> Result<(), Error> {
+    let taken = Taken {
+        entry,
+        said,
+        redaction,
+    };
+    editor.inside(record, |editor, message| {
+        let mut body = None;
+        let mut has = Has::default();
+        for field in message.fields() {
+            let field = field?;
+            let removed = match field.number {
+                schema::log_record::TIME => said.time.is_some(),
+                schema::log_record::SEVERITY_NUMBER | schema::log_record::SEVERITY_TEXT => {
+                    said.severity.is_some()
+                }
+                schema::log_record::BODY => {
+                    body = Some(field);
+                    true
+                }
+                ATTRIBUTES => taken.is(&field, ATTRIBUTES)?,
+                schema::log_record::TRACE_ID => !has.note(&field, |has| &mut has.trace_id)?,
+                schema::log_record::SPAN_ID => !has.note(&field, |has| &mut has.span_id)?,
+                schema::log_record::EVENT_NAME => !has.note(&field, |has| &mut has.event_name)?,
+                _ => false,
+            };
+            if removed {
+                editor.remove(&field);
+            }
+        }
+        let mut others = Vec::new();
+        if let Some(body) = body {
+            taken.others_in_body(message, &body, &mut others)?;
+        }
+        editor.append(message, |new| said.put(new, &has, &others));
+        Ok(())
+    })
+}
+
+/// What a record has already, and keeps.
+#[derive(Default)]
+struct Has {
+    trace_id: bool,
+    span_id: bool,
+    event_name: bool,
+}
+
+impl Has {
+    /// Notes whether a field is set.
+    fn note(
+        &mut self,
+        field: &Field<'_>,
+        place: impl Fn(&mut Self) -> &mut bool,
+    ) -> Result<bool, Error> {
+        let set = field.bytes()?.iter().any(|byte| *byte != 0);
+        *place(self) = set;
+        Ok(set)
+    }
+}
+
+/// Which attributes, and members of a body, are the entry's.
+struct Taken<'s, 'a> {
+    entry: Entry<'a>,
+    said: &'s Said,
+    redaction: LogRedaction,
+}
+
+impl<'a> Taken<'_, 'a> {
+    /// `among`: the number of the field, which tells attributes from members of the body.
+    fn is(&self, attribute: &Field<'a>, among: u32) -> Result<bool, Error> {
+        let attribute = KeyValue::read(attribute.message()?)?;
+        if self.said.has(attribute.key) {
+            return Ok(true);
+        }
+        let redacts = self.redaction != LogRedaction::Off;
+        let taken = match (self.entry, attribute.any()?) {
+            (Entry::Members(_, number), _) if number == among => super::is_member(attribute.key),
+            (Entry::Text(line), Any::Text(text)) => {
+                std::ptr::eq(text, line) || (redacts && is_part(text, line))
+            }
+            _ => false,
+        };
+        Ok(taken || (redacts && COPIES.contains(&attribute.key)))
+    }
+
+    /// Members of a map that was the body, as attributes of the record, where they are not the entry's.
+    fn others_in_body(
+        &self,
+        record: Message<'a>,
+        body: &Field<'a>,
+        others: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let Any::Map(map) = Any::read(body.message()?)? else {
+            return Ok(());
+        };
+        for member in map.all(MEMBERS) {
+            let member = member?;
+            let message = member.message()?;
+            if !self.is(&member, MEMBERS)? && !has_attribute(record, KeyValue::read(message)?.key)?
+            {
+                Writer::new(others).bytes(ATTRIBUTES, message.bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_attribute(record: Message<'_>, key: &[u8]) -> Result<bool, Error> {
+    for attribute in record.all(ATTRIBUTES) {
+        if KeyValue::read(attribute?.message()?)?.key == key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a text is the line, or a piece of it that is more than a name.
+fn is_part(text: &[u8], line: &[u8]) -> bool {
+    const SHORTEST: usize = 8;
+    let words = text.len() >= SHORTEST && text.contains(&b' ');
+    words && line.windows(text.len()).any(|part| part == text)
+}
+
+impl Said {
+    fn put(&self, new: &mut Writer<'_>, has: &Has, others: &[u8]) {
+        use schema::log_record::{
+            BODY, EVENT_NAME, SEVERITY_NUMBER, SEVERITY_TEXT, SPAN_ID, TIME, TRACE_ID,
+        };
+        if let Some(time) = self.time {
+            new.fixed64(TIME, time);
+        }
+        if let Some((text, number)) = &self.severity {
+            new.uint(SEVERITY_NUMBER, *number);
+            new.text(SEVERITY_TEXT, text);
+        }
+        if let Some(message) = self.message.as_ref().or(self.companion.as_ref()) {
+            let message = String::from_utf8_lossy(message);
+            new.message(BODY, |any| any.text(1, &message));
+        }
+        new.fields(&self.attributes);
+        new.fields(others);
+        // One of the two would not belong to the other.
+        if let (Some(trace), Some(span)) = (&self.trace_id, &self.span_id)
+            && !has.trace_id
+        {
+            new.bytes(TRACE_ID, trace);
+            if !has.span_id {
+                new.bytes(SPAN_ID, span);
+            }
+        }
+        if let Some(name) = &self.event_name
+            && !has.event_name
+        {
+            new.text(EVENT_NAME, name);
+        }
+    }
+}
+
+/// What is left of a record that cannot be read: nothing that may hold data.
+pub(super) fn strip<'a>(
+    editor: &mut Editor<'a>,
+    record: &Field<'a>,
+    error: Error,
+) -> Result<(), Error> {
+    editor.inside(record, |editor, message| {
+        for field in message.fields() {
+            let field = field?;
+            if matches!(field.number, schema::log_record::BODY | ATTRIBUTES) {
+                editor.remove(&field);
+            }
+        }
+        editor.append(message, |new| {
+            new.text_attribute(ATTRIBUTES, names::ERROR, &error.to_string());
+        });
+        Ok(())
+    })
+}
