@@ -9,6 +9,7 @@
 )]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -25,8 +26,9 @@ use prost::Message;
 const SECRET: &str = "hunter2-4111";
 const SECOND: u64 = 1_000_000_000;
 const CUMULATIVE: i32 = 2;
-const PLAIN: &str = "";
-const RENAME: &str = r#"{"metrics":{"unify":"rename"}}"#;
+/// Without gauges of the processor's own.
+const PLAIN: &str = r#"{"metrics":{"derive":false}}"#;
+const RENAME: &str = r#"{"metrics":{"derive":false,"unify":"rename"}}"#;
 
 fn text(key: &str, value: &str) -> KeyValue {
     KeyValue {
@@ -206,7 +208,7 @@ fn statements_beyond_the_cap_are_one_point_with_their_sum() {
             range.map(point).collect(),
         )])
     };
-    let mut processor = processor(r#"{"metrics":{"max_queries":2}}"#);
+    let mut processor = processor(r#"{"metrics":{"derive":false,"max_queries":2}}"#);
     let mut process = |batch: &MetricsData| {
         let bytes = batch.encode_to_vec();
         let out = processor.process_metrics(&bytes).expect("OTLP");
@@ -317,7 +319,7 @@ fn duplicates_stand_beside_what_they_are_made_of() {
         "pg_stat_database_deadlocks",
         vec![point(&[("datname", "shop")], 1.0)],
     )]);
-    let config = r#"{"metrics":{"unify":"duplicate"}}"#;
+    let config = r#"{"metrics":{"derive":false,"unify":"duplicate"}}"#;
     let out = processed(config, &before);
     let [original, copy] = metrics(&out) else {
         panic!("{out:?}")
@@ -381,6 +383,288 @@ fn a_metric_that_cannot_be_read_goes_on_without_what_may_be_sensitive() {
         assert!(get("pgmesh.error").is_some_and(|error| error.contains("another type")));
         assert_eq!(number(point), 7.0);
     }
+}
+
+/// The gauges that the processor has put behind a batch: `name{namespace|collection}` and the value.
+fn derived(out: &MetricsData) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    for resource in &out.resource_metrics {
+        for scope in &resource.scope_metrics {
+            if scope
+                .scope
+                .as_ref()
+                .is_none_or(|scope| scope.name != "pgmesh-otel-processor")
+            {
+                continue;
+            }
+            for metric in &scope.metrics {
+                for point in points(metric) {
+                    let get = |key| get(&point.attributes, key).unwrap_or_default();
+                    let name = metric
+                        .name
+                        .strip_prefix("pgmesh.postgresql.")
+                        .expect("ours");
+                    let place = [get("db.namespace"), get("db.collection.name")].join(" ");
+                    let twice =
+                        found.insert(format!("{name} {place}").trim().to_owned(), number(point));
+                    assert_eq!(twice, None, "{name} {place}");
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Sends a metric at so many seconds; what is derived.
+fn at(processor: &mut Processor, seconds: u64, mut batch: MetricsData) -> BTreeMap<String, f64> {
+    for resource in &mut batch.resource_metrics {
+        for metric in &mut resource.scope_metrics[0].metrics {
+            if let Some(Data::Gauge(Gauge { data_points }) | Data::Sum(Sum { data_points, .. })) =
+                &mut metric.data
+            {
+                for point in data_points {
+                    point.time_unix_nano = seconds * SECOND;
+                }
+            }
+        }
+    }
+    let bytes = batch.encode_to_vec();
+    let out = processor.process_metrics(&bytes).expect("OTLP");
+    let out = MetricsData::decode(&*out).expect("OTLP");
+    assert_eq!(
+        out.resource_metrics[..batch.resource_metrics.len()],
+        batch.resource_metrics
+    );
+    derived(&out)
+}
+
+fn expect(found: &BTreeMap<String, f64>, expected: &[(&str, f64)]) {
+    let expected = expected
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), *value));
+    assert_eq!(found, &expected.collect());
+}
+
+#[test]
+fn every_family_gives_the_same_gauges() {
+    // Before, after ten seconds, and after the counters began anew.
+    let scrapes = [
+        [1000.0, 400.0, 7.0],
+        [1090.0, 410.0, 9.0],
+        [30.0, 10.0, 1.0],
+    ];
+    let databases = |column: &'static str, label: &'static str, value: f64| {
+        let point = |name: &str| point(&[(label, name)], value);
+        counter(column, ["shop", "template1", ""].map(point).to_vec())
+    };
+    type Family = (&'static str, &'static str, [&'static str; 3]);
+    let families: [Family; 4] = [
+        (
+            "pg_stat_database_",
+            "datname",
+            ["blks_hit", "blks_read", "deadlocks"],
+        ),
+        (
+            "cnpg_pg_stat_database_",
+            "datname",
+            ["blks_hit", "blks_read", "deadlocks"],
+        ),
+        (
+            "ccp_stat_database_",
+            "dbname",
+            ["blks_hit", "blks_read", "deadlocks"],
+        ),
+        (
+            "postgresql.",
+            "db.namespace",
+            ["blks_hit", "blks_read", "deadlocks"],
+        ),
+    ];
+    for (prefix, label, columns) in families {
+        let mut processor = processor("");
+        let mut scrape = |seconds, values: [f64; 3]| {
+            let metrics = columns.iter().zip(values);
+            let metrics = metrics.map(|(column, value)| {
+                let name: &'static str = format!("{prefix}{column}").leak();
+                databases(name, label, value)
+            });
+            at(&mut processor, seconds, batch(metrics.collect()))
+        };
+        expect(&scrape(100, scrapes[0]), &[]);
+        expect(
+            &scrape(110, scrapes[1]),
+            &[("cache.hit_ratio shop", 0.9), ("deadlock.rate shop", 12.0)],
+        );
+        expect(
+            &scrape(120, scrapes[2]),
+            &[("cache.hit_ratio shop", 0.75), ("deadlock.rate shop", 6.0)],
+        );
+    }
+}
+
+#[test]
+fn what_a_server_has_but_once_is_computed_over_all_its_databases() {
+    let activity = [
+        ("active", "client backend", 3.0),
+        ("", "walsender", 50.0),
+        ("idle", "", 7.0),
+    ];
+    let activity = |name: &str, factor: f64| {
+        let points = activity.iter().map(|(state, backend, value)| {
+            point(
+                &[("state", state), ("backend_type", backend)],
+                value * factor,
+            )
+        });
+        gauge(name, points.collect())
+    };
+    let setting = |name, value| point(&[("name", name)], value);
+    let backends = |database: &str, value| point(&[("datname", database)], value);
+    for metrics in [
+        vec![
+            activity("pg_stat_activity_count", 1.0),
+            activity("pg_stat_activity_max_tx_duration", 2.0),
+            gauge("pg_settings_max_connections", vec![point(&[], 40.0)]),
+            gauge("pg_replication_lag_seconds", vec![point(&[], 2.5)]),
+        ],
+        vec![
+            gauge(
+                "cnpg_backends_total",
+                vec![backends("a", 4.0), backends("b", 6.0), backends("", 9.0)],
+            ),
+            gauge(
+                "cnpg_backends_max_tx_duration_seconds",
+                vec![backends("a", 14.0), backends("b", 6.0), backends("", 99.0)],
+            ),
+            gauge(
+                "cnpg_pg_settings_setting",
+                vec![
+                    setting("work_mem", 4096.0),
+                    setting("max_connections", 40.0),
+                ],
+            ),
+            gauge("cnpg_pg_replication_lag", vec![point(&[], 2.5)]),
+        ],
+        vec![
+            gauge("ccp_connection_stats_total", vec![point(&[], 10.0)]),
+            gauge(
+                "ccp_connection_stats_max_query_time",
+                vec![point(&[], 14.0)],
+            ),
+            gauge(
+                "ccp_connection_stats_max_connections",
+                vec![point(&[], 40.0)],
+            ),
+            gauge("ccp_replication_lag_replay_time", vec![point(&[], 2.5)]),
+        ],
+    ] {
+        expect(
+            &at(&mut processor(""), 100, batch(metrics)),
+            &[
+                ("connection.utilization", 0.25),
+                ("replication.lag", 2.5),
+                ("transaction.max_duration", 14.0),
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_receivers_resources_are_one_server() {
+    let resource = |parts: &[(&str, &str)], metrics| {
+        let mut batch = batch(metrics);
+        let resource = batch.resource_metrics[0]
+            .resource
+            .as_mut()
+            .expect("it is there");
+        resource
+            .attributes
+            .extend(parts.iter().map(|(key, value)| text(key, value)));
+        batch.resource_metrics.remove(0)
+    };
+    let mut processor = processor("");
+    let mut scrape = |seconds, commits: f64| {
+        let database = |name, factor| {
+            let metrics = vec![
+                counter("postgresql.commits", vec![point(&[], commits * factor)]),
+                counter("postgresql.rollbacks", vec![point(&[], commits)]),
+                counter("postgresql.backends", vec![point(&[], 5.0)]),
+            ];
+            resource(&[("postgresql.database.name", name)], metrics)
+        };
+        let row = |state, value| point(&[("state", state)], value);
+        let table = [
+            ("postgresql.database.name", "a"),
+            ("postgresql.schema.name", "public"),
+            ("postgresql.table.name", "orders"),
+        ];
+        let max = vec![gauge("postgresql.connection.max", vec![point(&[], 100.0)])];
+        let rows = vec![counter(
+            "postgresql.rows",
+            vec![row("dead", 1.0), row("live", 3.0)],
+        )];
+        let resource_metrics = vec![
+            database("a", 1.0),
+            resource(&table, rows),
+            resource(&[], max),
+            database("b", 3.0),
+        ];
+        at(&mut processor, seconds, MetricsData { resource_metrics })
+    };
+    let always = [
+        ("connection.utilization", 0.1),
+        ("table.dead_row_ratio a|public orders", 0.25),
+    ];
+    expect(&scrape(100, 10.0), &always);
+    let rates = [
+        ("transaction.rate a", 2.0),
+        ("transaction.rate b", 4.0),
+        ("transaction.rollback_ratio a", 0.5),
+        ("transaction.rollback_ratio b", 0.25),
+    ];
+    expect(&scrape(110, 20.0), &[&always[..], &rates].concat());
+}
+
+#[test]
+fn gauges_come_with_the_resource_of_their_server() {
+    let mut before = batch(vec![gauge("pg_replication_lag", vec![point(&[], 1.0)])]);
+    before.resource_metrics[0].schema_url = "https://opentelemetry.io/schemas/1.37.0".to_owned();
+    let mut other = before.resource_metrics[0].clone();
+    other.resource = None;
+    before.resource_metrics.push(other);
+    let out = processed("", &before);
+    assert_eq!(out.resource_metrics[..2], before.resource_metrics);
+    assert_eq!(out.resource_metrics.len(), 4);
+    for (made, source) in out.resource_metrics[2..]
+        .iter()
+        .zip(&before.resource_metrics)
+    {
+        assert_eq!(made.resource, source.resource);
+        assert_eq!(made.schema_url, source.schema_url);
+        let [metric] = &made.scope_metrics[0].metrics[..] else {
+            panic!("{made:?}")
+        };
+        assert_eq!(metric.name, "pgmesh.postgresql.replication.lag");
+        assert_eq!(metric.unit, "s");
+        assert_eq!(points(metric)[0].time_unix_nano, 60 * SECOND);
+    }
+}
+
+#[test]
+fn deltas_are_rates_at_once_and_ended_series_say_nothing() {
+    let mut written = point(&[("datname", "shop")], 500.0);
+    written.start_time_unix_nano = 90 * SECOND;
+    let mut delta = counter("pg_stat_database_temp_bytes", vec![written]);
+    if let Some(Data::Sum(sum)) = &mut delta.data {
+        sum.aggregation_temporality = 1;
+    }
+    let mut ended = point(&[], 0.0);
+    ended.flags = 1;
+    let ended = gauge("pg_replication_lag", vec![ended]);
+    expect(
+        &at(&mut processor(""), 100, batch(vec![delta, ended])),
+        &[("temp.io.rate shop", 50.0)],
+    );
 }
 
 /// A name, what it becomes, the unit, an attribute that comes with it, and for a sum, whether it only grows.

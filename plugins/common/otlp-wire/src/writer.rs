@@ -72,6 +72,11 @@ impl<'a> Writer<'a> {
         self.bytes(field, value.as_bytes());
     }
 
+    /// Fields that are written already.
+    pub fn raw(&mut self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
+    }
+
     /// An embedded message.
     pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Writer<'_>)) {
         self.tag(field, LEN);

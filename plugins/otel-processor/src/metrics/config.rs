@@ -12,6 +12,8 @@ pub struct Metrics {
     pub prefixes: Vec<String>,
     /// What becomes of exporters' names for what the Collector's receiver has a name for.
     pub unify: Unify,
+    /// Add gauges that are computed from the others.
+    pub derive: bool,
     /// Statements that are told apart in each server's metrics; all others are `other`.
     pub max_queries: u32,
     /// Attributes that hold query texts, besides those that are known.
@@ -26,6 +28,7 @@ impl Default for Metrics {
                 .map(str::to_owned)
                 .to_vec(),
             unify: Unify::Off,
+            derive: true,
             max_queries: 500,
             query_attributes: Vec::new(),
         }

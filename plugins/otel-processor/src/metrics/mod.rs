@@ -1,15 +1,20 @@
 //! Metrics of PostgreSQL: which they are, and what becomes of them.
 //!
 //! ```text
-//!  metric of a family -> point (what its points say) -> queries (texts, fingerprints, who is `other`) -+-> edit
-//!                                                       names (what the receiver calls it) ------------+
+//!  metric of a family -> point (what its points say) -+-> queries (texts, fingerprints, who is `other`) -+-> edit
+//!                                                     |   names (what the receiver calls it) ------------+
+//!                                                     +-> inputs, counters (rates) -> derived (gauges)
 //! ```
 //!
 //! A batch is walked once. Of a metric of no family only the name is read; histograms, exponential
 //! histograms and summaries are left as they are, whatever their name.
 
+mod bounded;
 pub(crate) mod config;
+mod counters;
+mod derived;
 mod edit;
+mod inputs;
 mod names;
 mod point;
 mod queries;
@@ -18,33 +23,44 @@ mod source;
 use std::borrow::Cow;
 
 use otlp_wire::{Editor, Field, Message, schema};
+use twox_hash::XxHash64;
 
 use crate::Error;
 use config::Unify;
+use counters::Counters;
+use derived::Gathered;
 use edit::Change;
-use queries::Queries;
+use names::Semantic;
+use queries::{Fate, Queries};
 use source::Source;
 
 /// Why a metric was not handled.
 const ERROR: &str = "pgmesh.error";
 
+#[inline(never)]
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash64::oneshot(seed, bytes)
+}
+
 /// Handles batches of metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     queries: Queries,
+    counters: Counters,
     config: config::Metrics,
 }
 
-/// The messages around a metric.
+/// What is around a metric.
 struct Around<'a> {
     scope: Message<'a>,
-    source: Source,
+    source: Source<'a>,
 }
 
 impl Metrics {
     pub(crate) fn new(config: config::Metrics) -> Self {
         Self {
             queries: Queries::new(config.query_attributes.clone(), config.max_queries),
+            counters: Counters::new(),
             config,
         }
     }
@@ -54,21 +70,28 @@ impl Metrics {
             return Ok(Cow::Borrowed(batch));
         }
         let mut editor = Editor::new(batch);
+        let mut gathered = Gathered::new();
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
                 let source = Source::of(message);
                 for scope in message.all(schema::resource::SCOPES) {
                     editor.inside(&scope?, |editor, scope| {
-                        self.scope(editor, &Around { scope, source })
+                        self.scope(editor, &Around { scope, source }, &mut gathered)
                     })?;
                 }
                 Ok::<_, Error>(())
             })?;
         }
+        gathered.write(&mut editor);
         Ok(editor.finish())
     }
 
-    fn scope<'a>(&mut self, editor: &mut Editor<'a>, around: &Around<'a>) -> Result<(), Error> {
+    fn scope<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        around: &Around<'a>,
+        gathered: &mut Gathered<'a>,
+    ) -> Result<(), Error> {
         for field in around.scope.all(schema::scope::ITEMS) {
             let field = field?;
             let Some(name) = field.message()?.find(schema::metric::NAME)? else {
@@ -76,7 +99,7 @@ impl Metrics {
             };
             let name = name.bytes()?;
             if self.is_of_a_family(name) {
-                self.metric(editor, &field, name, around)?;
+                self.metric(editor, &field, (name, around), gathered)?;
             }
         }
         Ok(())
@@ -92,11 +115,11 @@ impl Metrics {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        name: &[u8],
-        around: &Around<'a>,
+        (name, around): (&[u8], &Around<'a>),
+        gathered: &mut Gathered<'a>,
     ) -> Result<(), Error> {
         let mark = editor.mark();
-        if let Err(Error::Malformed(error)) = self.edit(editor, field, name, around) {
+        if let Err(Error::Malformed(error)) = self.edit(editor, field, (name, around), gathered) {
             editor.roll_back(mark);
             let queries = &self.queries;
             editor.inside(field, |editor, metric| {
@@ -110,16 +133,17 @@ impl Metrics {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        name: &[u8],
-        around: &Around<'a>,
+        (name, around): (&[u8], &Around<'a>),
+        gathered: &mut Gathered<'a>,
     ) -> Result<(), Error> {
-        let metric = field.message()?;
-        let points = point::points(metric)?;
+        let points = point::points(field.message()?)?;
         if points.is_empty() {
             return Ok(());
         }
-        let queries = &mut self.queries;
-        let fates = queries.fates(around.source.server, name, &points);
+        if self.config.derive {
+            gathered.metric(name, &points, &around.source, &mut self.counters);
+        }
+        let fates = self.queries.fates(around.source.server, name, &points);
         let semantic = match self.config.unify {
             Unify::Off => None,
             Unify::Rename | Unify::Duplicate => names::semantic(name),
@@ -131,22 +155,36 @@ impl Metrics {
         };
         if change.semantic.is_some() || !fates.is_empty() {
             editor.inside(field, |editor, metric| {
-                edit::metric(editor, metric, change, queries)
+                edit::metric(editor, metric, change, &mut self.queries)
             })?;
         }
-        if self.config.unify == Unify::Duplicate && semantic.is_some() {
-            let mut copy = Editor::new(metric.bytes());
-            let message = copy.batch();
-            let points = point::points(message)?;
-            let change = Change {
-                semantic,
-                fates: &fates,
-                points: &points,
-            };
-            edit::metric(&mut copy, message, change, queries)?;
-            let copy = copy.finish();
-            editor.append(around.scope, |new| new.bytes(schema::scope::ITEMS, &copy));
+        match semantic {
+            Some(semantic) if self.config.unify == Unify::Duplicate => {
+                self.duplicate(editor, field.message()?, (semantic, &fates), around)
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Puts a metric behind the others of its scope, under the receiver's name.
+    fn duplicate<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        metric: Message<'a>,
+        (semantic, fates): (&'static Semantic, &[Fate]),
+        around: &Around<'a>,
+    ) -> Result<(), Error> {
+        let mut copy = Editor::new(metric.bytes());
+        let message = copy.batch();
+        let points = point::points(message)?;
+        let change = Change {
+            semantic: Some(semantic),
+            fates,
+            points: &points,
+        };
+        edit::metric(&mut copy, message, change, &mut self.queries)?;
+        let copy = copy.finish();
+        editor.append(around.scope, |new| new.bytes(schema::scope::ITEMS, &copy));
         Ok(())
     }
 }

@@ -27,19 +27,19 @@ pub(crate) struct Semantic {
     pub(crate) kind: Kind,
     /// An attribute that the receiver tells it by.
     pub(crate) adds: Option<(&'static str, &'static str)>,
-    /// What others call it, `_total` aside.
-    pub(crate) from: &'static [&'static str],
+    /// What others call it: view and column, without the family's prefix and `_total`.
+    pub(crate) columns: &'static [&'static str],
 }
 
-type From = &'static [&'static str];
+type Columns = &'static [&'static str];
 
-const fn counter(name: &'static str, unit: &'static str, from: From) -> Semantic {
+const fn counter(name: &'static str, unit: &'static str, columns: Columns) -> Semantic {
     Semantic {
         name,
         unit,
         kind: Kind::Counter,
         adds: None,
-        from,
+        columns,
     }
 }
 
@@ -55,289 +55,258 @@ impl Semantic {
     }
 }
 
-/// A column of `pg_stat_database` and the like, as each family has it.
-macro_rules! families {
-    ($column:literal) => {
-        &[
-            concat!("pg_", $column),
-            concat!("cnpg_pg_", $column),
-            concat!("ccp_", $column),
-        ]
-    };
-}
+/// What the families put in front of the names of views and columns.
+const FAMILIES: [&[u8]; 3] = [b"pg_", b"cnpg_pg_", b"ccp_"];
 
 pub(crate) const SEMANTICS: [Semantic; 43] = [
-    counter(
-        "postgresql.backends",
-        "1",
-        &["pg_stat_database_numbackends"],
-    )
-    .of(Kind::UpDown),
+    counter("postgresql.backends", "1", &["stat_database_numbackends"]).of(Kind::UpDown),
     counter(
         "postgresql.bgwriter.buffers.allocated",
         "{buffers}",
-        families!("stat_bgwriter_buffers_alloc"),
+        &["stat_bgwriter_buffers_alloc"],
     ),
     counter(
         "postgresql.bgwriter.buffers.writes",
         "{buffers}",
-        families!("stat_bgwriter_buffers_backend"),
+        &["stat_bgwriter_buffers_backend"],
     )
     .with("source", "backend"),
     counter(
         "postgresql.bgwriter.buffers.writes",
         "{buffers}",
-        families!("stat_bgwriter_buffers_backend_fsync"),
+        &["stat_bgwriter_buffers_backend_fsync"],
     )
     .with("source", "backend_fsync"),
     counter(
         "postgresql.bgwriter.buffers.writes",
         "{buffers}",
-        families!("stat_bgwriter_buffers_checkpoint"),
+        &["stat_bgwriter_buffers_checkpoint"],
     )
     .with("source", "checkpoints"),
     counter(
         "postgresql.bgwriter.buffers.writes",
         "{buffers}",
-        families!("stat_checkpointer_buffers_written"),
+        &["stat_checkpointer_buffers_written"],
     )
     .with("source", "checkpoints"),
     counter(
         "postgresql.bgwriter.buffers.writes",
         "{buffers}",
-        families!("stat_bgwriter_buffers_clean"),
+        &["stat_bgwriter_buffers_clean"],
     )
     .with("source", "bgwriter"),
     counter(
         "postgresql.bgwriter.checkpoint.count",
         "{checkpoints}",
-        families!("stat_bgwriter_checkpoints_req"),
+        &["stat_bgwriter_checkpoints_req"],
     )
     .with("type", "requested"),
     counter(
         "postgresql.bgwriter.checkpoint.count",
         "{checkpoints}",
         &[
-            "pg_stat_checkpointer_num_requested",
-            "cnpg_pg_stat_checkpointer_checkpoints_req",
-            "ccp_stat_checkpointer_num_requested",
+            "stat_checkpointer_num_requested",
+            "stat_checkpointer_checkpoints_req",
         ],
     )
     .with("type", "requested"),
     counter(
         "postgresql.bgwriter.checkpoint.count",
         "{checkpoints}",
-        families!("stat_bgwriter_checkpoints_timed"),
+        &["stat_bgwriter_checkpoints_timed"],
     )
     .with("type", "scheduled"),
     counter(
         "postgresql.bgwriter.checkpoint.count",
         "{checkpoints}",
         &[
-            "pg_stat_checkpointer_num_timed",
-            "cnpg_pg_stat_checkpointer_checkpoints_timed",
-            "ccp_stat_checkpointer_num_timed",
+            "stat_checkpointer_num_timed",
+            "stat_checkpointer_checkpoints_timed",
         ],
     )
     .with("type", "scheduled"),
     counter(
         "postgresql.bgwriter.duration",
         "ms",
-        families!("stat_bgwriter_checkpoint_sync_time"),
+        &["stat_bgwriter_checkpoint_sync_time"],
     )
     .with("type", "sync"),
     counter(
         "postgresql.bgwriter.duration",
         "ms",
-        families!("stat_checkpointer_sync_time"),
+        &["stat_checkpointer_sync_time"],
     )
     .with("type", "sync"),
     counter(
         "postgresql.bgwriter.duration",
         "ms",
-        families!("stat_bgwriter_checkpoint_write_time"),
+        &["stat_bgwriter_checkpoint_write_time"],
     )
     .with("type", "write"),
     counter(
         "postgresql.bgwriter.duration",
         "ms",
-        families!("stat_checkpointer_write_time"),
+        &["stat_checkpointer_write_time"],
     )
     .with("type", "write"),
     counter(
         "postgresql.bgwriter.maxwritten",
         "1",
-        families!("stat_bgwriter_maxwritten_clean"),
+        &["stat_bgwriter_maxwritten_clean"],
     ),
     counter(
         "postgresql.blks_hit",
         "{blks_hit}",
-        families!("stat_database_blks_hit"),
+        &["stat_database_blks_hit"],
     ),
     counter(
         "postgresql.blks_read",
         "{blks_read}",
-        families!("stat_database_blks_read"),
+        &["stat_database_blks_read"],
     ),
-    counter(
-        "postgresql.commits",
-        "1",
-        families!("stat_database_xact_commit"),
-    ),
+    counter("postgresql.commits", "1", &["stat_database_xact_commit"]),
     counter(
         "postgresql.connection.max",
         "{connections}",
         &[
-            "pg_settings_max_connections",
-            "ccp_connection_stats_max_connections",
+            "settings_max_connections",
+            "connection_stats_max_connections",
         ],
     )
     .of(Kind::Gauge),
-    counter("postgresql.db_size", "By", families!("database_size_bytes")).of(Kind::UpDown),
+    counter("postgresql.db_size", "By", &["database_size_bytes"]).of(Kind::UpDown),
     counter(
         "postgresql.deadlocks",
         "{deadlock}",
-        families!("stat_database_deadlocks"),
+        &["stat_database_deadlocks"],
     ),
     counter(
         "postgresql.operations",
         "1",
-        families!("stat_user_tables_n_tup_del"),
+        &["stat_user_tables_n_tup_del"],
     )
     .with("operation", "del"),
     counter(
         "postgresql.operations",
         "1",
-        families!("stat_user_tables_n_tup_hot_upd"),
+        &["stat_user_tables_n_tup_hot_upd"],
     )
     .with("operation", "hot_upd"),
     counter(
         "postgresql.operations",
         "1",
-        families!("stat_user_tables_n_tup_ins"),
+        &["stat_user_tables_n_tup_ins"],
     )
     .with("operation", "ins"),
     counter(
         "postgresql.operations",
         "1",
-        families!("stat_user_tables_n_tup_upd"),
+        &["stat_user_tables_n_tup_upd"],
     )
     .with("operation", "upd"),
     counter(
         "postgresql.query.conflicts",
         "{query}",
-        families!("stat_database_conflicts"),
+        &["stat_database_conflicts"],
     ),
     counter(
         "postgresql.replication.data_delay",
         "By",
         &[
-            "pg_stat_replication_pg_wal_lsn_diff",
-            "cnpg_pg_stat_replication_replay_diff_bytes",
+            "stat_replication_pg_wal_lsn_diff",
+            "stat_replication_replay_diff_bytes",
         ],
     )
     .of(Kind::Gauge),
     counter(
         "postgresql.rollbacks",
         "1",
-        families!("stat_database_xact_rollback"),
+        &["stat_database_xact_rollback"],
     ),
-    counter(
-        "postgresql.rows",
-        "1",
-        families!("stat_user_tables_n_dead_tup"),
-    )
-    .of(Kind::UpDown)
-    .with("state", "dead"),
-    counter(
-        "postgresql.rows",
-        "1",
-        families!("stat_user_tables_n_live_tup"),
-    )
-    .of(Kind::UpDown)
-    .with("state", "live"),
+    counter("postgresql.rows", "1", &["stat_user_tables_n_dead_tup"])
+        .of(Kind::UpDown)
+        .with("state", "dead"),
+    counter("postgresql.rows", "1", &["stat_user_tables_n_live_tup"])
+        .of(Kind::UpDown)
+        .with("state", "live"),
     counter(
         "postgresql.sequential_scans",
         "{sequential_scan}",
-        families!("stat_user_tables_seq_scan"),
+        &["stat_user_tables_seq_scan"],
     ),
     counter(
         "postgresql.table.vacuum.count",
         "{vacuum}",
-        families!("stat_user_tables_vacuum_count"),
+        &["stat_user_tables_vacuum_count"],
     ),
-    counter(
-        "postgresql.temp.io",
-        "By",
-        families!("stat_database_temp_bytes"),
-    ),
+    counter("postgresql.temp.io", "By", &["stat_database_temp_bytes"]),
     counter(
         "postgresql.temp_files",
         "{temp_file}",
-        families!("stat_database_temp_files"),
+        &["stat_database_temp_files"],
     ),
     counter(
         "postgresql.tup_deleted",
         "{tup_deleted}",
-        families!("stat_database_tup_deleted"),
+        &["stat_database_tup_deleted"],
     ),
     counter(
         "postgresql.tup_fetched",
         "{tup_fetched}",
-        families!("stat_database_tup_fetched"),
+        &["stat_database_tup_fetched"],
     ),
     counter(
         "postgresql.tup_inserted",
         "{tup_inserted}",
-        families!("stat_database_tup_inserted"),
+        &["stat_database_tup_inserted"],
     ),
     counter(
         "postgresql.tup_returned",
         "{tup_returned}",
-        families!("stat_database_tup_returned"),
+        &["stat_database_tup_returned"],
     ),
     counter(
         "postgresql.tup_updated",
         "{tup_updated}",
-        families!("stat_database_tup_updated"),
+        &["stat_database_tup_updated"],
     ),
     counter(
         "postgresql.wal.delay",
         "s",
-        &["cnpg_pg_stat_replication_flush_lag_seconds"],
+        &["stat_replication_flush_lag_seconds"],
     )
     .of(Kind::Gauge)
     .with("operation", "flush"),
     counter(
         "postgresql.wal.delay",
         "s",
-        &["cnpg_pg_stat_replication_replay_lag_seconds"],
+        &["stat_replication_replay_lag_seconds"],
     )
     .of(Kind::Gauge)
     .with("operation", "replay"),
     counter(
         "postgresql.wal.delay",
         "s",
-        &["cnpg_pg_stat_replication_write_lag_seconds"],
+        &["stat_replication_write_lag_seconds"],
     )
     .of(Kind::Gauge)
     .with("operation", "write"),
 ];
 
-/// What Prometheus' conventions put behind the name of a counter.
-const TOTAL: &[u8] = b"_total";
-
-/// A name without what Prometheus' conventions put behind it.
-pub(crate) fn without_total(name: &[u8]) -> &[u8] {
-    name.strip_suffix(TOTAL).unwrap_or(name)
+/// View and column that the name of a metric is made of, in whatever family.
+pub(crate) fn column(name: &[u8]) -> Option<&[u8]> {
+    let mut families = FAMILIES.iter();
+    let column = families.find_map(|family| name.strip_prefix(*family))?;
+    // Prometheus' conventions put it behind the name of a counter.
+    Some(column.strip_suffix(b"_total").unwrap_or(column))
 }
 
 /// The receiver's name for what an exporter calls so.
 pub(crate) fn semantic(name: &[u8]) -> Option<&'static Semantic> {
-    let name = without_total(name);
+    let name = column(name)?;
     SEMANTICS.iter().find(|semantic| {
-        let mut names = semantic.from.iter();
-        names.any(|known| known.as_bytes() == name)
+        let mut columns = semantic.columns.iter();
+        columns.any(|column| column.as_bytes() == name)
     })
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Point<'a> {
     pub(crate) time: u64,
     /// None where the series has ended.
     pub(crate) value: Option<Number>,
+    /// The value is an increase since the start.
+    pub(crate) is_delta: bool,
     pub(crate) attributes: Vec<Attribute<'a>>,
 }
 
@@ -123,8 +125,13 @@ pub(crate) fn numbers<'a>(metric: Message<'a>) -> impl Iterator<Item = Result<Fi
 pub(crate) fn points<'a>(metric: Message<'a>) -> Result<Vec<Point<'a>>, Error> {
     let mut points = Vec::new();
     for numbers in numbers(metric) {
-        for point in numbers?.message()?.all(schema::numbers::POINTS) {
-            points.push(Point::read(point?.message()?)?);
+        let numbers = numbers?.message()?;
+        let temporality = numbers.find(schema::numbers::TEMPORALITY)?;
+        let temporality = temporality.map_or(Ok(0), |field| field.number_value())?;
+        for point in numbers.all(schema::numbers::POINTS) {
+            let mut point = Point::read(point?.message()?)?;
+            point.is_delta = temporality == schema::numbers::DELTA;
+            points.push(point);
         }
     }
     Ok(points)

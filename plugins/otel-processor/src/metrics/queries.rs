@@ -5,12 +5,12 @@
 //! apart, become one point: the sum of those, or the largest or smallest where the metric's name says
 //! that it is a mean, a maximum or a minimum.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use otlp_wire::Any;
-use twox_hash::XxHash64;
 
+use super::bounded::{Bounded, Entry, Words};
+use super::hash;
 use super::point::{Attribute, Number, Point};
 use crate::config::Comments;
 use crate::statement::{Said, Statements};
@@ -84,10 +84,7 @@ impl Queries {
         Self {
             statements: Statements::new(Comments::Drop),
             configured,
-            told_apart: ToldApart {
-                most: most as usize,
-                ..ToldApart::default()
-            },
+            told_apart: ToldApart::new(most),
         }
     }
 
@@ -120,7 +117,7 @@ impl Queries {
         }
         let fold = Fold::of(name);
         let mut fates: Vec<Fate> = Vec::with_capacity(points.len());
-        let mut first = BTreeMap::new();
+        let mut first = Bounded::new(points.len());
         for (place, point) in points.iter().enumerate() {
             let shown = self.shown(server, point);
             let mut fate = Fate {
@@ -129,13 +126,18 @@ impl Queries {
                 gone: false,
             };
             if !matches!(fate.shown, Shown::Nothing) {
-                let identity = (point.time, self.identity(point, &fate.shown));
-                let before = *first.entry(identity).or_insert(place);
-                if before != place {
-                    fate.gone = true;
-                    let value = points.get(before).and_then(|first| first.value);
-                    if let Some(first) = fates.get_mut(before) {
-                        first.total = fold.both(first.total.or(value), point.value);
+                let identity = self.identity(point, &fate.shown);
+                match first.get(identity) {
+                    None => {
+                        first.set(identity, place as u64);
+                    }
+                    Some(before) => {
+                        let before = before as usize;
+                        fate.gone = true;
+                        let value = points.get(before).and_then(|first| first.value);
+                        if let Some(first) = fates.get_mut(before) {
+                            first.total = fold.both(first.total.or(value), point.value);
+                        }
                     }
                 }
             }
@@ -161,16 +163,16 @@ impl Queries {
         let statement = ids.fold(said.fingerprint.0, |sum, id| {
             sum.wrapping_add(part(id.key, id.any))
         });
-        if self.told_apart.admits((server, statement), point.time) {
+        if self.told_apart.admits(server, statement, point.time) {
             Shown::Statement(said)
         } else {
             Shown::Other
         }
     }
 
-    /// A number for the attributes that a point will have, in whatever order.
+    /// A number for the time and the attributes that a point will have, in whatever order.
     fn identity(&mut self, point: &Point<'_>, shown: &Shown) -> u64 {
-        let mut identity = 0_u64;
+        let mut identity = part(b"", &point.time.to_le_bytes());
         for attribute in &point.attributes {
             let part = match (self.role(attribute.key), shown) {
                 (Role::Text, Shown::Other) => part(attribute.key, OTHER.as_bytes()),
@@ -196,7 +198,7 @@ impl Queries {
 }
 
 fn part(key: &[u8], value: &[u8]) -> u64 {
-    XxHash64::oneshot(XxHash64::oneshot(0, key), value)
+    hash(hash(0, key), value)
 }
 
 /// How points that became alike become one.
@@ -233,41 +235,65 @@ impl Fold {
 }
 
 /// The statements that are told apart, first come, first served.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ToldApart {
     /// For each server.
-    most: usize,
-    /// When a server's statement was last seen.
-    seen: BTreeMap<(u64, u64), u64>,
-    /// How many each server has.
-    counts: BTreeMap<u64, usize>,
+    most: u64,
+    statements: Bounded<Seen>,
+    /// How many statements each server has.
+    counts: Bounded<u64>,
     newest: u64,
     /// When it was last looked for idle ones.
     swept: u64,
 }
 
-impl ToldApart {
-    fn admits(&mut self, statement: (u64, u64), time: u64) -> bool {
-        self.newest = self.newest.max(time);
-        if let Some(seen) = self.seen.get_mut(&statement) {
-            *seen = time.max(*seen);
-            return true;
-        }
-        if self.is_full(statement.0) {
-            self.forget_idle();
-            if self.is_full(statement.0) {
-                return false;
-            }
-        }
-        self.seen.insert(statement, time);
-        let count = self.counts.entry(statement.0).or_default();
-        *count = count.saturating_add(1);
-        true
+/// A server's statement.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    server: u64,
+    last: u64,
+}
+
+impl Entry for Seen {
+    fn to_words(self) -> Words {
+        [self.server, self.last, 0]
     }
 
-    fn is_full(&self, server: u64) -> bool {
-        let count = self.counts.get(&server).copied().unwrap_or(0);
-        count >= self.most || self.seen.len() >= MOST
+    fn from_words([server, last, _]: Words) -> Self {
+        Self { server, last }
+    }
+}
+
+impl ToldApart {
+    const fn new(most: u32) -> Self {
+        Self {
+            most: most as u64,
+            statements: Bounded::new(MOST),
+            counts: Bounded::new(MOST),
+            newest: 0,
+            swept: 0,
+        }
+    }
+
+    fn admits(&mut self, server: u64, statement: u64, time: u64) -> bool {
+        let key = part(&server.to_le_bytes(), &statement.to_le_bytes());
+        self.newest = self.newest.max(time);
+        if let Some(known) = self.statements.get(key) {
+            let last = known.last.max(time);
+            return self.statements.set(key, Seen { server, last });
+        }
+        let seen = Seen { server, last: time };
+        self.inserts(key, seen) || {
+            self.forget_idle();
+            self.inserts(key, seen)
+        }
+    }
+
+    fn inserts(&mut self, key: u64, seen: Seen) -> bool {
+        let count = self.counts.get(seen.server).unwrap_or(0);
+        count < self.most
+            && self.statements.set(key, seen)
+            && self.counts.set(seen.server, count.saturating_add(1))
     }
 
     /// Once for each time that the points have.
@@ -277,11 +303,11 @@ impl ToldApart {
         }
         self.swept = self.newest;
         let oldest = self.newest.saturating_sub(IDLE_NANOSECONDS);
-        self.seen.retain(|_, seen| *seen >= oldest);
-        self.counts.clear();
-        for (server, _) in self.seen.keys() {
-            let count = self.counts.entry(*server).or_default();
-            *count = count.saturating_add(1);
+        self.statements.retain(|seen| seen.last >= oldest);
+        self.counts = Bounded::new(MOST);
+        for seen in self.statements.iter() {
+            let count = self.counts.get(seen.server).unwrap_or(0);
+            self.counts.set(seen.server, count.saturating_add(1));
         }
     }
 }
