@@ -3,6 +3,8 @@
 MODULES := envoy-metrics envoy-policy fluentbit-filter otel-processor
 # The processor once more, behind the contract of wit/.
 COMPONENT := otel-processor-component
+# Has room for defaults in its data, in zeros that must be there.
+PATCHED := fluentbit-filter
 # Not for users: what the tests compare the modules with.
 REFERENCE := reference-plugin
 FUZZ_SECONDS ?= 30
@@ -11,6 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 VENV := .venv
 WASM_TARGET := wasm32-unknown-unknown
 WASM_BUILD := target/$(WASM_TARGET)/plugin
+PACK := cargo run --quiet -p module-report --bin pack-module --
 # The hosts share two cores with the tests: more tests at once only time each other out.
 TEST_THREADS ?= 4
 
@@ -28,10 +31,16 @@ plugins: ## build every module into dist/ and print its size, sha256 and imports
 	@cargo build --profile plugin --target $(WASM_TARGET) -p $(COMPONENT)
 	@mkdir -p dist
 	@for module in $(MODULES) $(REFERENCE); do \
-		cp $(WASM_BUILD)/$$(echo $$module | tr - _).wasm dist/pgmesh-$$module.wasm; \
+		from=$(WASM_BUILD)/$$(echo $$module | tr - _).wasm; \
+		case $$module in \
+			$(PATCHED)) cp $$from dist/pgmesh-$$module.wasm ;; \
+			*) $(PACK) $$from dist/pgmesh-$$module.wasm ;; \
+		esac || exit 1; \
 	done
+	@$(PACK) $(WASM_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/component.tmp
 	@cargo run --quiet -p $(COMPONENT) --example componentize -- \
-		$(WASM_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/pgmesh-otel-processor.component.wasm
+		dist/component.tmp dist/pgmesh-otel-processor.component.wasm
+	@rm dist/component.tmp
 	@cargo run --quiet -p module-report -- $(MODULES:%=dist/pgmesh-%.wasm) dist/pgmesh-otel-processor.component.wasm
 
 fluentbit-module: plugins ## the log filter with CONFIG=file.json as its defaults, in dist/pgmesh-fluentbit-filter.configured.wasm

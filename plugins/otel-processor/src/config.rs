@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::path::path_at;
+
 pub use crate::logs::config::{Logs, RedactionMode as LogRedaction};
 pub use crate::metrics::config::{Metrics, Unify};
 
@@ -142,12 +144,13 @@ impl Config {
             }
             json => json,
         };
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let config: Self = serde_path_to_error::deserialize(&mut reader)
-            .map_err(|error| ConfigError(error.to_string()))?;
-        reader
-            .end()
-            .map_err(|error| ConfigError(error.to_string()))?;
+        let config: Self = serde_json::from_slice(json).map_err(|error| {
+            let text = std::str::from_utf8(json).unwrap_or_default();
+            let path = path_at(text, error.line(), error.column());
+            let colon = if path.is_empty() { "" } else { ": " };
+            ConfigError(format!("{path}{colon}{error}"))
+        })?;
+        config.logs.check().map_err(ConfigError)?;
         Ok(config)
     }
 }
@@ -178,7 +181,7 @@ mod tests {
             (r#"{"logs":{"prefix":"%z"}}"#, "logs.prefix: no escape"),
             (
                 r#"{"logs":{"time_zones":{"CST":"home"}}}"#,
-                "logs.time_zones: CST",
+                "logs.time_zones.CST: expected",
             ),
             (
                 r#"{"metrics":{"unify":"yes"}}"#,

@@ -23,6 +23,7 @@ pub mod config;
 mod exceptions;
 mod logs;
 mod metrics;
+mod path;
 mod statement;
 mod traces;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use pg_log::{Names, Options, Prefix, Redaction, Zones};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
 
 /// What becomes of log records.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -16,7 +15,6 @@ pub struct Logs {
     /// at all, if there are none.
     pub resources: BTreeMap<String, Vec<String>>,
     /// `log_line_prefix` of the server, for text logs; found out from the lines if it is not given.
-    #[serde(deserialize_with = "prefix")]
     pub prefix: Option<String>,
     /// Members of a map in which the text of a line may stand, if the body is none; the first that is
     /// there is read.
@@ -30,7 +28,6 @@ pub struct Logs {
     /// Leave out names and addresses of machines.
     pub hide_hosts: bool,
     /// Offsets of abbreviated time zones, such as `"CST": "-06:00"`.
-    #[serde(deserialize_with = "time_zones")]
     pub time_zones: BTreeMap<String, String>,
 }
 
@@ -79,26 +76,17 @@ impl Logs {
         }
     }
 
+    /// Whether all of it can be used; the error names the path.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let prefix = self.prefix.as_deref().map(Prefix::compile).transpose();
+        prefix.map_err(|error| format!("logs.prefix: {error}"))?;
+        let zones = Zones::with(&self.time_zones);
+        zones.map_err(|name| format!("logs.time_zones.{name}: expected such as +05:30"))?;
+        Ok(())
+    }
+
     /// The prefix, if one is given.
     pub(crate) fn compiled_prefix(&self) -> Option<Prefix> {
         Prefix::compile(self.prefix.as_ref()?).ok()
-    }
-}
-
-/// A prefix that can be compiled.
-fn prefix<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
-    let prefix = Option::<String>::deserialize(source)?;
-    match prefix.as_deref().map(Prefix::compile) {
-        Some(Err(error)) => Err(D::Error::custom(error)),
-        _ => Ok(prefix),
-    }
-}
-
-/// Zones whose offsets can be read.
-fn time_zones<'de, D: Deserializer<'de>>(source: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let zones = BTreeMap::deserialize(source)?;
-    match Zones::with(&zones) {
-        Err(name) => Err(D::Error::custom(format!("{name}: expected such as +05:30"))),
-        Ok(_) => Ok(zones),
     }
 }
