@@ -153,11 +153,13 @@ impl Classes {
     #[must_use]
     pub fn with(count: usize) -> Self {
         let classes = CLASSES.get(..count).unwrap_or(CLASSES);
-        let mut sqlstates: Vec<_> = classes
-            .iter()
-            .flat_map(|class| class.sqlstates.iter().map(move |code| (*code, class)))
-            .collect();
-        sqlstates.sort_unstable_by_key(|(code, _)| *code);
+        let mut sqlstates: Vec<(&'static str, &'static Class)> = Vec::new();
+        for class in classes {
+            for code in class.sqlstates {
+                let place = sqlstates.partition_point(|(known, _)| known <= code);
+                sqlstates.insert(place, (code, class));
+            }
+        }
         Self {
             messages: Table::new(classes),
             companions: Table::new(COMPANIONS),

@@ -89,7 +89,6 @@ impl Trie {
             node.firsts = literals
                 .filter_map(|(text, _)| text.first().copied())
                 .collect();
-            node.holes.sort_by_key(|(hole, _)| hole.kind);
         }
         trie
     }
@@ -122,7 +121,10 @@ impl Trie {
         known.unwrap_or_else(|| {
             let next = self.add(Node::default());
             if let Some(node) = self.nodes.get_mut(node) {
-                node.holes.push((hole, next));
+                let place = node
+                    .holes
+                    .partition_point(|(known, _)| known.kind <= hole.kind);
+                node.holes.insert(place, (hole, next));
             }
             next
         })
@@ -141,8 +143,8 @@ impl Trie {
             let Some((place, edge, next)) = edge else {
                 let next = self.add(Node::default());
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.literals.push((rest, next));
-                    node.literals.sort_unstable();
+                    let place = node.literals.partition_point(|(edge, _)| *edge < rest);
+                    node.literals.insert(place, (rest, next));
                 }
                 return next;
             };
