@@ -162,6 +162,24 @@ fn the_lines_of_a_message_become_one_record() {
 }
 
 #[test]
+fn a_line_of_a_file_that_lost_its_tab_is_joined_and_one_of_a_container_is_not() {
+    let lines = || ERROR.into_iter().chain([CONTINUATION.trim_start()]);
+    let file = pair("log.file.path", string("/var/log/postgresql/main.log"));
+    let read_from = |attributes: Vec<KeyValue>| {
+        let record = |text| LogRecord {
+            attributes: attributes.clone(),
+            ..line(text)
+        };
+        records("", lines().map(record).collect())
+    };
+    let out = read_from(vec![file.clone()]);
+    assert_eq!(out.len(), 1);
+    assert_is_the_error(&out[0]);
+    let out = read_from(vec![file, pair("log.iostream", string("stderr"))]);
+    assert_eq!(out.len(), 2, "{out:?}");
+}
+
+#[test]
 fn lines_of_other_processes_in_between_change_nothing() {
     let [error, detail, statement] = ERROR.map(line);
     let out = records(
@@ -210,11 +228,16 @@ fn servers_are_not_taken_for_each_other() {
         ],
     };
     let out = processed("", &batch);
-    let severity = |at: usize| &out.resource_logs[at].scope_logs[0].log_records[0].severity_text;
-    assert_eq!(severity(0), "ERROR");
-    // What db-1 said of it is unknown; what db-0 did is not.
-    assert_eq!(severity(1), "");
-    assert_eq!(severity(2), "ERROR");
+    let records = |at: usize| &out.resource_logs[at].scope_logs[0].log_records;
+    assert_eq!(records(0)[0].severity_text, "ERROR");
+    // What db-1 said of it is unknown; what db-0 did is not, though it came in another part of the batch.
+    assert_eq!(records(1)[0].severity_text, "");
+    assert_eq!(
+        attribute(&records(0)[0], "postgresql.detail").as_deref(),
+        Some("Key (email)=(?) already exists.")
+    );
+    assert!(records(2).is_empty());
+    assert_eq!(body(&records(3)[0]), "checkpoint starting: time");
 }
 
 const JSON: &str = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","user":"app","dbname":"shop","pid":70,"error_severity":"ERROR","state_code":"23505","message":"duplicate key value violates unique constraint \"users_pkey\"","detail":"Key (email)=(hunter2-4111) already exists.","statement":"INSERT INTO users\nVALUES ('hunter2-4111') /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"}"#;
@@ -265,6 +288,21 @@ fn an_entry_is_known_wherever_it_stands() {
         assert_is_the_error(&out[0]);
         let shown = format!("{:?}", out[0]);
         assert!(!shown.contains(SECRET), "{shape}: {shown}");
+    }
+}
+
+#[test]
+fn a_query_id_that_a_parser_has_rounded_is_not_told() {
+    let whole = |id| JSON.replace("\"pid\"", &format!("\"query_id\":{id},\"pid\""));
+    for (id, expected) in [
+        ("9007199254740991", Some("9007199254740991")),
+        ("5221632307425565184", None),
+        ("-5221632307425565184", None),
+    ] {
+        let out = records("", vec![with_body(map(members(&whole(id))))]);
+        assert_is_the_error(&out[0]);
+        let told = attribute(&out[0], "postgresql.query_id");
+        assert_eq!(told.as_deref(), expected);
     }
 }
 

@@ -20,16 +20,29 @@ pub(super) struct Found<'a> {
     pub(super) entry: Option<Entry<'a>>,
     /// Of the file that the record was read from, if it says so.
     pub(super) file: &'a [u8],
+    /// Whether that is what a container's programs, more than one perhaps, have written.
+    pub(super) of_container: bool,
+}
+
+impl Found<'_> {
+    /// Whether the record is a line of a file that one program writes. filelog takes the blanks off
+    /// each (`preserve_leading_whitespaces`), and so the tab by which the server tells a continuation.
+    pub(super) fn may_lack_tab(&self) -> bool {
+        !self.file.is_empty() && !self.of_container
+    }
 }
 
 /// Attributes that name the file a record was read from (filelog).
 const FILES: [&[u8]; 2] = [b"log.file.path", b"log.file.name"];
+/// The attribute that filelog's `container` operator gives each record.
+const STREAM: &[u8] = b"log.iostream";
 
 /// Finds the entry of a record.
 pub(super) fn find<'a>(record: Message<'a>, keys: &[String]) -> Result<Found<'a>, Error> {
     let mut found = Found {
         entry: None,
         file: b"",
+        of_container: false,
     };
     let mut apart = false;
     for field in record.fields() {
@@ -39,6 +52,7 @@ pub(super) fn find<'a>(record: Message<'a>, keys: &[String]) -> Result<Found<'a>
             schema::log_record::ATTRIBUTES => {
                 let attribute = KeyValue::read(field.message()?)?;
                 apart |= Reader::is_entry(attribute.key);
+                found.of_container |= attribute.key == STREAM;
                 if FILES.contains(&attribute.key)
                     && let Any::Text(file) = attribute.any()?
                 {
@@ -80,13 +94,17 @@ fn in_body<'a>(body: &Field<'a>, keys: &[String]) -> Result<Option<Entry<'a>>, E
 /// `KeyValueList`'s only field.
 pub(super) const MEMBERS: u32 = 1;
 
+/// From here on a double is not every whole number: a query id that a parser made a double of is
+/// another statement's, and null is better. What is not finite has no JSON either.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Writes an `AnyValue` as JSON.
 pub(super) fn write_json(any: Any<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     match any {
         Any::Empty | Any::Bytes(_) => out.extend_from_slice(b"null"),
         Any::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         Any::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        Any::Double(value) if value.is_finite() => {
+        Any::Double(value) if value.abs() < EXACT => {
             out.extend_from_slice(value.to_string().as_bytes());
         }
         Any::Double(_) => out.extend_from_slice(b"null"),

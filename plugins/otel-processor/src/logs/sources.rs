@@ -10,13 +10,14 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Source {
     key: u64,
-    heard: u64,
     pub(super) parser: Parser,
     pub(super) memory: Memory,
     /// What its last text left open.
     pub(super) stream: Stream,
     /// Whether entries of PostgreSQL's come from it.
     pub(super) is_postgres: bool,
+    /// Whether they are text, in which whatever is no entry may go on with the last.
+    pub(super) is_text: bool,
 }
 
 /// All sources.
@@ -25,8 +26,8 @@ pub(super) struct Sources {
     prefix: Option<Prefix>,
     /// Whether the user has said that all of them are PostgreSQL's.
     named: bool,
+    /// The one heard of last is last.
     known: Vec<Source>,
-    clock: u64,
 }
 
 impl Sources {
@@ -35,48 +36,29 @@ impl Sources {
             prefix,
             named,
             known: Vec::new(),
-            clock: 0,
         }
     }
 
-    /// The place of the source with this key, new if it is not known.
-    pub(super) fn place(&mut self, key: u64) -> usize {
-        self.clock = self.clock.wrapping_add(1);
-        let clock = self.clock;
-        let known = self.known.iter().position(|source| source.key == key);
-        let place = known.unwrap_or_else(|| self.make(key));
-        if let Some(source) = self.known.get_mut(place) {
-            source.heard = clock;
+    /// The source with this key, new if it is not known.
+    pub(super) fn get(&mut self, key: u64) -> &mut Source {
+        let place = self.known.iter().position(|source| source.key == key);
+        if place.is_none() && self.known.len() >= MOST {
+            self.known.remove(0);
         }
-        place
+        let source = place.map(|place| self.known.remove(place));
+        let source = source.unwrap_or_else(|| self.make(key));
+        self.known.push_mut(source)
     }
 
-    fn make(&mut self, key: u64) -> usize {
-        let source = Source {
+    fn make(&self, key: u64) -> Source {
+        let prefix = self.prefix.clone();
+        Source {
             key,
-            heard: self.clock,
-            parser: self
-                .prefix
-                .clone()
-                .map_or_else(Parser::new, Parser::with_prefix),
+            parser: prefix.map_or_else(Parser::new, Parser::with_prefix),
             memory: Memory::default(),
             stream: Stream::default(),
             is_postgres: self.named,
-        };
-        if self.known.len() < MOST {
-            self.known.push(source);
-            return self.known.len().saturating_sub(1);
+            is_text: false,
         }
-        let heard = self.known.iter().enumerate();
-        let oldest = heard.min_by_key(|(_, source)| source.heard);
-        let place = oldest.map_or(0, |(place, _)| place);
-        if let Some(old) = self.known.get_mut(place) {
-            *old = source;
-        }
-        place
-    }
-
-    pub(super) fn get(&mut self, place: usize) -> Option<&mut Source> {
-        self.known.get_mut(place)
     }
 }

@@ -3,34 +3,57 @@
 
 use std::collections::VecDeque;
 
-use otlp_wire::Field;
+use otlp_wire::{Field, Message};
 use pg_log::{Event, Field as LogField, Level};
 
-/// Records between a message and a line of its own at most.
-const MOST_RECORDS: usize = 128;
-/// Lines that are joined to one message at most, and their bytes.
-const MOST_JOINED: (usize, usize) = (256, 1 << 20);
+use crate::Error;
 
-/// A record whose text is a line of the log.
+/// Records of their own between a message and a line of its own at most.
+const MOST_OWN: usize = 128;
+/// Bytes that are joined to one message at most.
+const MOST_JOINED: usize = 1 << 20;
+
+/// A record.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) record: Field<'a>,
-    pub(super) text: &'a [u8],
-    /// The text without what carried it, if it is no part of a longer one.
-    pub(super) whole: Option<&'a [u8]>,
-    pub(super) source: usize,
+    /// The key of the source.
+    pub(super) source: u64,
     pub(super) what: What<'a>,
 }
 
-/// What a line is.
+/// What a record is.
 #[derive(Debug)]
 pub(super) enum What<'a> {
-    /// A message or companion of its own, with the lines that were joined to it.
-    Event(Box<Event<'a>>, Vec<&'a [u8]>),
-    /// The line of another, so many places in front of it.
+    /// A message or companion of its own.
+    Event(Box<Text<'a>>),
+    /// A line of another's, so many places in front of it.
     Joined(usize),
     /// A text that may not be seen, and why: it continues a line that is not there, or cannot be read.
-    Withheld(&'static str),
+    Withheld(&'a [u8], &'static str),
+    /// Perhaps an entry that somebody has taken apart, into the fields of this number.
+    Members(Message<'a>, u32),
+    /// No entry.
+    Other,
+    /// Not to be read.
+    Malformed(Error),
+}
+
+/// A text that is an entry, and what was joined to it.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    pub(super) event: Event<'a>,
+    pub(super) text: &'a [u8],
+    /// The text without what carried it, if it is no part of a longer one.
+    pub(super) whole: Option<&'a [u8]>,
+    pub(super) joined: Joined<'a>,
+}
+
+/// Lines that were joined, with what parts them from what is before.
+#[derive(Debug, Default)]
+pub(super) struct Joined<'a> {
+    pub(super) parts: Vec<&'a [u8]>,
+    bytes: usize,
 }
 
 /// What a text can be joined to.
@@ -45,25 +68,38 @@ enum Of {
 #[derive(Debug, Default)]
 pub(super) struct Window<'a> {
     lines: VecDeque<Line<'a>>,
+    /// How many of them are joined to no other.
+    own: usize,
 }
 
 impl<'a> Window<'a> {
-    /// Adds a line, and returns the one that is complete by it.
-    pub(super) fn push(&mut self, line: Line<'a>) -> Option<Line<'a>> {
+    /// Adds a line.
+    pub(super) fn push(&mut self, line: Line<'a>) {
+        if !matches!(line.what, What::Joined(_)) {
+            self.own = self.own.saturating_add(1);
+        }
         self.lines.push_back(line);
-        (self.lines.len() > MOST_RECORDS).then(|| self.lines.pop_front())?
     }
 
-    /// The next line when no more will come.
+    /// The first line, if there are too many.
+    pub(super) fn overflow(&mut self) -> Option<Line<'a>> {
+        (self.own > MOST_OWN).then(|| self.pop())?
+    }
+
+    /// The first line.
     pub(super) fn pop(&mut self) -> Option<Line<'a>> {
-        self.lines.pop_front()
+        let line = self.lines.pop_front()?;
+        if !matches!(line.what, What::Joined(_)) {
+            self.own = self.own.saturating_sub(1);
+        }
+        Some(line)
     }
 
     /// Joins a companion line to the last message of its process. How far in front of it that is, if
     /// it is there; the line is to be pushed next.
     pub(super) fn join_companion(
         &mut self,
-        source: usize,
+        source: u64,
         event: &Event<'a>,
         text: &'a [u8],
     ) -> Option<usize> {
@@ -72,39 +108,45 @@ impl<'a> Window<'a> {
             known.map(|text| text.raw) == new.map(|text| text.raw)
         };
         let place = self.lines.iter().rposition(|line| match &line.what {
-            What::Event(known, _) => {
+            What::Event(known) => {
                 line.source == source
-                    && same(known, LogField::ProcessId)
-                    && same(known, LogField::SessionId)
+                    && same(&known.event, LogField::ProcessId)
+                    && same(&known.event, LogField::SessionId)
             }
-            What::Joined(_) | What::Withheld(_) => false,
+            _ => false,
         });
-        self.join(place?, text, Of::Message)
+        self.join(place?, [b"\n", text], Of::Message)
     }
 
     /// Joins a continuation to what the line before it belongs to, likewise.
-    pub(super) fn join_continuation(&mut self, source: usize, text: &'a [u8]) -> Option<usize> {
+    pub(super) fn join_continuation(&mut self, source: u64, text: &'a [u8]) -> Option<usize> {
         let mut lines = self.lines.iter();
         let last = lines.rposition(|line| line.source == source)?;
         let back = match self.lines.get(last)?.what {
             What::Joined(back) => back,
-            What::Event(..) | What::Withheld(_) => 0,
+            _ => 0,
         };
-        self.join(last.checked_sub(back)?, text, Of::Anything)
+        let parting: &[u8] = match text.starts_with(b"\t") {
+            true => b"\n",
+            false => b"\n\t",
+        };
+        self.join(last.checked_sub(back)?, [parting, text], Of::Anything)
     }
 
-    fn join(&mut self, place: usize, text: &'a [u8], of: Of) -> Option<usize> {
+    fn join(&mut self, place: usize, parts: [&'a [u8]; 2], of: Of) -> Option<usize> {
         let back = self.lines.len().checked_sub(place)?;
         let line = self.lines.get_mut(place)?;
-        let (Some(_), What::Event(event, joined)) = (line.whole, &mut line.what) else {
+        let What::Event(message) = &mut line.what else {
             return None;
         };
-        let lengths = joined.iter().map(|text| text.len());
-        let bytes = lengths.fold(text.len(), usize::saturating_add);
-        let fits = joined.len() < MOST_JOINED.0 && bytes <= MOST_JOINED.1;
-        let takes = of == Of::Anything || matches!(event.level, Level::Severity(_));
-        (fits && takes).then(|| {
-            joined.push(text);
+        message.whole?;
+        let joined = &mut message.joined;
+        let lengths = parts.iter().map(|part| part.len());
+        let bytes = lengths.fold(joined.bytes, usize::saturating_add);
+        let takes = of == Of::Anything || matches!(message.event.level, Level::Severity(_));
+        (takes && bytes <= MOST_JOINED).then(|| {
+            joined.parts.extend(parts);
+            joined.bytes = bytes;
             back
         })
     }

@@ -1,0 +1,203 @@
+//! Reads the records of a batch some in front of those that are written: a message is complete when
+//! its companion lines have come, and the receiver that read them may have put these into the next
+//! scope or resource of the batch (filelog does after every hundred lines).
+
+use otlp_wire::{Any, Field, Fields, KeyValue, Message, schema};
+use pg_log::{Event, Format, Level, Unread};
+use twox_hash::XxHash64;
+
+use super::config::Logs;
+use super::entry::{self, Entry};
+use super::sources::Sources;
+use super::window::{Joined, Line, Text, What, Window};
+use crate::Error;
+use crate::config::LogRedaction;
+
+/// The records of a batch that are wanted, and those between reading and writing.
+#[derive(Debug)]
+pub(super) struct Ahead<'a> {
+    records: Records<'a>,
+    window: Window<'a>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(batch: Message<'a>) -> Self {
+        Self {
+            records: Records::new(batch),
+            window: Window::default(),
+        }
+    }
+
+    /// The next record, when no more will be joined to it.
+    pub(super) fn next(
+        &mut self,
+        sources: &mut Sources,
+        config: &Logs,
+    ) -> Result<Option<Line<'a>>, Error> {
+        loop {
+            if let Some(line) = self.window.overflow() {
+                return Ok(Some(line));
+            }
+            let Some((resource, record)) = self.records.next(config)? else {
+                return Ok(self.window.pop());
+            };
+            let read = self.read(&record, resource, sources, config);
+            let (source, what) = read.unwrap_or_else(|error| (resource, What::Malformed(error)));
+            self.window.push(Line {
+                record,
+                source,
+                what,
+            });
+        }
+    }
+
+    /// What a record is, and of which source.
+    fn read(
+        &mut self,
+        record: &Field<'a>,
+        resource: u64,
+        sources: &mut Sources,
+        config: &Logs,
+    ) -> Result<(u64, What<'a>), Error> {
+        let found = entry::find(record.message()?, &config.keys)?;
+        let source = XxHash64::oneshot(resource, found.file);
+        let what = match found.entry {
+            None => What::Other,
+            Some(Entry::Members(members, number)) => What::Members(members, number),
+            Some(Entry::Text(text)) => {
+                let tabless = found.may_lack_tab();
+                self.text(source, (text, tabless), sources, config)
+            }
+        };
+        Ok((source, what))
+    }
+
+    fn text(
+        &mut self,
+        key: u64,
+        (text, may_lack_tab): (&'a [u8], bool),
+        sources: &mut Sources,
+        config: &Logs,
+    ) -> What<'a> {
+        let source = sources.get(key);
+        let opened = source.stream.is_open();
+        let mut read = source.parser.read(text, &mut source.stream);
+        if let Ok((event, _)) = &read {
+            source.is_postgres = true;
+            source.is_text = event.format == Format::Stderr;
+        } else if may_lack_tab && source.is_text {
+            read = Err(Unread::Continuation);
+        }
+        let read = read.map(|(event, _)| event);
+        let whole = pg_log::whole(text);
+        let joined = whole.filter(|_| config.join);
+        let joined = joined.and_then(|whole| self.join(key, &read, whole));
+        let redacts = config.redaction != LogRedaction::Off;
+        let withholds = redacts && (opened || source.is_postgres);
+        match (joined, read) {
+            (Some(back), _) => What::Joined(back),
+            (None, Ok(event)) => What::Event(Box::new(Text {
+                event,
+                text,
+                whole,
+                joined: Joined::default(),
+            })),
+            (None, Err(Unread::Continuation)) if withholds => What::Withheld(text, "continuation"),
+            (None, Err(Unread::Unreadable)) if withholds => What::Withheld(text, "unreadable"),
+            (None, Err(_)) => What::Other,
+        }
+    }
+
+    /// Joins a line to the one that it belongs to. How far in front that is, if it is there.
+    fn join(
+        &mut self,
+        source: u64,
+        read: &Result<Event<'a>, Unread>,
+        whole: &'a [u8],
+    ) -> Option<usize> {
+        match read {
+            Ok(event) if matches!(event.level, Level::Companion(_)) => {
+                self.window.join_companion(source, event, whole)
+            }
+            Err(Unread::Continuation) => self.window.join_continuation(source, whole),
+            _ => None,
+        }
+    }
+}
+
+/// The records of a batch, one behind the other.
+#[derive(Debug)]
+struct Records<'a> {
+    resources: Fields<'a>,
+    scopes: Fields<'a>,
+    records: Fields<'a>,
+    /// Of the resource.
+    key: u64,
+}
+
+impl<'a> Records<'a> {
+    fn new(batch: Message<'a>) -> Self {
+        let none = Message::new(b"");
+        Self {
+            resources: batch.fields(),
+            scopes: none.fields(),
+            records: none.fields(),
+            key: 0,
+        }
+    }
+
+    /// The next record of a resource that is wanted, with the resource's key.
+    fn next(&mut self, config: &Logs) -> Result<Option<(u64, Field<'a>)>, Error> {
+        loop {
+            if let Some(record) = next_of(&mut self.records, schema::scope::ITEMS)? {
+                return Ok(Some((self.key, record)));
+            }
+            if let Some(scope) = next_of(&mut self.scopes, schema::resource::SCOPES)? {
+                self.records = scope.message()?.fields();
+                continue;
+            }
+            let Some(resource) = next_of(&mut self.resources, schema::RESOURCES)? else {
+                return Ok(None);
+            };
+            let message = resource.message()?;
+            if is_wanted(message, config)? {
+                let resource = message.find(schema::resource::RESOURCE)?;
+                let resource = resource.map(|field| field.message()).transpose()?;
+                self.key = XxHash64::oneshot(0, resource.map_or(b"", Message::bytes));
+                self.scopes = message.fields();
+            }
+        }
+    }
+}
+
+fn next_of<'a>(fields: &mut Fields<'a>, number: u32) -> Result<Option<Field<'a>>, Error> {
+    for field in fields {
+        let field = field?;
+        if field.number == number {
+            return Ok(Some(field));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the resource of a `ResourceLogs` is one of those that are configured.
+pub(super) fn is_wanted(message: Message<'_>, config: &Logs) -> Result<bool, Error> {
+    if config.resources.is_empty() {
+        return Ok(true);
+    }
+    let Some(resource) = message.find(schema::resource::RESOURCE)? else {
+        return Ok(false);
+    };
+    for attribute in resource.message()?.all(schema::resource::ATTRIBUTES) {
+        let attribute = KeyValue::read(attribute?.message()?)?;
+        let values = std::str::from_utf8(attribute.key)
+            .ok()
+            .and_then(|key| config.resources.get(key));
+        if let (Some(values), Any::Text(text)) = (values, attribute.any()?)
+            && values.iter().any(|value| value.as_bytes() == text)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
