@@ -95,6 +95,7 @@ impl Mode {
 /// The Collector's configuration: OTLP in, these processors for each signal, OTLP out.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
+    filelog: Option<Value>,
     processors: Vec<(&'static str, Value)>,
     exporter: SocketAddr,
 }
@@ -103,9 +104,26 @@ impl Pipeline {
     /// No processor; exports to the OTLP/HTTP receiver at this address.
     pub fn to(exporter: SocketAddr) -> Self {
         Self {
+            filelog: None,
             processors: Vec::new(),
             exporter,
         }
+    }
+
+    /// Reads the lines of a file too, from its beginning, with these settings of filelog besides
+    /// ([`Build::Ours`] only).
+    pub fn filelog(mut self, file: &Path, settings: &Value) -> Self {
+        let mut filelog = json!({
+            "include": [file],
+            "start_at": "beginning",
+            "poll_interval": "50ms",
+            "max_log_size": "4MiB",
+        });
+        for (name, value) in settings.as_object().into_iter().flatten() {
+            filelog[name] = value.clone();
+        }
+        self.filelog = Some(filelog);
+        self
     }
 
     /// Adds a processor and what is configured for it.
@@ -149,8 +167,16 @@ impl Pipeline {
         let pipeline = json!({
             "receivers": ["otlp"], "processors": names, "exporters": ["otlp_http"]
         });
+        let mut logs = pipeline.clone();
+        let mut receivers = json!({
+            "otlp": {"protocols": {"http": {"endpoint": receiver.to_string()}}}
+        });
+        if let Some(filelog) = &self.filelog {
+            logs["receivers"] = json!(["otlp", "filelog"]);
+            receivers["filelog"] = filelog.clone();
+        }
         json!({
-            "receivers": {"otlp": {"protocols": {"http": {"endpoint": receiver.to_string()}}}},
+            "receivers": receivers,
             "processors": processors,
             "exporters": {"otlp_http": {
                 "endpoint": format!("http://{}", self.exporter),
@@ -161,7 +187,7 @@ impl Pipeline {
             }},
             "service": {
                 "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": pipeline, "metrics": pipeline, "logs": pipeline},
+                "pipelines": {"traces": pipeline, "metrics": pipeline, "logs": logs},
             },
         })
         .to_string()
