@@ -7,6 +7,7 @@
 //! `make bench ONLY=cpu,copy` runs these parts only; `ROUNDS=9` more rounds.
 
 mod collector;
+mod collector_logs;
 mod follow;
 mod load;
 mod log;
@@ -36,6 +37,7 @@ const PARTS: &[Part] = &[
     ("log", log::in_a_host_of_its_contract),
     ("log-fluent-bit", log::in_fluent_bit),
     ("collector", collector::spans),
+    ("collector-logs", collector_logs::lines),
     ("collector-memory", collector::memory),
     ("sql", sql::in_wasm),
 ];
