@@ -80,13 +80,18 @@ impl<'a> Writer<'a> {
     /// An embedded message.
     pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Writer<'_>)) {
         self.tag(field, LEN);
+        // The length stands in front, and is known only behind: most messages are short enough for it
+        // to have one byte.
+        let place = self.out.len();
+        self.out.push(0);
         let start = self.out.len();
         fill(&mut Writer { out: self.out });
         let length = self.out.len().saturating_sub(start) as u64;
-        // The length stands in front, and is known only now; messages within are short.
-        let mut prefix = [0; 10];
-        let prefix = varint(&mut prefix, length);
-        self.out.splice(start..start, prefix.iter().copied());
+        let mut bytes = [0; 10];
+        match (varint(&mut bytes, length), self.out.get_mut(place)) {
+            ([short], Some(placed)) => *placed = *short,
+            (long, _) => drop(self.out.splice(place..start, long.iter().copied())),
+        }
     }
 
     /// Fields that are written already.

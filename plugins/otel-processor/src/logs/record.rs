@@ -2,6 +2,8 @@
 //!
 //! Names and types: OpenTelemetry's data model of logs; attributes as `pg-log` names them.
 
+use std::borrow::Cow;
+
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
 use pg_log::{Sink, Timestamp, Zones};
 
@@ -55,7 +57,7 @@ impl Said {
     }
 
     fn attribute(&mut self, name: &str, value: &[u8]) {
-        let value = String::from_utf8_lossy(value);
+        let value = utf8(value);
         Writer::new(&mut self.attributes).text_attribute(ATTRIBUTES, name, &value);
     }
 
@@ -80,7 +82,7 @@ impl Sink for Said {
                 return;
             }
             "severity" => {
-                self.severity = Some((String::from_utf8_lossy(value).into_owned(), 0));
+                self.severity = Some((utf8(value).into_owned(), 0));
                 return;
             }
             "message" => {
@@ -96,7 +98,7 @@ impl Sink for Said {
                 return;
             }
             "postgresql.event" => {
-                let class = String::from_utf8_lossy(value);
+                let class = utf8(value);
                 self.event_name = Some(format!("postgresql.{class}"));
             }
             _ if COMPANIONS.contains(&name) => self.companion = Some(value.to_vec()),
@@ -114,11 +116,21 @@ impl Sink for Said {
             return;
         }
         let mut writer = Writer::new(&mut self.attributes);
-        match (text.parse(), text.parse()) {
-            (Ok(value), _) => writer.int_attribute(ATTRIBUTES, name, value),
-            (_, Ok(value)) => writer.double_attribute(ATTRIBUTES, name, value),
-            _ => writer.text_attribute(ATTRIBUTES, name, text),
+        if let Ok(value) = text.parse() {
+            writer.int_attribute(ATTRIBUTES, name, value);
+        } else if let Ok(value) = text.parse() {
+            writer.double_attribute(ATTRIBUTES, name, value);
+        } else {
+            writer.text_attribute(ATTRIBUTES, name, text);
         }
+    }
+}
+
+/// The text that bytes are; nearly always they are.
+fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 
@@ -296,7 +308,7 @@ impl Said {
             new.text(SEVERITY_TEXT, text);
         }
         if let Some(message) = self.message.as_ref().or(self.companion.as_ref()) {
-            let message = String::from_utf8_lossy(message);
+            let message = utf8(message);
             new.message(BODY, |any| any.text(1, &message));
         }
         new.fields(&self.attributes);
