@@ -107,8 +107,11 @@ fn jsonlog(message: &Message) -> Vec<String> {
     vec![entry.to_string()]
 }
 
+/// A message as the lines that the server writes of it.
+type Format = fn(&Message) -> Vec<String>;
+
 /// As many records as fit, each with values of its own.
-fn batch(format: fn(&Message) -> Vec<String>, first: usize) -> Vec<u8> {
+fn batch(format: Format, first: usize) -> Vec<u8> {
     let lines = MESSAGES.iter().cycle().flat_map(format).zip(first..);
     let records = lines.map(|(line, number)| {
         let line = line.replace("{}", &(100_000 + number % 900_000).to_string());
@@ -136,7 +139,7 @@ fn batch(format: fn(&Message) -> Vec<String>, first: usize) -> Vec<u8> {
 
 /// Lines per second of each format, one record a line.
 pub fn lines(options: &Options) {
-    let formats: [(&str, fn(&Message) -> Vec<String>); 3] =
+    let formats: [(&str, Format); 3] =
         [("stderr", stderr), ("csvlog", csvlog), ("jsonlog", jsonlog)];
     for (name, format) in formats {
         let mut host = Otelwasm::load(&places::built_module("otel-processor"), "{}");
