@@ -9,8 +9,8 @@ cargo fuzz --version >/dev/null 2>&1 || {
   echo 'fuzz: cargo-fuzz is missing; run: cargo install --locked cargo-fuzz' >&2
   exit 1
 }
-for manifest in plugins/common/*/fuzz/Cargo.toml; do
-  [ -e "$manifest" ] || { echo 'fuzz: no targets found under plugins/common' >&2; exit 1; }
+for manifest in plugins/common/*/fuzz/Cargo.toml plugins/*/fuzz/Cargo.toml; do
+  [ -e "$manifest" ] || { echo 'fuzz: no targets found under plugins' >&2; exit 1; }
   crate=$(dirname "$(dirname "$manifest")")
   for target in $(cd "$crate" && cargo +nightly fuzz list); do
     echo "fuzz: $crate $target, ${seconds} s"
