@@ -42,7 +42,7 @@ impl Guest for Component {
         Description {
             name: "pgmesh-otel-processor".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            signals: Signals::TRACES,
+            signals: Signals::TRACES | Signals::LOGS | Signals::METRICS,
         }
     }
 
