@@ -303,8 +303,7 @@ fn serve(scrapes: &[Scrape]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its own");
     thread::spawn(move || {
-        let mut served = 0;
-        for stream in listener.incoming() {
+        for (served, stream) in listener.incoming().enumerate() {
             let mut stream = stream.expect("a connection");
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
@@ -315,7 +314,6 @@ fn serve(scrapes: &[Scrape]) -> SocketAddr {
                 }
             }
             let text = &texts[served.min(texts.len() - 1)];
-            served += 1;
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 text.len()
