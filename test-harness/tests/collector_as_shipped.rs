@@ -1,0 +1,230 @@
+//! `envoy-configs/collector` as it is shipped, with a test's addresses in it: the logs of a real server in
+//! each of its formats, a span and the metrics of a real postgres_exporter go in, one fingerprint and no
+//! data comes out.
+//!
+//! Our own Collector has neither the prometheus receiver nor the memory limiter; there the exporter's
+//! metrics come as OTLP. An `otelwasmcol` on the `PATH` that was built from our `builder-config.yaml` has
+//! both, and runs the file as it is.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogsData;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+use pg_sql::LexerOptions;
+use test_harness::fakes::otlp_sink::OtlpSink;
+use test_harness::hosts::collector::{Batch, Build};
+use test_harness::hosts::places::built_module;
+use test_harness::hosts::{Collector, Postgres, PostgresExporter, Version, wait_for};
+use test_harness::shipped;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SECRET: &str = "4111-1111-1111-1111";
+const STATEMENT: &str = "SELECT card / 0 FROM cards WHERE card = '4111-1111-1111-1111'";
+
+/// Lines of the file that our own Collector has no component for, and what stands in their place.
+const NOT_OURS: [(&str, &str); 3] = [
+    (
+        "  memory_limiter: { check_interval: 1s, limit_mib: 512 }\n",
+        "",
+    ),
+    ("memory_limiter, ", ""),
+    ("[otlp, prometheus]", "[otlp]"),
+];
+
+/// The receiver that asks the exporter, from its name to the next section.
+fn prometheus_receiver(text: &str) -> &str {
+    let start = text.find("  prometheus:\n").expect("the receiver");
+    let end = text.find("\nprocessors:").expect("the next section");
+    &text[start..end]
+}
+
+#[track_caller]
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "no {from:?}");
+    text.replace(from, to)
+}
+
+/// What a test puts into the file.
+struct Places<'a> {
+    otlp: SocketAddr,
+    sink: SocketAddr,
+    exporter: SocketAddr,
+    logs: &'a Path,
+}
+
+fn configuration(build: Build, places: &Places<'_>) -> String {
+    let otlp = places.otlp.to_string();
+    let [sink, exporter] = [places.sink, places.exporter].map(|address| address.to_string());
+    let (module, logs) = (
+        built_module("otel-processor"),
+        places.logs.to_string_lossy(),
+    );
+    let mut text = shipped::file("collector/collector.yaml");
+    for (from, to) in [
+        ("0.0.0.0:4317", "127.0.0.1:0"),
+        ("0.0.0.0:4318", &otlp),
+        ("backend:4318 }", &format!("{sink}, compression: none }}")),
+        ("localhost:9187", &exporter),
+        ("scrape_interval: 15s", "scrape_interval: 1s"),
+        ("/var/log/postgresql", &logs),
+        (
+            "/etc/otelcol/pgmesh-otel-processor.wasm",
+            &module.to_string_lossy(),
+        ),
+        // It reads what was written before it started.
+        (".log]\n", ".log]\n    start_at: beginning\n"),
+        (".csv]\n", ".csv]\n    start_at: beginning\n"),
+        (".json]\n", ".json]\n    start_at: beginning\n"),
+        (
+            "\nservice:\n",
+            "\nservice:\n  telemetry: { metrics: { level: none } }\n",
+        ),
+    ] {
+        text = replaced(&text, from, to);
+    }
+    if build == Build::Ours {
+        text = replaced(&text, prometheus_receiver(&text), "");
+        for (from, to) in NOT_OURS {
+            text = replaced(&text, from, to);
+        }
+    }
+    text
+}
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value.to_owned())),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+fn span() -> TracesData {
+    let span = Span {
+        attributes: vec![
+            attribute("db.system.name", "postgresql"),
+            attribute("db.query.text", STATEMENT),
+        ],
+        ..Span::default()
+    };
+    let scope_spans = vec![ScopeSpans {
+        spans: vec![span],
+        ..ScopeSpans::default()
+    }];
+    TracesData {
+        resource_spans: vec![ResourceSpans {
+            scope_spans,
+            ..ResourceSpans::default()
+        }],
+    }
+}
+
+/// What the exporter gives of the statement, where nobody asks it.
+fn metrics() -> MetricsData {
+    let gauge = Gauge {
+        data_points: vec![NumberDataPoint {
+            attributes: vec![attribute("query", STATEMENT)],
+            ..NumberDataPoint::default()
+        }],
+    };
+    let metric = Metric {
+        name: "pg_stat_statements_calls".to_owned(),
+        data: Some(Data::Gauge(gauge)),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics {
+        metrics: vec![metric],
+        ..ScopeMetrics::default()
+    }];
+    MetricsData {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics,
+            ..ResourceMetrics::default()
+        }],
+    }
+}
+
+/// Asks for the statement's text too, as newer exporters do.
+const QUERIES: &str = r#"{"pg_stat_statements": {
+  "query": "SELECT query, calls FROM pg_stat_statements WHERE query LIKE 'SELECT card%'",
+  "metrics": [{"query": {"usage": "LABEL", "description": "-"}},
+              {"calls": {"usage": "COUNTER", "description": "-"}}]}}"#;
+
+/// A server with all three logs that has run the statement, which fails.
+fn server() -> Postgres {
+    let server = Postgres::builder(Version::V18)
+        .preload("pg_stat_statements")
+        .setting("logging_collector", "on")
+        .setting("log_destination", "stderr,csvlog,jsonlog")
+        .setting("log_directory", "log")
+        .setting("log_filename", "postgresql.log")
+        .start();
+    server.sql(
+        "CREATE EXTENSION pg_stat_statements;
+         CREATE TABLE cards (card numeric); SELECT card / 1 FROM cards WHERE card = 4",
+    );
+    let mut psql = server.client("psql");
+    let failed = psql.args(["-Xc", STATEMENT]).output();
+    assert!(!failed.expect("psql runs").status.success());
+    server
+}
+
+/// All that came of a signal, if the fingerprint is in it as often as this.
+fn came<T: Batch + Debug + Default>(
+    sink: &OtlpSink,
+    fingerprint: &str,
+    times: usize,
+) -> Option<String> {
+    let came = format!("{:?}", sink.batches::<T>());
+    (came.matches(fingerprint).count() >= times).then_some(came)
+}
+
+#[test]
+fn three_signals_go_through_the_shipped_configuration_with_one_fingerprint_and_no_data() {
+    let server = server();
+    let exporter = PostgresExporter::with_queries(&server, QUERIES);
+    let logs = server.data_directory().join("log");
+    let fingerprint =
+        pg_sql::fingerprint(STATEMENT.as_bytes(), &LexerOptions::default()).to_string();
+    for build in Build::all() {
+        let sink = OtlpSink::keeping();
+        let collector = Collector::with_configuration(build, |otlp| {
+            let places = Places {
+                otlp,
+                sink: sink.address(),
+                exporter: exporter.address(),
+                logs: &logs,
+            };
+            configuration(build, &places)
+        });
+        collector.send(&span()).expect("it is taken");
+        if build == Build::Ours {
+            collector.send(&metrics()).expect("it is taken");
+        }
+        let all = || {
+            Some([
+                came::<TracesData>(&sink, &fingerprint, 1)?,
+                // One of each format.
+                came::<LogsData>(&sink, &fingerprint, 3)?,
+                came::<MetricsData>(&sink, &fingerprint, 1)?,
+            ])
+        };
+        let Some(signals) = wait_for(LIMIT, all) else {
+            panic!("{build:?}: {}", collector.log());
+        };
+        for signal in signals {
+            assert!(!signal.contains(SECRET), "{build:?}: {signal}");
+        }
+    }
+}
