@@ -131,7 +131,7 @@ impl RuleFile {
             .collect();
         format!(
             "---\n# rules/{name}.yaml\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n\
-             metadata:\n  name: pgmesh-{name}\n  labels: {{ app.kubernetes.io/part-of: pgmesh }}\n\
+             metadata:\n  name: pgmesh-{name}\n  labels: {{ app.kubernetes.io/part-of: pgmesh, release: prometheus }}\n\
              spec:\n{groups}\n",
             name = self.name,
             groups = groups.join("\n"),
