@@ -1,7 +1,7 @@
 //! The rules, alerts, runbooks and configurations for Prometheus that we ship, judged by promtool and
 //! amtool and held to what the folder's README promises.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -122,6 +122,48 @@ fn every_alert_is_tested_below_its_threshold_above_it_and_after() {
             alert.name
         );
     }
+}
+
+/// The families whose metrics an expression is made of, through the records that it names.
+fn families(expression: &str, records: &BTreeMap<String, String>) -> BTreeSet<&'static str> {
+    const FAMILIES: [&str; 4] = ["pg_", "cnpg_", "ccp_", "postgresql_"];
+    let names = rules::metrics_in(expression);
+    let of_records = names.iter().filter_map(|name| records.get(name));
+    let inside = of_records.flat_map(|expression| families(expression, records));
+    let own = FAMILIES
+        .into_iter()
+        .filter(|family| names.iter().any(|name| name.starts_with(family)));
+    own.chain(inside).collect()
+}
+
+#[test]
+fn every_alert_over_several_families_of_names_is_tested_in_each() {
+    let rules = rules::files().into_iter().flat_map(|file| file.rules());
+    let (alerts, records): (Vec<_>, Vec<_>) = rules.partition(|rule| rule.alert);
+    let records = records
+        .into_iter()
+        .map(|rule| (rule.name, rule.expression))
+        .collect();
+    let mut judged = 0;
+    for file in yaml_files(&folder().join("tests")).values() {
+        for test in parse(file)["tests"].as_array().expect("tests") {
+            let alert = alerts
+                .iter()
+                .find(|alert| test["name"] == alert.name.as_str());
+            let Some(alert) = alert else { continue };
+            let series = test["input_series"].as_array().expect("series");
+            let series: Vec<&str> = series
+                .iter()
+                .filter_map(|it| it["series"].as_str())
+                .collect();
+            for family in families(&alert.expression, &records) {
+                let there = series.iter().any(|name| name.starts_with(family));
+                assert!(there, "{} is not tested with {family}*", alert.name);
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged >= 25, "only {judged}");
 }
 
 #[test]
