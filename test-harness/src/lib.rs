@@ -2,6 +2,7 @@
 //! be made to do what a test needs.
 //!
 //! - [`authority`]: certificates as a mesh gives them to workloads.
+//! - [`background`]: what goes on beside a test.
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
 //! - [`net`]: a client that sends bytes as told.
@@ -9,6 +10,7 @@
 //! - [`relay`]: writes down what passes between any two of them.
 //! - [`rules`]: the Prometheus rules that users copy, and what is made of them.
 //! - [`shipped`]: the configuration files that users copy, as the tests run them.
+//! - [`stack`]: all hosts at once, as a user would put them together.
 //! - [`top_statements`]: the report that the metrics filter writes to Envoy's log.
 //!
 //! It is test code: what cannot go on stops with a message that says what to do, so the functions
@@ -16,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod background;
 pub mod drivers;
 pub mod fakes;
 pub mod hosts;
@@ -24,4 +27,5 @@ pub mod otlp;
 pub mod relay;
 pub mod rules;
 pub mod shipped;
+pub mod stack;
 pub mod top_statements;

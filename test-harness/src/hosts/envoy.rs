@@ -268,6 +268,11 @@ impl Envoy {
         self.admin(&format!("/stats?filter={filter}"))
     }
 
+    /// Where it logs to.
+    pub fn log_file(&self) -> &Path {
+        self.process.log_file()
+    }
+
     /// All it has logged so far.
     pub fn log(&self) -> String {
         self.process.log()

@@ -149,6 +149,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Where it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.spec.log
+    }
+
     /// All it has written so far.
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.spec.log).unwrap_or_default();

@@ -23,6 +23,7 @@ pub struct Builder {
     jobs: Vec<Value>,
     rules: Vec<(String, String)>,
     alertmanager: Option<SocketAddr>,
+    text: Option<String>,
 }
 
 impl Builder {
@@ -46,6 +47,13 @@ impl Builder {
             "metrics_path": path,
             "static_configs": [{ "targets": [target.to_string()], "labels": labels }],
         }));
+        self
+    }
+
+    /// Takes the text of a configuration file in place of all that, but for the [rules](Self::rules),
+    /// which lie beside it.
+    pub fn text(mut self, text: &str) -> Self {
+        self.text = Some(text.to_owned());
         self
     }
 
@@ -78,12 +86,15 @@ impl Builder {
         let program = program_on_path("prometheus")?;
         let directory = RunDirectory::new("prometheus")?;
         let config = directory.path().join("prometheus.yml");
-        let mut files = vec![(config.clone(), self.config().to_string())];
+        let text = self.text.clone();
+        let text = text.unwrap_or_else(|| self.config().to_string());
+        let mut files = vec![(config.clone(), text)];
         for (name, text) in &self.rules {
             files.push((directory.path().join(name), text.clone()));
         }
         for (path, text) in files {
             let failed = |error| HostError::new(format!("{}: {error}", path.display()));
+            fs::create_dir_all(path.parent().expect("a folder")).map_err(failed)?;
             fs::write(&path, text).map_err(failed)?;
         }
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -92,7 +103,7 @@ impl Builder {
             .args([format!("--config.file={}", config.display())])
             .args([format!("--storage.tsdb.path={}", data.display())])
             .args([format!("--web.listen-address={address}")])
-            .args(["--log.level=warn"])
+            .args(["--log.level=warn", "--enable-feature=exemplar-storage"])
             .unprivileged();
         let mut process = Process::start(spec)?;
         process.wait_until(START_LIMIT, || get(address, "/-/ready"))?;
@@ -165,6 +176,7 @@ impl Prometheus {
             jobs: Vec::new(),
             rules: Vec::new(),
             alertmanager: None,
+            text: None,
         }
     }
 

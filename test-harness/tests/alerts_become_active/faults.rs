@@ -1,16 +1,15 @@
 //! What goes wrong, and the alerts that tell of it. A fault lasts as long as its guard.
 
 use std::any::Any;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use test_harness::background::{Again, Program, Stopped};
 use test_harness::fakes::otlp_sink::Answer;
 use test_harness::hosts::postgres::output_of;
-use test_harness::hosts::{Postgres, wait_for};
+use test_harness::hosts::wait_for;
 use test_harness::net::{Client, messages};
 
 use crate::site::Site;
@@ -142,84 +141,6 @@ pub const MODULE_GONE: Fault = Fault {
     alerts: &["PgmeshMetricsMissing"],
     cause: |_| Box::new(()),
 };
-
-/// A thread that does something again and again.
-struct Again {
-    running: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Again {
-    fn and_again(mut step: impl FnMut() + Send + 'static) -> Self {
-        let running = Arc::new(AtomicBool::new(true));
-        let goes_on = Arc::clone(&running);
-        let thread = thread::spawn(move || {
-            while goes_on.load(Ordering::Relaxed) {
-                step();
-            }
-        });
-        Self {
-            running,
-            thread: Some(thread),
-        }
-    }
-
-    fn queries(mut client: Client, pause: Duration, queries: &'static [&'static str]) -> Self {
-        Self::and_again(move || {
-            for query in queries {
-                client.query(query);
-                thread::sleep(pause);
-            }
-        })
-    }
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        self.running.store(false, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // What went wrong in it has been printed.
-            let _ended = thread.join();
-        }
-    }
-}
-
-/// A program that runs until it is no longer needed.
-struct Program(Child);
-
-impl Program {
-    fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        Self(command.stderr(Stdio::null()).spawn().expect("it starts"))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _killed = self.0.kill();
-        let _ended = self.0.wait();
-    }
-}
-
-/// A process of a server stands still.
-struct Stopped(Pid);
-
-impl Stopped {
-    fn process(server: &Postgres, query: &str) -> Self {
-        let pid = server.sql(query).parse().expect("a process id");
-        let pid = Pid::from_raw(pid).expect("of a process");
-        kill_process(pid, Signal::STOP).expect("it is there");
-        Self(pid)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        // It may be gone.
-        let _continued = kill_process(self.0, Signal::CONT);
-    }
-}
 
 const MOMENT: Duration = Duration::from_millis(20);
 

@@ -1,0 +1,131 @@
+//! Every query of every panel gives something while there is something to see: the dashboards that we
+//! ship, asked of a real Prometheus and a real Loki that know of a real server, its standby and an Envoy
+//! with both modules, under load with errors, denials and replication.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use test_harness::hosts::places::tree;
+use test_harness::hosts::{Version, wait_for};
+use test_harness::stack::{Stack, load};
+
+const LIMIT: Duration = Duration::from_secs(150);
+
+/// Queries that cannot give anything here: dashboard, part of the query, why.
+const EMPTY: &[(&str, &str, &str)] = &[
+    (
+        "pgmesh-itself",
+        "pgmesh_export_failed_total",
+        "a real Collector refuses nothing that the module makes",
+    ),
+    (
+        "pgmesh-itself",
+        "pgmesh_metrics_refused_total",
+        "Envoy refuses no metric that it can be asked for",
+    ),
+    (
+        "through-the-mesh",
+        "pgmesh_backend_disconnects_total",
+        "a backend that dies takes all sessions along: see `alerts_become_active`",
+    ),
+];
+
+/// What stands for zero where there is nothing.
+const ZERO: &str = " or on() vector(0)";
+
+/// What Grafana puts in place of its variables. `.*` is right where there is no such label at all, as
+/// here for two of them; the others must be there.
+const VARIABLES: &[(&str, &str)] = &[
+    ("${log_stream:raw}", "job=\"postgres\""),
+    ("${envoy_stream:raw}", "job=\"envoy\""),
+    ("$__rate_interval", "20s"),
+    ("$__interval", "20s"),
+    ("$__range", "1m"),
+    ("$search", ""),
+    ("$cluster", ".*"),
+    ("$namespace", ".*"),
+    ("$instance", ".+"),
+    ("$database", ".+"),
+    ("$user", ".+"),
+    ("$fingerprint", ".+"),
+    ("$trace", ".+"),
+];
+
+/// A query of a panel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Query {
+    place: String,
+    loki: bool,
+    text: String,
+}
+
+fn queries() -> Vec<Query> {
+    let folder = tree().join("envoy-configs/grafana/dashboards");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).expect("dashboards") {
+        let path = entry.expect("a file").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let board: Value = serde_json::from_str(&text).expect("JSON");
+        let file = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        for panel in board["panels"].as_array().expect("panels") {
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                let mut text = target["expr"].as_str().expect("a query").replace(ZERO, "");
+                for (variable, value) in VARIABLES {
+                    text = text.replace(variable, value);
+                }
+                all.push(Query {
+                    place: format!("{file}: {}", panel["title"].as_str().expect("a title")),
+                    loki: target["datasource"]["type"] == "loki",
+                    text,
+                });
+            }
+        }
+    }
+    all
+}
+
+fn excused(query: &Query) -> bool {
+    EMPTY
+        .iter()
+        .any(|(board, part, _)| query.place.starts_with(board) && query.text.contains(part))
+}
+
+/// Whether it gives a value that can be drawn, or a line.
+fn gives(stack: &Stack, query: &Query) -> bool {
+    if query.loki {
+        return stack.loki.count(&query.text) > 0;
+    }
+    let series = stack.prometheus.query(&query.text);
+    series.iter().any(|series| series.value.is_finite())
+}
+
+#[test]
+fn no_panel_is_empty() {
+    let stack = Stack::start(Version::V15);
+    let _load = load::start(&stack);
+    let mut waiting: BTreeSet<Query> = queries().into_iter().collect();
+    assert!(waiting.len() > 150, "only {}", waiting.len());
+    waiting.retain(|query| !excused(query));
+    wait_for(LIMIT, || {
+        std::thread::sleep(Duration::from_secs(2));
+        waiting.retain(|query| !gives(&stack, query));
+        waiting.is_empty().then_some(())
+    });
+    assert!(
+        waiting.is_empty(),
+        "{} are empty: {waiting:#?}",
+        waiting.len()
+    );
+    // What is excused is really empty.
+    let found: Vec<_> = queries()
+        .into_iter()
+        .filter(|query| excused(query) && gives(&stack, query))
+        .collect();
+    assert!(found.is_empty(), "need no excuse: {found:#?}");
+}
