@@ -9,7 +9,13 @@ use serde_json::Value;
 use test_harness::hosts::places::{built_module, tree};
 
 const VERSION: &str = "1.2.3";
-const MODULE: &str = "envoy-metrics";
+/// Every module that `make oci` packs.
+const MODULES: [&str; 4] = [
+    "envoy-metrics",
+    "envoy-policy",
+    "fluentbit-filter",
+    "otel-processor",
+];
 
 #[track_caller]
 fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
@@ -31,15 +37,21 @@ fn pack(directory: &Path, name: &str) -> String {
     let dist = tree().join("dist");
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
     let (script, dist) = (path(&script), path(&dist));
-    run(
-        "python3",
-        &[&script, &dist, name, VERSION, MODULE],
-        directory,
-    )
+    let arguments = [&[script.as_str(), &dist, name, VERSION], &MODULES[..]].concat();
+    run("python3", &arguments, directory)
 }
 
-fn module() -> Vec<u8> {
-    fs::read(built_module(MODULE)).expect("the module can be read")
+fn module(name: &str) -> Vec<u8> {
+    fs::read(built_module(name)).expect("the module can be read")
+}
+
+#[test]
+fn all_that_make_oci_packs_is_here() {
+    let makefile = fs::read_to_string(tree().join("Makefile")).expect("the Makefile");
+    let modules = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix("MODULES := "));
+    assert_eq!(modules, Some(MODULES.join(" ").as_str()));
 }
 
 #[test]
@@ -48,71 +60,63 @@ fn the_same_module_gives_the_same_image() {
     let first = pack(directory.path(), "first");
     let second = pack(directory.path(), "second");
     assert_eq!(first, second.replace("second", "first"));
-    let archive = |name: &str| {
-        let path = directory.path().join(name).join(format!("{MODULE}.tar"));
-        fs::read(path).expect("the archive can be read")
-    };
-    assert!(archive("first") == archive("second"), "the archives differ");
+    assert_eq!(first.lines().count(), 2 * MODULES.len(), "{first}");
+    for module in MODULES {
+        let archive = |name: &str| {
+            let path = directory.path().join(name).join(format!("{module}.tar"));
+            fs::read(path).expect("the archive can be read")
+        };
+        assert!(archive("first") == archive("second"), "{module} differs");
+    }
 }
 
 #[test]
 fn the_image_unpacks_to_plugin_wasm() {
     let directory = tempfile::tempdir().expect("a directory");
     let printed = pack(directory.path(), "oci");
-    // As a container runtime pulls it: by platform.
-    let image = format!("oci:oci/{MODULE}:{VERSION}");
-    let pull = [
-        "copy",
-        "--override-os",
-        "linux",
-        "--override-arch",
-        "amd64",
-        &image,
-    ];
-    run(
-        "skopeo",
-        &[&pull[..], &["oci:pulled:image"]].concat(),
-        directory.path(),
-    );
-    let unpack = ["unpack", "--rootless", "--image", "pulled:image", "bundle"];
-    run("umoci", &unpack, directory.path());
-    for name in ["plugin.wasm".to_owned(), format!("pgmesh-{MODULE}.wasm")] {
-        let unpacked = fs::read(directory.path().join("bundle/rootfs").join(&name));
-        assert!(unpacked.expect("it is there") == module(), "{name} differs");
+    for name in MODULES {
+        // As a container runtime pulls it: by platform.
+        let image = format!("oci:oci/{name}:{VERSION}");
+        let platform = ["--override-os", "linux", "--override-arch", "amd64"];
+        let pulled = format!("oci:pulled-{name}:image");
+        let pull = [&["copy"], &platform[..], &[&image, &pulled]].concat();
+        run("skopeo", &pull, directory.path());
+        let (image, bundle) = (format!("pulled-{name}:image"), format!("bundle-{name}"));
+        let unpack = ["unpack", "--rootless", "--image", &image, &bundle];
+        run("umoci", &unpack, directory.path());
+        let root = directory.path().join(&bundle).join("rootfs");
+        for file in ["plugin.wasm".to_owned(), format!("pgmesh-{name}.wasm")] {
+            let unpacked = fs::read(root.join(&file)).expect("it is there");
+            assert!(unpacked == module(name), "{name}: {file} differs");
+        }
+        // The digest that is printed is the one of that image: what `sha256` is compared with.
+        let index = directory.path().join(format!("pulled-{name}/index.json"));
+        let index = fs::read_to_string(index).expect("an index");
+        let index: Value = serde_json::from_str(&index).expect("JSON");
+        let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
+        let line = format!("oci/{name}:{VERSION} {digest}\n");
+        assert!(printed.contains(&line), "{line}{printed}");
     }
-    // The digest that is printed is the one of that image: what `sha256` is compared with.
-    let pulled = fs::read_to_string(directory.path().join("pulled/index.json"));
-    let pulled: Value = serde_json::from_str(&pulled.expect("an index")).expect("JSON");
-    let digest = pulled["manifests"][0]["digest"].as_str().expect("a digest");
-    assert!(
-        printed.contains(&format!(":{VERSION} {digest}\n")),
-        "{printed}"
-    );
 }
 
 #[test]
 fn the_artifact_holds_the_module_itself() {
     let directory = tempfile::tempdir().expect("a directory");
     pack(directory.path(), "oci");
-    let archive = format!("oci-archive:oci/{MODULE}.tar:{VERSION}-artifact");
-    run(
-        "skopeo",
-        &["copy", &archive, "dir:pulled"],
-        directory.path(),
-    );
-    let pulled = directory.path().join("pulled");
-    let manifest = fs::read_to_string(pulled.join("manifest.json")).expect("a manifest");
-    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
-    let layers = manifest["layers"].as_array().expect("layers");
-    assert_eq!(layers.len(), 2, "Istio wants two: {manifest}");
-    let content = layers
-        .iter()
-        .find(|layer| layer["mediaType"] == "application/vnd.module.wasm.content.layer.v1+wasm")
-        .expect("a layer of WebAssembly");
-    let digest = content["digest"].as_str().expect("a digest");
-    let blob = pulled.join(digest.trim_start_matches("sha256:"));
-    assert!(
-        fs::read(blob).expect("the blob") == module(),
-        "the layer differs"
-    );
+    for name in MODULES {
+        let archive = format!("oci-archive:oci/{name}.tar:{VERSION}-artifact");
+        let to = format!("dir:pulled-{name}");
+        run("skopeo", &["copy", &archive, &to], directory.path());
+        let pulled = directory.path().join(format!("pulled-{name}"));
+        let manifest = fs::read_to_string(pulled.join("manifest.json")).expect("a manifest");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        let layers = manifest["layers"].as_array().expect("layers");
+        assert_eq!(layers.len(), 2, "Istio wants two: {manifest}");
+        let wasm = "application/vnd.module.wasm.content.layer.v1+wasm";
+        let content = layers.iter().find(|layer| layer["mediaType"] == wasm);
+        let content = content.expect("a layer of WebAssembly");
+        let digest = content["digest"].as_str().expect("a digest");
+        let blob = fs::read(pulled.join(digest.trim_start_matches("sha256:")));
+        assert!(blob.expect("the blob") == module(name), "{name} differs");
+    }
 }
