@@ -2,11 +2,18 @@
 // one: custom resources by the CustomResourceDefinitions of their makers, CEL rules included, and
 // Kubernetes' own objects by strict decoding into Kubernetes' types.
 //
-//	manifests check CRDS PATH...     one line per object: "ok" or what is wrong with it
+//	manifests check CRDS PATH...     one line per object: "ok", "unjudged", or what is wrong with it
+//	manifests build PATH             the objects of PATH as YAML documents
 //	manifests plugins PATH...        the pluginConfig of every WasmPlugin and TrafficExtension, as JSON
-//	manifests apply PATH BOOTSTRAP   BOOTSTRAP (JSON) with the EnvoyFilters of PATH applied, as JSON
+//	manifests apply KIND LABELS PATH BOOTSTRAP
+//	                                 BOOTSTRAP (JSON) of a sidecar, gateway or waypoint with LABELS (a=b,...)
+//	                                 with the EnvoyFilters of PATH applied, as JSON
 //	manifests resources PATH...      Envoy's resources in CiliumEnvoyConfigs, decoded and as JSON
-//	manifests mesh-config PATH       decodes PATH as Istio's MeshConfig
+//	manifests mesh-config PATH       the extraStatTags of PATH, which is Istio's MeshConfig
+//	manifests proxy-configs PATH     the extraStatTags of the pods' annotations, by workload
+//	manifests wiring PATH...         what does not meet in all that is built, and what is yours to make
+//	manifests reach PATH FLOW...     whether NetworkPolicies let each FROM>TO:PORT pass
+//	manifests targets PATH           the label `postgresql` of every target that Prometheus would scrape
 //
 // A PATH is a file of YAML documents, or a directory with a kustomization, which is built first.
 package main
@@ -14,7 +21,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 )
 
 type command struct {
@@ -23,16 +33,21 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"check":       {2, check},
-	"plugins":     {1, plugins},
-	"apply":       {2, apply},
-	"resources":   {1, resources},
-	"mesh-config": {1, meshConfig},
+	"build":         {1, build},
+	"check":         {2, check},
+	"plugins":       {1, plugins},
+	"apply":         {4, apply},
+	"resources":     {1, resources},
+	"mesh-config":   {1, meshConfig},
+	"proxy-configs": {1, proxyConfigs},
+	"wiring":        {1, wiring},
+	"reach":         {2, reach},
+	"targets":       {1, targets},
 }
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: manifests check|plugins|apply|resources|mesh-config ARGUMENT..."))
+		fail(fmt.Errorf("usage: manifests %s ARGUMENT...", strings.Join(slices.Sorted(maps.Keys(commands)), "|")))
 	}
 	command, known := commands[os.Args[1]]
 	if !known || len(os.Args)-2 < command.arguments {
@@ -55,6 +70,10 @@ func check(arguments []string) error {
 	}
 	wrong := 0
 	err = eachObject(arguments[1:], func(object object) {
+		if judge.unjudged(object) {
+			fmt.Println("unjudged", object)
+			return
+		}
 		faults := judge.faults(object)
 		if len(faults) == 0 {
 			fmt.Println("ok", object)
@@ -66,6 +85,14 @@ func check(arguments []string) error {
 	})
 	if err == nil && wrong > 0 {
 		err = fmt.Errorf("%d faults", wrong)
+	}
+	return err
+}
+
+func build(arguments []string) error {
+	documents, err := read(arguments[0])
+	if err == nil {
+		_, err = os.Stdout.Write(documents)
 	}
 	return err
 }

@@ -5,6 +5,7 @@
 //! - [`background`]: what goes on beside a test.
 //! - [`hosts`]: PostgreSQL and Envoy, started on free ports, stopped whatever happens.
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
+//! - [`manifests`]: what judges the manifests that users copy.
 //! - [`net`]: a client that sends bytes as told.
 //! - [`drivers`]: applications in the languages people use.
 //! - [`relay`]: writes down what passes between any two of them.
@@ -22,6 +23,7 @@ pub mod background;
 pub mod drivers;
 pub mod fakes;
 pub mod hosts;
+pub mod manifests;
 pub mod net;
 pub mod otlp;
 pub mod relay;
