@@ -60,6 +60,7 @@ var checks = map[string]func(*report, object){
 	"StatefulSet":         (*report).statefulSet,
 	"ServiceMonitor":      (*report).serviceMonitor,
 	"PodMonitor":          (*report).podMonitor,
+	"PrometheusRule":      (*report).released,
 	"WasmPlugin":          (*report).plugin,
 	"TrafficExtension":    (*report).plugin,
 	"EnvoyFilter":         (*report).attached,
@@ -236,6 +237,7 @@ func (r *report) chosen(namespace string, selector *metav1.LabelSelector) []*pod
 }
 
 func (r *report) serviceMonitor(object object) {
+	r.released(object)
 	wanted := labelsAt(object, "spec", "selector", "matchLabels")
 	found := 0
 	for _, service := range r.services {
@@ -259,6 +261,7 @@ func (r *report) serviceMonitor(object object) {
 }
 
 func (r *report) podMonitor(object object) {
+	r.released(object)
 	selected := r.selected(object.GetNamespace(), labelsAt(object, "spec", "selector", "matchLabels").AsSelector())
 	if len(selected) == 0 {
 		r.wrong(object, "selects no pod")
@@ -270,7 +273,7 @@ func (r *report) podMonitor(object object) {
 	}
 }
 
-// scraped: the port is there, Prometheus gets to it, and its Prometheus finds the monitor.
+// scraped: the port is there, and Prometheus gets to it.
 func (r *report) scraped(object object, pods *pods, port string) {
 	number, there := pods.ports[port]
 	if !there {
@@ -281,6 +284,10 @@ func (r *report) scraped(object object, pods *pods, port string) {
 	if !r.passes(prometheus, target, number) {
 		r.wrong(object, "no NetworkPolicy lets Prometheus reach %s:%d", pods, number)
 	}
+}
+
+// released: kube-prometheus-stack's Prometheus looks for the name of its release.
+func (r *report) released(object object) {
 	if object.GetLabels()["release"] == "" {
 		r.wrong(object, "no label `release`")
 	}
@@ -348,9 +355,13 @@ func (r *report) exports() {
 		for _, patch := range nestedMaps(object.Object, "spec", "configPatches") {
 			name, found, _ := unstructured.NestedString(patch, "patch", "value", "name")
 			for _, pods := range r.attachedTo(object) {
-				if found && patch["applyTo"] == "CLUSTER" {
-					adds[pods] = map[string]bool{name: true}
+				if !found || patch["applyTo"] != "CLUSTER" {
+					continue
 				}
+				if adds[pods] == nil {
+					adds[pods] = map[string]bool{}
+				}
+				adds[pods][name] = true
 			}
 		}
 	}

@@ -329,19 +329,91 @@ fn the_gateway_routes_measures_and_exports() {
     a_span_arrives(&sink, &envoy);
 }
 
+/// A waypoint ends the mesh's TLS in one listener and hands the session to an internal one, where the
+/// filters stand: they see no certificate.
 #[test]
-fn the_waypoint_governs_measures_and_exports() {
+fn the_waypoint_governs_measures_and_exports_and_sees_no_certificate() {
+    let authority = Authority::new();
+    let identity = |account: &str| {
+        let id = format!("URI:spiffe://cluster.local/ns/databases/sa/{account}");
+        authority.identity(account, &id)
+    };
     let server = Postgres::start(Version::V18);
     let sink = OtlpSink::keeping();
-    let shape = through_one_listener(WAYPOINT, [&server, &server]);
+    let mut shape = through_one_listener(WAYPOINT, [&server, &server]);
+    shape["bootstrap_extensions"] = json!([{
+        "name": "envoy.bootstrap.internal_listener",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+        },
+    }]);
+    let mut terminate = json!({"filters": [{
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": "main_internal", "cluster": "main_internal",
+        },
+    }]});
+    let mut socket = tls(
+        "DownstreamTlsContext",
+        &identity("waypoint"),
+        &authority,
+        &[],
+    );
+    socket["typed_config"]["require_client_certificate"] = json!(true);
+    terminate["transport_socket"] = socket;
+    let listeners = &mut shape["static_resources"]["listeners"];
+    let inner = &mut listeners[0];
+    inner["name"] = json!("main_internal");
+    inner["internal_listener"] = json!({});
+    inner.as_object_mut().expect("a listener").remove("address");
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": 15008}});
+    let outer = json!({
+        "name": "connect_terminate", "address": address, "filter_chains": [terminate],
+    });
+    listeners.as_array_mut().expect("a list").insert(0, outer);
+    let internal = json!({"envoy_internal_address": {"server_listener_name": "main_internal"}});
+    let cluster = json!({
+        "name": "main_internal", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": "main_internal", "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": internal}}
+        ]}]},
+        "transport_socket": {
+            "name": "envoy.transport_sockets.internal_upstream",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+                "transport_socket": {
+                    "name": "envoy.transport_sockets.raw_buffer",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+                    },
+                },
+            },
+        },
+    });
+    let clusters = shape["static_resources"]["clusters"].as_array_mut();
+    clusters.expect("a list").push(cluster);
+
     let labels = "gateway.networking.k8s.io/gateway-name=postgres-waypoint";
     let shape = filtered("waypoint", labels, WAYPOINT, &shape);
     let envoy = Envoy::with_bootstrap(&on(shape, 0, sink.address())).start();
-    let port = envoy.listener("0.0.0.0_5432").port();
-    let (_, denied) = psql(&server, port, "", "drop table t");
+    let waypoint = envoy.listener("connect_terminate");
+    let client = Envoy::in_front_of(waypoint)
+        .edit(|bootstrap| {
+            bootstrap["static_resources"]["clusters"][0]["transport_socket"] =
+                tls("UpstreamTlsContext", &identity("shop"), &authority, &[]);
+        })
+        .start();
+    let (_, denied) = psql(&server, client.port(), "", "drop table t");
     assert!(denied.contains("not dropped through the mesh"), "{denied}");
-    psql(&server, port, "", TRACED);
+    psql(&server, client.port(), "", TRACED);
     a_span_arrives(&sink, &envoy);
+    let logged = wait_for(LIMIT, || {
+        let log = envoy.log();
+        log.contains(r#""pgmesh.event":"query""#).then_some(log)
+    });
+    let logged = logged.unwrap_or_else(|| panic!("{}", envoy.log()));
+    assert!(!logged.contains("spiffe://"), "{logged}");
 }
 
 /// A client that begins TLS at once gets "postgresql" agreed on, and an answer of PostgreSQL's.

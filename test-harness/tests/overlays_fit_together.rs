@@ -161,6 +161,12 @@ fn what_does_not_meet_is_noticed() {
             "linkerd.io/inject: disabled",
             "behind Linkerd",
         ),
+        (
+            "whole",
+            "release: prometheus\n  name: pgmesh-slo",
+            "part-of: pgmesh\n  name: pgmesh-slo",
+            "pgmesh-slo: no label `release`",
+        ),
         // As it was: one service of Consul's for both servers.
         (
             "consul",
