@@ -205,6 +205,15 @@ fn the_first_step_of_the_roll_out_denies_nothing_and_the_last_one_does() {
     assert_eq!(mode("istio/roll-out/decide"), (vec![Value::Null], true));
 }
 
+/// The README's loop gives the patch each StatefulSet's name; there is one name to change.
+#[test]
+fn the_roll_out_s_patch_fits_a_stateful_set_by_its_name() {
+    let patch = fs::read_to_string(folder().join("istio/sidecar/pods.yaml")).expect("a patch");
+    assert_eq!(patch.matches("name: any").count(), 1);
+    let readme = fs::read_to_string(tree().join("README.md")).expect("the README");
+    assert!(readme.contains("s/name: any/name: ${set##*/}/"));
+}
+
 /// Grafana reads these itself; here that they are YAML, and that no link leads to a data source that
 /// is not there.
 #[test]
