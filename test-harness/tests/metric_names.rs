@@ -10,6 +10,7 @@ use envoy_policy::catalog as policy;
 use serde_json::Value;
 use test_harness::hosts::places::tree;
 use test_harness::rules::{self, metrics_in};
+use test_harness::shipped;
 
 /// Metrics that no rule is about, and why that is right. A dashboard may show them.
 const WITHOUT_A_RULE: &[(&str, &str)] = &[
@@ -332,4 +333,26 @@ fn every_metric_of_ours_is_in_a_rule_or_listed_with_the_reason() {
         let reason = listed.get(name.as_str());
         assert!(is_used != reason.is_some(), "{name}: {is_used}, {reason:?}");
     }
+}
+
+/// What `prometheus.yml` keeps is enough for every panel: `dashboards_show_data` scrapes with it.
+#[test]
+fn every_scrape_of_envoy_that_we_ship_keeps_the_same_metrics() {
+    let kept_by = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim);
+        let kept = lines.filter_map(|line| line.strip_prefix("regex: pgmesh_"));
+        kept.map(str::to_owned).collect()
+    };
+    let prometheus = kept_by(&shipped::file("prometheus/prometheus.yml"));
+    assert_eq!(prometheus.len(), 1, "{prometheus:?}");
+    let mut monitors = 0;
+    for path in files_below(&tree().join("envoy-configs")) {
+        if path.ends_with(".yaml") {
+            for kept in kept_by(&fs::read_to_string(&path).expect("UTF-8")) {
+                assert_eq!(kept, prometheus[0], "{path}");
+                monitors += 1;
+            }
+        }
+    }
+    assert!(monitors >= 5, "only {monitors}");
 }
