@@ -21,6 +21,7 @@ pub mod denial;
 pub mod edits;
 mod frontend;
 
+use pg_sql::sqlcommenter::TraceParent;
 use pg_wire::body::query::TransactionStatus;
 use pg_wire::body::startup::{CancelRequest, StartupMessage};
 use pg_wire::{Direction, SubProtocol};
@@ -145,6 +146,9 @@ pub trait Judge {
 
     /// What stands in a token to name the reason of a denial in the server's log.
     fn label(&self, denial: Denial) -> &str;
+
+    /// The trace context that a denied text names, which then stands behind the token.
+    fn trace_parent(&self, text: &[u8]) -> Option<TraceParent>;
 
     /// What the client is told.
     fn refusal(&self, denial: Denial) -> Refusal;

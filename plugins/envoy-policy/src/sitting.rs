@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use pg_sql::sqlcommenter::TraceParent;
 use pg_sql::{Encoding, LexerOptions};
 use pg_wire::SubProtocol;
 use pg_wire::body::query::TransactionStatus;
@@ -599,6 +600,10 @@ impl<H: Host> Judge for Bench<'_, H> {
 
     fn label(&self, denial: Denial) -> &str {
         Cause::of_code(denial.code).label(self.policy)
+    }
+
+    fn trace_parent(&self, text: &[u8]) -> Option<TraceParent> {
+        pg_sql::sqlcommenter::tags(text, &self.lexer()).trace_parent()
     }
 
     fn refusal(&self, denial: Denial) -> Refusal {

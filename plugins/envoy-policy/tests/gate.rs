@@ -13,6 +13,8 @@
 use envoy_policy::gate::denial::{Denial, Refusal};
 use envoy_policy::gate::edits::Edits;
 use envoy_policy::gate::{Admission, Gate, Judge, Limits, Request, Uninspectable};
+use pg_sql::LexerOptions;
+use pg_sql::sqlcommenter::{self, TraceParent};
 use pg_wire::body::query::TransactionStatus;
 use pg_wire::body::startup::{CancelRequest, StartupMessage};
 use pg_wire::{Direction, MessageName, tagged_header};
@@ -88,6 +90,10 @@ impl Judge for ByWord {
 
     fn label(&self, _: Denial) -> &str {
         "rule"
+    }
+
+    fn trace_parent(&self, text: &[u8]) -> Option<TraceParent> {
+        sqlcommenter::tags(text, &LexerOptions::default()).trace_parent()
     }
 
     fn refusal(&self, denial: Denial) -> Refusal {
@@ -211,6 +217,31 @@ fn syntax_error(token: &str) -> Vec<u8> {
 
 fn fields(error: &[u8]) -> String {
     String::from_utf8_lossy(&error[5..]).replace('\0', "|")
+}
+
+#[test]
+fn the_trace_of_a_denied_text_stands_behind_its_token_and_nothing_else_of_it() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let text = format!("denied /*route='%2Fpay',traceparent='{parent}'*/");
+    for (sent, tail) in [(query(&text), "\0"), (parse("s", &text), "\0\0\0")] {
+        let mut connection = Connection::open(ByWord::default());
+        connection.client(&sent);
+        let received = String::from_utf8_lossy(&connection.to_server).into_owned();
+        let token = connection.token();
+        let (token, comment) = token.split_once(' ').expect("a comment");
+        assert_eq!(comment, format!("/*traceparent='{parent}'*/"));
+        assert!(
+            received.ends_with(&format!("{token} {comment}{tail}")),
+            "{received}"
+        );
+        connection.server(&syntax_error(token));
+        let told = String::from_utf8_lossy(&connection.to_client).into_owned();
+        assert!(!told.contains("pgmesh_denied"), "{told}");
+    }
+    // A hostile value is no trace context.
+    let mut connection = Connection::open(ByWord::default());
+    connection.client(&query("denied /*traceparent='00-*/ select 1 /*-01'*/"));
+    assert!(!connection.token().contains(' '), "{}", connection.token());
 }
 
 #[test]

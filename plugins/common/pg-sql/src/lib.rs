@@ -17,6 +17,7 @@ mod scrub;
 mod settings;
 mod split;
 pub mod sqlcommenter;
+pub mod stand_in;
 mod words;
 
 pub use classify::{ClassifyOptions, classify, summary};

@@ -6,6 +6,7 @@
 //! string that looks like a comment is a string to the lexer.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::lexer::{Lexer, LexerOptions, TokenKind};
 
@@ -270,6 +271,14 @@ impl TraceParent {
     pub fn in_application_name(name: &str) -> Option<Self> {
         name.split(|character: char| !(character.is_ascii_hexdigit() || character == '-'))
             .find_map(Self::parse)
+    }
+}
+
+impl fmt::Display for TraceParent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trace_id = u128::from_be_bytes(self.trace_id);
+        let span_id = u64::from_be_bytes(self.span_id);
+        write!(out, "00-{trace_id:032x}-{span_id:016x}-{:02x}", self.flags)
     }
 }
 

@@ -8,28 +8,16 @@
 //! "pgmesh_denied_..."`, `scanner_yyerror` in `src/backend/parser/scan.l`), by which it is known,
 //! and is rewritten on its way back.
 //!
-//! ```text
-//! pgmesh_denied_<rule>_<code, number, fingerprint and seal in base 32>     at most 63 bytes
-//! ```
-//!
-//! The token holds all that the rewriting needs, so that nothing is remembered per denial. The seal
+//! The token ([`StandIn`]) holds all that the rewriting needs, so that nothing is remembered per denial. The seal
 //! is SipHash-2-4 under a key of the connection: a client that sends a token of its own making, or
 //! one that was answered before, gets the server's error as it is.
 
 use std::hash::Hasher;
 
+use pg_sql::Fingerprint;
+use pg_sql::stand_in::StandIn;
 use pg_wire::body::report::Fields;
 use siphasher::sip::SipHasher24;
-
-/// Stands in front of every token.
-const PREFIX: &str = "pgmesh_denied_";
-/// Bytes of the rule's name that fit in an identifier (`NAMEDATALEN` less one) with the rest.
-const MAX_LABEL: usize = 12;
-/// Code, number, fingerprint, seal.
-const PAYLOAD: usize = 2 + 4 + 8 + 8;
-/// Characters of the payload in base 32.
-const PAYLOAD_TEXT: usize = (PAYLOAD * 8).div_ceil(5);
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Why something is denied, as the token carries it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,17 +70,7 @@ impl Tokens {
     /// The statement to send in the place of the one denied.
     pub fn make(&mut self, label: &str, denial: Denial) -> String {
         self.made = self.made.wrapping_add(1);
-        let mut token = String::from(PREFIX);
-        token.extend(label.chars().take(MAX_LABEL).map(|character| {
-            if character.is_ascii_alphanumeric() {
-                character.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        }));
-        token.push('_');
-        base32(&self.payload(self.made, denial), &mut token);
-        token
+        self.sealed(self.made, denial).write(label)
     }
 
     /// The denial that an ErrorResponse answers, if it answers one.
@@ -109,78 +87,26 @@ impl Tokens {
     }
 
     fn find(&self, message: &[u8]) -> Option<(u32, Denial)> {
-        let start = message
-            .windows(PREFIX.len())
-            .position(|window| window == PREFIX.as_bytes())?;
-        let token = message.get(start..)?;
-        let end = token
-            .iter()
-            .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
-            .unwrap_or(token.len());
-        let payload = token.get(end.checked_sub(PAYLOAD_TEXT)?..end)?;
-        let payload = from_base32(payload)?;
-        let (code, rest) = payload.split_first_chunk::<2>()?;
-        let (number, rest) = rest.split_first_chunk::<4>()?;
-        let (fingerprint, _) = rest.split_first_chunk::<8>()?;
-        let number = u32::from_be_bytes(*number);
+        let (_, found) = StandIn::find(message)?;
         let denial = Denial {
-            code: u16::from_be_bytes(*code),
-            fingerprint: u64::from_be_bytes(*fingerprint),
+            code: found.code,
+            fingerprint: found.fingerprint.0,
         };
-        (payload == self.payload(number, denial)).then_some((number, denial))
+        (found == self.sealed(found.number, denial)).then_some((found.number, denial))
     }
 
-    fn payload(&self, number: u32, denial: Denial) -> [u8; PAYLOAD] {
-        let mut payload = [0; PAYLOAD];
-        let code = denial.code.to_be_bytes();
-        let fingerprint = denial.fingerprint.to_be_bytes();
-        let number = number.to_be_bytes();
-        let plain = code.into_iter().chain(number).chain(fingerprint);
+    fn sealed(&self, number: u32, denial: Denial) -> StandIn {
         let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
-        hasher.write(&plain.clone().collect::<Vec<_>>());
-        let seal = hasher.finish().to_be_bytes();
-        for (to, from) in payload.iter_mut().zip(plain.chain(seal)) {
-            *to = from;
-        }
-        payload
-    }
-}
-
-fn base32(bytes: &[u8], out: &mut String) {
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut digit = |bits: u32| {
-        let digit = ALPHABET.get((bits & 31) as usize);
-        out.push(digit.copied().map_or('_', char::from));
-    };
-    for byte in bytes {
-        bits = bits << 8 | u32::from(*byte);
-        held = held.saturating_add(8);
-        while held >= 5 {
-            held = held.saturating_sub(5);
-            digit(bits >> held);
+        hasher.write(&denial.code.to_be_bytes());
+        hasher.write(&number.to_be_bytes());
+        hasher.write(&denial.fingerprint.to_be_bytes());
+        StandIn {
+            code: denial.code,
+            number,
+            fingerprint: Fingerprint(denial.fingerprint),
+            seal: hasher.finish(),
         }
     }
-    if held > 0 {
-        digit(bits << 5_u32.saturating_sub(held));
-    }
-}
-
-fn from_base32(text: &[u8]) -> Option<[u8; PAYLOAD]> {
-    let mut bytes = [0; PAYLOAD];
-    let mut out = bytes.iter_mut();
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for character in text {
-        let digit = ALPHABET.iter().position(|digit| digit == character)?;
-        bits = bits << 5 | u32::try_from(digit).ok()?;
-        held = held.saturating_add(5);
-        if held >= 8 {
-            held = held.saturating_sub(8);
-            if let Some(byte) = out.next() {
-                *byte = u8::try_from(bits >> held & 0xff).ok()?;
-            }
-        }
-    }
-    Some(bytes)
 }
 
 /// A tagged message.
@@ -265,7 +191,7 @@ mod tests {
     fn no_changed_token_is_taken_for_ours() {
         let mut tokens = Tokens::new((1, 2));
         let token = tokens.make("r", DENIAL);
-        let payload = token.len() - PAYLOAD_TEXT;
+        let payload = token.rfind('_').unwrap() + 1;
         for place in payload..token.len() {
             let mut forged = token.clone().into_bytes();
             forged[place] = if forged[place] == b'a' { b'b' } else { b'a' };

@@ -388,16 +388,24 @@ impl Frontend {
             },
             _ => return Ok(Fate::Pass),
         };
+        let text = match request {
+            Request::Text { text, .. } => text,
+            _ => &[],
+        };
         match judge.request(request, settled) {
             Ok(()) => Ok(Fate::Pass),
             Err(denial) => {
                 let token = shared.tokens.make(judge.label(denial), denial);
-                Ok(Fate::Replace(replacement(
-                    name,
-                    body,
-                    &token,
-                    shared.physical,
-                )))
+                let replacement = match judge.trace_parent(text) {
+                    _ if shared.physical => replacement(name, body, &format!("SHOW {token}")),
+                    // The server's log then tells which request it was.
+                    Some(parent) => {
+                        let statement = format!("{token} /*traceparent='{parent}'*/");
+                        replacement(name, body, &statement)
+                    }
+                    None => replacement(name, body, &token),
+                };
+                Ok(Fate::Replace(replacement))
             }
         }
     }
@@ -457,15 +465,14 @@ fn split_string(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// own name, which does not touch the unnamed statement. In physical replication, where no SQL is
 /// parsed, the token is a setting that SHOW does not find (`exec_replication_command`,
 /// `src/backend/replication/walsender.c`).
-fn replacement(name: MessageName, body: &[u8], token: &str, physical: bool) -> Vec<u8> {
-    let token = token.as_bytes();
-    let statement = match name {
+fn replacement(name: MessageName, body: &[u8], statement: &str) -> Vec<u8> {
+    let statement = statement.as_bytes();
+    let prepared = match name {
         MessageName::Query | MessageName::FunctionCall => {
-            let command: &[u8] = if physical { b"SHOW " } else { b"" };
-            return message(b'Q', &[command, token, &[0]].concat());
+            return message(b'Q', &[statement, &[0]].concat());
         }
         MessageName::Parse => split_string(body).0,
-        _ => token,
+        _ => statement,
     };
-    message(b'P', &[statement, &[0], token, &[0, 0, 0]].concat())
+    message(b'P', &[prepared, &[0], statement, &[0, 0, 0]].concat())
 }
