@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     metric, number_data_point,
 };
 use prost::Message;
-use test_harness::fakes::proxy_wasm::{Connection, Host, HttpCall, LogLevel};
+use test_harness::fakes::proxy_wasm::{ClosedBy, Connection, Host, HttpCall, LogLevel};
 use test_harness::hosts::places::built_module;
 use test_harness::net::messages::{
     PROTOCOL_3_0, authentication_ok, command_complete, data_row, error_response, query,
@@ -373,6 +373,27 @@ fn the_top_few_are_counters_and_there_is_a_bound_to_how_many() {
     let time: f64 = (1..=20).map(|round| 2000.0 * f64::from(round)).sum();
     let found = samples.sum(&name("duration_microseconds"), &[]);
     assert_eq!(found, time + 40.0);
+}
+
+#[test]
+fn a_statement_that_runs_once_between_two_reports_is_not_lost_among_the_others() {
+    let host = filter(r#"{"top_statements": {"interval_s": 10, "stats": 5}}"#);
+    host.advance(Duration::from_secs(11));
+    host.tick();
+    let connection = open(&host);
+    ask(&host, &connection, "select 1 from once", 250);
+    // The last connection's end hands over what there is, and no report is due.
+    connection.close(ClosedBy::Remote);
+    let name = "pgmesh_top_statement_calls_total";
+    assert_eq!(host.samples().sum(name, &[]), 0.0);
+    host.advance(Duration::from_secs(11));
+    host.tick();
+    let options = pg_sql::LexerOptions::default();
+    let fingerprint = pg_sql::fingerprint(b"select 1 from once", &options).to_string();
+    let samples = host.samples();
+    let of_it = [("fingerprint", fingerprint.as_str())];
+    assert_eq!(samples.sum(name, &of_it), 1.0, "{samples}");
+    assert_eq!(samples.sum(name, &[]), 1.0, "{samples}");
 }
 
 #[test]

@@ -361,12 +361,13 @@ impl Top {
     fn hand_over(&mut self, host: &impl Host, now: Nanos, exporter: Option<&mut Exporter>) {
         self.next = now.saturating_add(self.interval());
         let handed = shared::hand_over(host, &self.key, &self.config, &mut self.table, now);
-        let Some(HandedOver { own, shared, due }) = handed else {
+        let Some(handed) = handed else {
             return;
         };
         if let Some(stats) = &mut self.stats {
-            stats.count(host, &own, &shared.admitted);
+            stats.count(host, &handed);
         }
+        let HandedOver { shared, due, .. } = handed;
         if !due {
             return;
         }
