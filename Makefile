@@ -57,9 +57,11 @@ oci-push: oci ## push them to REF=registry.example.com/pgmesh, as skopeo is logg
 		skopeo copy --all "oci:dist/oci/$$module:$$tag" "docker://$(REF)/$$module:$$tag" || exit 1; \
 	done; done
 
-demo: setup plugins ## PostgreSQL 18 behind Envoy with the filter, under load (KEEP=1 leaves it running)
-	@! command -v go >/dev/null || test-harness/stores/build.sh .cache jaeger
-	@cargo run --quiet --release -p test-harness --no-default-features --bin demo -- $(if $(KEEP),--keep)
+demo: setup plugins ## PostgreSQL 18 behind Envoy, under load (KEEP=1 leaves it running, STACK=1 adds all that watches it)
+	@! command -v go >/dev/null || test-harness/stores/build.sh .cache jaeger $(if $(STACK),loki)
+	@$(if $(STACK),test-harness/collector/build.sh .cache)
+	@cargo run --quiet --release -p test-harness $(if $(STACK),,--no-default-features) --bin demo -- \
+		$(if $(KEEP),--keep) $(if $(STACK),--stack)
 
 stores: ## build Jaeger, Loki, the Collector and the judge of manifests from Go modules into .cache (once)
 	@test-harness/stores/build.sh .cache jaeger loki

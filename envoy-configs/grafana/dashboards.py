@@ -92,10 +92,8 @@ def targets(panel, kind, source):
         else:
             instant = kind in ("table", "bargauge")
             target |= {"instant": instant, "range": not instant, "exemplar": kind == "timeseries"}
-        if kind == "heatmap":
-            target["format"] = "heatmap"
-        elif kind == "table":
-            target["format"] = "table"
+            if kind in ("heatmap", "table"):
+                target["format"] = kind
         legend = query.get("legend", "{{le}}" if kind == "heatmap" else "")
         if legend and kind not in ("table", "logs"):
             target["legendFormat"] = legend
@@ -138,24 +136,41 @@ def field_config(panel, kind):
 
 
 _LAST = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
+_LEGEND = {"displayMode": "table", "placement": "bottom", "showLegend": True,
+           "calcs": ["lastNotNull", "max"]}
 OPTIONS = {
-    "stat": _LAST | {"colorMode": "value", "graphMode": "area", "textMode": "auto"},
-    "gauge": _LAST | {"showThresholdLabels": False, "showThresholdMarkers": True},
-    "bargauge": _LAST | {"orientation": "horizontal", "displayMode": "gradient"},
-    "timeseries": {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True,
-                   "calcs": ["lastNotNull", "max"]},
-        "tooltip": {"mode": "multi", "sort": "desc"},
+    "stat": _LAST | {
+        "colorMode": "value", "graphMode": "area", "textMode": "auto", "justifyMode": "auto",
+        "orientation": "auto", "wideLayout": True, "showPercentChange": False,
+        "percentChangeColorMode": "standard",
     },
+    "gauge": _LAST | {
+        "showThresholdLabels": False, "showThresholdMarkers": True, "orientation": "auto",
+        "sizing": "auto", "minVizWidth": 75, "minVizHeight": 75,
+    },
+    "bargauge": _LAST | {
+        "orientation": "horizontal", "displayMode": "gradient", "valueMode": "color",
+        "namePlacement": "auto", "showUnfilled": True, "sizing": "auto", "minVizWidth": 8,
+        "minVizHeight": 16, "maxVizHeight": 300,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
+    },
+    "timeseries": {"legend": _LEGEND, "tooltip": {"mode": "multi", "sort": "desc"}},
     "heatmap": {
         "calculate": False,
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
+        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "fill": "dark-orange",
+                  "exponent": 0.5, "reverse": False},
         "yAxis": {"unit": "µs"},
+        "legend": {"show": True},
         "tooltip": {"mode": "single", "yHistogram": True},
+        "exemplars": {"color": "rgba(255,0,255,0.7)"},
+        "showValue": "never",
+        "cellGap": 1,
     },
-    "table": {"showHeader": True, "sortBy": [{"displayName": "Value", "desc": True}]},
+    "table": {"showHeader": True, "frameIndex": 0,
+              "sortBy": [{"displayName": "Value", "desc": True}]},
     "logs": {"showTime": True, "wrapLogMessage": True, "enableLogDetails": True,
-             "sortOrder": "Descending", "dedupStrategy": "none"},
+             "prettifyLogMessage": False, "showLabels": False, "showCommonLabels": False,
+             "showLogContextToggle": False, "sortOrder": "Descending", "dedupStrategy": "none"},
 }
 
 
@@ -194,8 +209,7 @@ def panels_of(rows):
     number, y = 0, 0
     for row in rows:
         number += 1
-        yield {"id": number, "type": "row", "title": row["title"], "collapsed": False,
-               "description": row["shows"], "panels": [],
+        yield {"id": number, "type": "row", "title": row["title"], "collapsed": False, "panels": [],
                "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}}
         y += 1
         x = tallest = 0

@@ -13,6 +13,7 @@
 //	manifests proxy-configs PATH     the extraStatTags of the pods' annotations, by workload
 //	manifests wiring PATH...         what does not meet in all that is built, and what is yours to make
 //	manifests reach PATH FLOW...     whether NetworkPolicies let each FROM>TO:PORT pass
+//	manifests dashboards FILE...     each dashboard by Grafana's own types: "ok", or what is wrong with it
 //	manifests targets PATH           the label `postgresql` of every target that Prometheus would scrape
 //
 // A PATH is a file of YAML documents, or a directory with a kustomization, which is built first.
@@ -35,6 +36,7 @@ type command struct {
 var commands = map[string]command{
 	"build":         {1, build},
 	"check":         {2, check},
+	"dashboards":    {1, dashboards},
 	"plugins":       {1, plugins},
 	"apply":         {4, apply},
 	"resources":     {1, resources},

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::places::{RunDirectory, tree};
 use super::process::{Process, Spec};
+use super::prometheus::percent_encoded;
 use super::{HostError, free_port, wait_for};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -117,6 +118,19 @@ impl Jaeger {
         };
         let enough = wait_for(limit, || spans().filter(|spans| spans.len() >= count));
         enough.unwrap_or_else(|| panic!("fewer than {count} spans in {id}: {:?}", spans()))
+    }
+
+    /// The ids of the traces in which a span of `service` has this attribute.
+    #[track_caller]
+    pub fn traces_with(&self, service: &str, attribute: &str, value: &str) -> Vec<String> {
+        let tags = json!({ attribute: value }).to_string();
+        let (service, tags) = (percent_encoded(service), percent_encoded(&tags));
+        let path = format!("/api/traces?service={service}&tags={tags}&lookback=1h&limit=100");
+        let found = get(self.query, &path).unwrap_or_else(|| panic!("no answer to {path}"));
+        let traces = found["data"].as_array().into_iter().flatten();
+        traces
+            .map(|trace| trace["traceID"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 

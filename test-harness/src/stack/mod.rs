@@ -1,13 +1,16 @@
 //! All of it at once, as `envoy-configs` puts it together:
 //!
 //! ```text
-//!   applications -> Envoy [metrics, policy] -> PostgreSQL -> standby (through Envoy too)
-//!        |             |  \                        | jsonlog
-//!        |             |   log ---------------.    |
-//!        v             v                      v    v
-//!      the Collector [processor] <------ file | Fluent Bit [filter]
-//!        |           |                        |
-//!      Jaeger       Loki <--------------------'        Prometheus, Alertmanager
+//!   applications -> Envoy [metrics, policy] -> PostgreSQL -> standby
+//!        |             |        |                  |
+//!        | OTLP        | OTLP   | log              | jsonlog
+//!        v             v        |                  +------------.
+//!      the Collector [processor] <-----------------'            v
+//!        |           |          |                     Fluent Bit [filter]
+//!        v           v          v                               |
+//!      Jaeger       Loki <----------------------------------------'
+//!
+//!   Prometheus, with the shipped rules -> Alertmanager     asks Envoy and each server's exporter
 //! ```
 //!
 //! The tests that follow something through more than two of these start it, and so does
@@ -15,6 +18,7 @@
 
 pub mod load;
 mod shipping;
+pub mod statements;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

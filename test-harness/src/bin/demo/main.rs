@@ -2,11 +2,13 @@
 //! load, and then what a user came for; then the trace of an application, and the policy filter, at
 //! work on psql.
 //!
-//! With `--keep` everything stays up until Ctrl-C.
+//! With `--keep` everything stays up until Ctrl-C. With `--stack` all that watches a database comes on top
+//! (`stack`), and stays up too.
 
 mod load;
 mod policy;
 mod report;
+mod stack;
 mod traces;
 
 use std::time::Duration;
@@ -18,7 +20,7 @@ use test_harness::shipped;
 const FLUSH: Duration = Duration::from_millis(1500);
 
 fn main() -> Result<(), HostError> {
-    let keep = std::env::args().any(|argument| argument == "--keep");
+    let asked = |option: &str| std::env::args().any(|argument| argument == option);
     println!("Starting PostgreSQL 18 and Envoy with envoy-configs/envoy/metrics.yaml ...");
     let server = Postgres::builder(Version::V18)
         .preload("pg_stat_statements")
@@ -32,7 +34,10 @@ fn main() -> Result<(), HostError> {
     load::print_added_latency(&server, envoy.port());
     let jaeger = traces::show(&server)?;
     policy::show()?;
-    if keep {
+    if asked("--stack") {
+        stack::show()?;
+    }
+    if asked("--keep") {
         wait_for_user(&server, &envoy, jaeger.as_ref());
     }
     Ok(())
