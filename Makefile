@@ -18,7 +18,7 @@ PACK := cargo run --quiet -p module-report --bin pack-module --
 TEST_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugins fluentbit-module stores drivers oci oci-push demo test test-fast lint bench oracle fuzz clean
+.PHONY: help setup plugins fluentbit-module stores drivers oci oci-push dashboards demo test test-fast lint bench oracle fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ stores: ## build Jaeger, Loki, the Collector and the judge of manifests from Go 
 	@test-harness/stores/build.sh .cache jaeger loki
 	@test-harness/collector/build.sh .cache
 	@test-harness/manifests/build.sh .cache
+
+dashboards: plugins stores drivers ## draw every dashboard from live data into dist/dashboards, in a headless Chromium
+	@test-harness/setup.sh $(VENV) chromium
+	@cargo run --quiet -p test-harness --bin draw
 
 drivers: ## build the client programs in Go and Rust, gather Java's and Node's packages in .cache (once)
 	@test-harness/drivers/build.sh .cache

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the build and the tests need and this machine lacks. Safe to run again: it does nothing then.
-# usage: setup.sh VENV_DIRECTORY
+# usage: setup.sh VENV_DIRECTORY [PACKAGE]    a Debian package besides, such as chromium
 set -eu
 cd "$(dirname "$0")/.."
 venv=$1
@@ -25,6 +25,7 @@ need python3-venv python3 -c 'import ensurepip, venv'
 need skopeo command -v skopeo
 need umoci command -v umoci
 need util-linux command -v setpriv
+[ -z "${2:-}" ] || need "$2" command -v "$2"
 
 install="apt-get install --yes --no-install-recommends$missing"
 if [ -n "$missing" ]; then

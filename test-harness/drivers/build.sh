@@ -44,6 +44,7 @@ node() {
   ln -sfn "$(basename "$gathered")" "$out/$1"
 }
 node component-node ../component
+node dashboards-page ../dashboards
 node drivers-node node
 
 rust=$out/drivers-rust-$(sum_of rust/Cargo.* rust/src/bin/*)

@@ -7,6 +7,7 @@
 //! - [`fakes`]: what stands in for them where a test needs a fault, a clock or a count.
 //! - [`manifests`]: what judges the manifests that users copy.
 //! - [`net`]: a client that sends bytes as told.
+//! - [`dashboards`]: those that users copy.
 //! - [`drivers`]: applications in the languages people use.
 //! - [`relay`]: writes down what passes between any two of them.
 //! - [`rules`]: the Prometheus rules that users copy, and what is made of them.
@@ -20,6 +21,7 @@
 
 pub mod authority;
 pub mod background;
+pub mod dashboards;
 pub mod drivers;
 pub mod fakes;
 pub mod hosts;

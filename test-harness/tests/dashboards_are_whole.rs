@@ -14,18 +14,10 @@ const COLUMNS: u64 = 24;
 
 /// File name and content of every dashboard.
 fn dashboards() -> Vec<(String, Value)> {
-    let folder = tree().join("envoy-configs/grafana/dashboards");
-    let mut found: Vec<_> = fs::read_dir(&folder)
-        .expect("there are dashboards")
-        .map(|entry| {
-            let path = entry.expect("a file").path();
-            let name = path.file_name().expect("a name").to_string_lossy();
-            let text = fs::read_to_string(&path).expect("text");
-            let board = serde_json::from_str(&text).expect(&name);
-            (name.into_owned(), board)
-        })
+    let boards = test_harness::dashboards::all().into_iter();
+    let found: Vec<_> = boards
+        .map(|board| (format!("{}.json", board.name), board.json))
         .collect();
-    found.sort_by(|left, right| left.0.cmp(&right.0));
     assert_eq!(found.len(), 6);
     found
 }

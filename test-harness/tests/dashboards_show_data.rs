@@ -3,11 +3,9 @@
 //! with both modules, under load with errors, denials and replication.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::Duration;
 
-use serde_json::Value;
-use test_harness::hosts::places::tree;
+use test_harness::dashboards;
 use test_harness::hosts::{Version, wait_for};
 use test_harness::stack::{Stack, load};
 
@@ -35,24 +33,6 @@ const EMPTY: &[(&str, &str, &str)] = &[
 /// What stands for zero where there is nothing.
 const ZERO: &str = " or on() vector(0)";
 
-/// What Grafana puts in place of its variables. `.*` is right where there is no such label at all, as
-/// here for two of them; the others must be there.
-const VARIABLES: &[(&str, &str)] = &[
-    ("${log_stream:raw}", "job=\"postgres\""),
-    ("${envoy_stream:raw}", "job=\"envoy\""),
-    ("$__rate_interval", "20s"),
-    ("$__interval", "20s"),
-    ("$__range", "1m"),
-    ("$search", ""),
-    ("$cluster", ".*"),
-    ("$namespace", ".*"),
-    ("$instance", ".+"),
-    ("$database", ".+"),
-    ("$user", ".+"),
-    ("$fingerprint", ".+"),
-    ("$trace", ".+"),
-];
-
 /// A query of a panel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Query {
@@ -62,27 +42,16 @@ struct Query {
 }
 
 fn queries() -> Vec<Query> {
-    let folder = tree().join("envoy-configs/grafana/dashboards");
     let mut all = Vec::new();
-    for entry in fs::read_dir(folder).expect("dashboards") {
-        let path = entry.expect("a file").path();
-        let text = fs::read_to_string(&path).expect("text");
-        let board: Value = serde_json::from_str(&text).expect("JSON");
-        let file = path
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        for panel in board["panels"].as_array().expect("panels") {
+    for board in dashboards::all() {
+        for panel in board.panels() {
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let mut text = target["expr"].as_str().expect("a query").replace(ZERO, "");
-                for (variable, value) in VARIABLES {
-                    text = text.replace(variable, value);
-                }
+                let text = target["expr"].as_str().expect("a query").replace(ZERO, "");
+                let title = panel["title"].as_str().expect("a title");
                 all.push(Query {
-                    place: format!("{file}: {}", panel["title"].as_str().expect("a title")),
+                    place: format!("{}: {title}", board.name),
                     loki: target["datasource"]["type"] == "loki",
-                    text,
+                    text: dashboards::with_variables(&text),
                 });
             }
         }

@@ -98,12 +98,25 @@ impl Loki {
     /// a query.
     #[track_caller]
     pub fn count(&self, logql: &str) -> usize {
-        let found = self.ask(&format!(
-            "query_range?since=10m&step=20&query={}",
-            percent_encoded(logql)
-        ));
-        let found = found.unwrap_or_else(|error| panic!("{logql}: {error}"));
+        let found = self.range(logql, Duration::from_secs(600), 20);
         found["data"]["result"].as_array().map_or(0, Vec::len)
+    }
+
+    /// The whole answer to a query for the time that has passed, by `step` seconds.
+    #[track_caller]
+    pub fn range(&self, logql: &str, since: Duration, step: u64) -> Value {
+        let since = since.as_secs();
+        let query = percent_encoded(logql);
+        let question = format!("query_range?since={since}s&step={step}&limit=1000&query={query}");
+        self.ask(&question)
+            .unwrap_or_else(|error| panic!("{logql}: {error}"))
+    }
+
+    /// The whole answer to a query for this moment.
+    #[track_caller]
+    pub fn now(&self, logql: &str) -> Value {
+        self.ask(&format!("query?query={}", percent_encoded(logql)))
+            .unwrap_or_else(|error| panic!("{logql}: {error}"))
     }
 
     #[track_caller]

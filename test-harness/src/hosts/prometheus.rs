@@ -193,8 +193,7 @@ impl Prometheus {
     /// What a query gives now. Panics, with Prometheus' own words, when it is not a query.
     #[track_caller]
     pub fn query(&self, expression: &str) -> Vec<Series> {
-        let path = format!("/api/v1/query?query={}", percent_encoded(expression));
-        let answer = self.api(&path);
+        let answer = self.now(expression);
         let data = &answer["data"];
         if data["resultType"] == "scalar" {
             let labels = BTreeMap::new();
@@ -209,6 +208,23 @@ impl Prometheus {
                 value: value_of(&series["value"]).expect("a number"),
             })
             .collect()
+    }
+
+    /// The whole answer to a query for `step` seconds each between two times, in seconds since 1970.
+    #[track_caller]
+    pub fn range(&self, expression: &str, start: u64, end: u64, step: u64) -> Value {
+        let query = percent_encoded(expression);
+        let path = format!("query_range?query={query}&start={start}&end={end}&step={step}");
+        self.api(&format!("/api/v1/{path}"))
+    }
+
+    /// The whole answer to a query for this moment.
+    #[track_caller]
+    pub fn now(&self, expression: &str) -> Value {
+        self.api(&format!(
+            "/api/v1/query?query={}",
+            percent_encoded(expression)
+        ))
     }
 
     /// Asks again and again until a query gives something; panics after `limit`.

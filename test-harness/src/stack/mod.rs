@@ -46,7 +46,7 @@ const METRICS: &str = r#"{
   "query_log": { "slower_than_ms": 200, "failed": true, "per_fingerprint_and_minute": 20 },
   "top_statements": { "top": 100, "interval_s": 1, "stats": 50, "export": true },
   "traces": { "root_one_in": 100 },
-  "export": { "cluster": "otlp", "timeout_ms": 1000, "max_queue_bytes": 65536 },
+  "export": { "cluster": "otlp", "timeout_ms": 1000, "max_queue_bytes": 300000 },
   "resource": { "service.name": "orders-db" }
 }"#;
 
