@@ -1,5 +1,7 @@
 //! A certificate authority made on the spot, which signs identities of workloads as a mesh does.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +20,13 @@ pub struct Identity {
     pub certificate: PathBuf,
     /// PEM.
     pub key: PathBuf,
+}
+
+/// The directory in which a workload finds what identifies it: `tls.crt`, `tls.key` and `ca.crt`, laid
+/// out as a kubelet mounts a volume. Gone when dropped.
+#[derive(Debug)]
+pub struct Workload {
+    directory: tempfile::TempDir,
 }
 
 impl Default for Authority {
@@ -66,6 +75,20 @@ impl Authority {
         }
     }
 
+    /// A workload with a certificate for these alternative names, such as
+    /// `URI:spiffe://cluster.local/ns/shop/sa/till`.
+    #[track_caller]
+    pub fn workload(&self, alternatives: &str) -> Workload {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        for name in ["tls.crt", "tls.key", "ca.crt"] {
+            let link = directory.path().join(name);
+            symlink(Path::new("..data").join(name), link).expect("a link can be made");
+        }
+        let workload = Workload { directory };
+        workload.renew(self, alternatives);
+        workload
+    }
+
     /// Runs openssl with a new key.
     fn openssl(&self, arguments: &[&str], key: &str) {
         let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
@@ -79,5 +102,34 @@ impl Authority {
 
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+impl Workload {
+    /// Where the three files are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Exchanges all three for new ones of this authority in one step, as a kubelet does: the files are
+    /// links through `..data`, which is a link to the directory of the day.
+    #[track_caller]
+    pub fn renew(&self, authority: &Authority, alternatives: &str) {
+        let directory = self.directory();
+        let versions = fs::read_dir(directory).expect("it is there").count();
+        let name = format!("..{versions}");
+        let identity = authority.identity(&format!("workload{versions}"), alternatives);
+        let renewed = directory.join(&name);
+        fs::create_dir(&renewed).expect("a directory can be made");
+        for (from, to) in [
+            (&identity.certificate, "tls.crt"),
+            (&identity.key, "tls.key"),
+            (&authority.certificate(), "ca.crt"),
+        ] {
+            fs::copy(from, renewed.join(to)).expect("it can be copied");
+        }
+        let link = directory.join("..new");
+        symlink(&name, &link).expect("a link can be made");
+        fs::rename(&link, directory.join("..data")).expect("it can be exchanged");
     }
 }

@@ -82,6 +82,13 @@ pub fn traced_application(conninfo: &str, collector: std::net::SocketAddr) -> St
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// What `run.py` prints: the rows of one statement, or why there are none. Its libpq knows TLS.
+#[track_caller]
+pub fn psycopg_runs(conninfo: &str, statement: &str) -> String {
+    let output = output_of(python("run.py").args([conninfo, statement]));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 /// A libpq connection string for a server or proxy on a port of 127.0.0.1.
 #[must_use]
 pub fn conninfo(port: u16, database: &str) -> String {

@@ -1,15 +1,19 @@
 //! What we ship under `envoy-configs`, with the addresses and paths of a test in it.
 
 use std::fs;
+use std::net::SocketAddr;
 
+use crate::authority::Workload;
 use crate::hosts::envoy::Builder;
 use crate::hosts::{Envoy, Postgres, free_port, places};
 
-/// The configuration of the metrics filter as it stands in the shipped bootstrap.
+/// The configuration of the metrics filter as it stands in the shipped sample.
 const METRICS_CONFIGURATION: &str = r#"{
                   "labels": { "database": true, "user": true, "application": false },
                   "max_label_sets": 1000
                 }"#;
+/// The Collector of a bootstrap from here: nobody listens there.
+const NO_COLLECTOR: &str = "127.0.0.1, port_value: 9 }";
 
 /// A file under `envoy-configs`.
 #[track_caller]
@@ -18,92 +22,141 @@ pub fn file(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `envoy/metrics.yaml` in front of `server`, on free ports. The listener is named `postgres`.
+/// `envoy/<name>.yaml` with the built modules, its public listeners and its admin interface on free
+/// ports of 127.0.0.1, and no Collector. The listener for clients is named `postgres`.
 #[track_caller]
-pub fn metrics_bootstrap(server: &Postgres) -> Builder {
-    let module = places::built_module("envoy-metrics");
-    Envoy::with_bootstrap(&file("envoy/metrics.yaml"))
-        .replacing("port_value: 9901", "port_value: 0")
-        .replacing("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
-        .replacing(
-            "port_value: 5432",
-            &format!("port_value: {}", server.port()),
-        )
-        .replacing(
-            "/etc/envoy/pgmesh-envoy-metrics.wasm",
-            &module.to_string_lossy(),
-        )
-}
-
-/// `envoy/sidecar.yaml` in front of `server`, on free ports; its Collector is not there.
-#[track_caller]
-pub fn sidecar_bootstrap(server: &Postgres) -> Builder {
+pub fn bootstrap(name: &str) -> Builder {
+    let mut text = file(&format!("envoy/{name}.yaml"));
     // The cluster `admin` needs the admin interface's port before there is one.
-    let admin = free_port();
-    let bootstrap = file("envoy/sidecar.yaml")
+    let admin = match text.contains("cluster_name: admin\n") {
+        true => free_port(),
+        false => 0,
+    };
+    text = text
         .replace("port_value: 9901", &format!("port_value: {admin}"))
-        .replace("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
-        .replace("0.0.0.0, port_value: 9902", "127.0.0.1, port_value: 0")
         .replace(
-            "otel-collector.observability, port_value: 4318",
-            "127.0.0.1, port_value: 9",
+            "otel-collector.observability, port_value: 4318 }",
+            NO_COLLECTOR,
         );
-    let mut builder = Envoy::with_bootstrap(&bootstrap).replacing(
-        "port_value: 5432",
-        &format!("port_value: {}", server.port()),
-    );
+    for port in ["15432", "9902"] {
+        text = text.replace(
+            &format!("0.0.0.0, port_value: {port}"),
+            "127.0.0.1, port_value: 0",
+        );
+    }
     for module in ["envoy-metrics", "envoy-policy"] {
-        builder = builder.replacing(
+        text = text.replace(
             &format!("/etc/envoy/pgmesh-{module}.wasm"),
             &places::built_module(module).to_string_lossy(),
         );
     }
-    builder
+    Envoy::with_bootstrap(&text)
 }
 
-/// `envoy/policy.yaml` in front of `server`, with `replica` as its cluster `replicas`, on free ports.
+/// `envoy/metrics.yaml` in front of `server`.
 #[track_caller]
-pub fn policy_bootstrap(server: &Postgres, replica: &Postgres) -> Builder {
-    let policy = places::built_module("envoy-policy");
-    let metrics = places::built_module("envoy-metrics");
-    Envoy::with_bootstrap(&file("envoy/policy.yaml"))
-        .replacing("port_value: 9901", "port_value: 0")
-        .replacing("0.0.0.0, port_value: 15432", "127.0.0.1, port_value: 0")
-        .replacing(
-            "port_value: 5432",
-            &format!("port_value: {}", server.port()),
-        )
-        .replacing(
-            "port_value: 5433",
-            &format!("port_value: {}", replica.port()),
-        )
-        .replacing(
-            "/etc/envoy/pgmesh-envoy-metrics.wasm",
-            &metrics.to_string_lossy(),
-        )
-        .replacing(
-            "/etc/envoy/pgmesh-envoy-policy.wasm",
-            &policy.to_string_lossy(),
-        )
-}
-
-/// The policy in the shipped bootstrap, another in its place: JSON on one line.
-#[track_caller]
-pub fn policy_bootstrap_with(server: &Postgres, replica: &Postgres, policy: &str) -> Builder {
-    let bootstrap = file("envoy/policy.yaml");
-    let start = bootstrap
-        .find("{\n                  \"rules\"")
-        .expect("a policy");
-    let shipped = bootstrap.get(start..).expect("a policy");
-    let end = shipped.find("\n                }\n").expect("its end");
-    let shipped = shipped
-        .get(..end + "\n                }".len())
-        .expect("its end");
-    policy_bootstrap(server, replica).replacing(shipped, policy)
+pub fn metrics_bootstrap(server: &Postgres) -> Builder {
+    bootstrap("metrics").replacing("port_value: 5432", &port(server.address()))
 }
 
 /// The same with another configuration of the filter, JSON on one line.
 #[track_caller]
 pub fn metrics_bootstrap_with(server: &Postgres, configuration: &str) -> Builder {
     metrics_bootstrap(server).replacing(METRICS_CONFIGURATION, configuration)
+}
+
+/// `envoy/policy.yaml` in front of `server`, with `replica` as its cluster `replicas`.
+#[track_caller]
+pub fn policy_bootstrap(server: &Postgres, replica: &Postgres) -> Builder {
+    bootstrap("policy")
+        .replacing("port_value: 5432", &port(server.address()))
+        .replacing("port_value: 5433", &port(replica.address()))
+}
+
+/// The policy in the shipped sample, another in its place: JSON on one line.
+#[track_caller]
+pub fn policy_bootstrap_with(server: &Postgres, replica: &Postgres, policy: &str) -> Builder {
+    policy_bootstrap(server, replica).replacing(&policy_in("policy"), policy)
+}
+
+/// The policy as it stands in `envoy/<name>.yaml`.
+#[track_caller]
+pub fn policy_in(name: &str) -> String {
+    let bootstrap = file(&format!("envoy/{name}.yaml"));
+    let (_, filter) = bootstrap.split_once("name: pgmesh-policy\n").expect("one");
+    let (_, value) = filter.split_once("value: |\n").expect("a configuration");
+    let (policy, _) = value.split_once("\n                }\n").expect("its end");
+    format!("{}\n                }}", policy.trim_start())
+}
+
+/// `envoy/sidecar.yaml` in front of `server`.
+#[track_caller]
+pub fn sidecar_bootstrap(server: &Postgres) -> Builder {
+    bootstrap("sidecar").replacing("port_value: 5432", &port(server.address()))
+}
+
+/// `envoy/sidecar-mtls.yaml` in front of `server`, as this workload.
+#[track_caller]
+pub fn mtls_sidecar_bootstrap(server: &Postgres, workload: &Workload) -> Builder {
+    let builder = bootstrap("sidecar-mtls").replacing("port_value: 5432", &port(server.address()));
+    identified(builder, workload)
+}
+
+/// `envoy/client-sidecar.yaml` in front of an Envoy that asks for certificates, as this workload.
+#[track_caller]
+pub fn client_sidecar_bootstrap(server: &Envoy, workload: &Workload) -> Builder {
+    let builder = bootstrap("client-sidecar")
+        .replacing("127.0.0.1, port_value: 5432", "127.0.0.1, port_value: 0")
+        .replacing(
+            "postgres.databases, port_value: 15432",
+            &socket_address(server.listener("postgres")),
+        );
+    identified(builder, workload)
+}
+
+/// `envoy/gateway.yaml` in front of the Envoys beside a primary and two replicas, as this workload.
+#[track_caller]
+pub fn gateway_bootstrap(primary: &Envoy, replicas: [&Envoy; 2], workload: &Workload) -> Builder {
+    let mut builder = identified(bootstrap("gateway"), workload);
+    for (name, envoy) in [
+        ("postgres-primary", primary),
+        ("postgres-replica-1", replicas[0]),
+        ("postgres-replica-2", replicas[1]),
+    ] {
+        builder = builder.replacing(
+            &format!("{name}.databases, port_value: 15432"),
+            &socket_address(envoy.listener("postgres")),
+        );
+    }
+    builder
+}
+
+/// The bootstrap with what identifies this workload, in place of `/etc/envoy/{identity,authority}.yaml`.
+#[track_caller]
+pub fn identified(mut builder: Builder, workload: &Workload) -> Builder {
+    let directory = workload.directory();
+    builder = builder.replacing("/run/identity", &directory.to_string_lossy());
+    for name in ["identity.yaml", "authority.yaml"] {
+        let secret = file(&format!("envoy/{name}"));
+        let secret = secret.replace("/run/identity", &directory.to_string_lossy());
+        let path = directory.join(name);
+        fs::write(&path, secret).expect("it can be written");
+        builder = builder.replacing(&format!("/etc/envoy/{name}"), &path.to_string_lossy());
+    }
+    builder
+}
+
+/// The bootstrap with a Collector.
+#[track_caller]
+pub fn exporting(builder: Builder, collector: SocketAddr) -> Builder {
+    let address = format!("{} }}", socket_address(collector));
+    builder.replacing(NO_COLLECTOR, &address)
+}
+
+fn socket_address(address: SocketAddr) -> String {
+    format!("{}, {}", address.ip(), port(address))
+}
+
+fn port(address: SocketAddr) -> String {
+    format!("port_value: {}", address.port())
 }

@@ -386,6 +386,23 @@ impl Postgres {
         rows.strip_suffix('\n').unwrap_or(&rows).to_owned()
     }
 
+    /// Runs statements with psql through a proxy on `port` of 127.0.0.1, in plaintext, with these
+    /// `options` of the StartupMessage: the rows, and the errors in full.
+    #[track_caller]
+    pub fn psql_through(&self, port: u16, options: &str, statements: &[&str]) -> (String, String) {
+        let mut psql = self.client_through(port, "psql");
+        psql.env("PGOPTIONS", options)
+            .env("PGSSLMODE", "disable")
+            .env("PGGSSENCMODE", "disable")
+            .args(["-XAtq", "-v", "VERBOSITY=verbose"]);
+        for statement in statements {
+            psql.args(["-c", statement]);
+        }
+        let output = psql.output().expect("psql runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    }
+
     /// Makes the server read its configuration files again.
     pub fn reload(&self) {
         self.process.signal(Signal::HUP);
