@@ -2,7 +2,7 @@
 //! denied gets past it whatever the host answers.
 
 use module_report::ModuleReport;
-use test_harness::fakes::proxy_wasm::{ClosedBy, Connection, Host, LogLevel, Status};
+use test_harness::fakes::proxy_wasm::{Action, ClosedBy, Connection, Host, LogLevel, Status};
 use test_harness::hosts::places::built_module;
 use test_harness::net::messages::{
     self, PROTOCOL_3_0, authentication_ok, bind, command_complete, error_response, execute,
@@ -264,4 +264,52 @@ fn noise(seed: u32) -> impl Iterator<Item = u8> {
         state ^= state << 5;
         state.to_le_bytes()[0]
     })
+}
+
+/// Setting Envoy's filter state, as `SetEnvoyFilterStateArguments` of its wasm extension have it.
+fn state(path: &str, value: &str) -> (String, Vec<u8>) {
+    let field = |tag: u8, text: &str| {
+        let length = u8::try_from(text.len()).expect("it is short");
+        [&[tag, length], text.as_bytes()].concat()
+    };
+    let argument = [field(0x0a, path), field(0x12, value)].concat();
+    ("set_envoy_filter_state".to_owned(), argument)
+}
+
+#[test]
+fn a_cancel_request_goes_to_the_server_of_its_session() {
+    let policy = r#"{"cancel_cluster": "session-server"}"#;
+    let host = Host::load(&built_module("envoy-policy"))
+        .configuration(policy)
+        .start();
+    host.foreign_function("set_envoy_filter_state", Ok(b""));
+    let server: (&[&str], &[u8]) = (&["upstream", "address"], b"10.0.0.7:15432");
+    let session = host.connect_with(&[server]);
+    open(&session);
+    let key = [&7_u32.to_be_bytes()[..], b"evil"].concat();
+    session.server_sends(&message(b'K', &key));
+
+    let cancel = host.connect();
+    // Envoy shall not connect before it knows where to.
+    assert_eq!(cancel.action(), Action::Pause);
+    let sent = cancel.client_sends(&messages::cancel_request(7, b"evil"));
+    assert_eq!(sent.action, Action::Continue);
+    assert_eq!(sent.delivered, messages::cancel_request(7, b"evil"));
+    let address = "envoy.network.transport_socket.original_dst_address";
+    let led = [
+        state(address, "10.0.0.7:15432"),
+        state("envoy.tcp_proxy.cluster", "session-server"),
+    ];
+    assert_eq!(host.foreign_calls(), led);
+
+    // Of nobody's session, and of one that has ended, nothing is known.
+    for key in [b"lived", b"evil "] {
+        host.connect()
+            .client_sends(&messages::cancel_request(7, key));
+    }
+    session.close(ClosedBy::Remote);
+    let late = host.connect();
+    late.client_sends(&messages::cancel_request(7, b"evil"));
+    assert_eq!(late.server_received(), messages::cancel_request(7, b"evil"));
+    assert_eq!(host.foreign_calls(), led);
 }

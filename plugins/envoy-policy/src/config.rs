@@ -28,6 +28,9 @@ pub struct Document {
     pub protocol_versions: Vec<String>,
     /// Which CancelRequests pass.
     pub cancel: Cancel,
+    /// A cluster of type ORIGINAL_DST, through which a CancelRequest goes to the server of its session;
+    /// to tcp_proxy's own cluster if empty.
+    pub cancel_cluster: String,
     /// Bytes of a Query or Parse that are held to be judged. A longer one is denied, unless a rule
     /// with `larger_than` or `incomplete` allows it.
     #[cfg_attr(feature = "schema", schemars(range(min = 1024, max = 1_073_741_824)))]
@@ -50,6 +53,7 @@ impl Default for Document {
             uninspectable: Verdict::Deny,
             protocol_versions: Vec::new(),
             cancel: Cancel::Any,
+            cancel_cluster: String::new(),
             limits: Vec::new(),
             routes: Vec::new(),
             max_statement_bytes: 1 << 20,
@@ -69,6 +73,7 @@ impl Read for Document {
             uninspectable: fields.take("uninspectable", Some(default.uninspectable))?,
             protocol_versions: fields.take("protocol_versions", Some(default.protocol_versions))?,
             cancel: fields.take("cancel", Some(default.cancel))?,
+            cancel_cluster: fields.take("cancel_cluster", Some(default.cancel_cluster))?,
             max_statement_bytes: fields
                 .take("max_statement_bytes", Some(default.max_statement_bytes))?,
             limits: fields.take("limits", Some(default.limits))?,
@@ -82,6 +87,7 @@ impl Read for Document {
             "uninspectable",
             "protocol_versions",
             "cancel",
+            "cancel_cluster",
             "max_statement_bytes",
             "limits",
             "routes",

@@ -7,14 +7,15 @@ use pg_wire::Direction;
 use proxy_host::{Action, Buffer, ContextId, Host, HostError, Plugin, Side};
 use siphasher::sip::SipHasher24;
 
+use crate::cancels;
 use crate::catalog::Counters;
-use crate::config::{Cancel, Mode};
+use crate::config::Mode;
 use crate::gate::edits::Edits;
 use crate::gate::{Gate, Limits};
 use crate::limits;
 use crate::policy::Policy;
 use crate::shares::Shares;
-use crate::sitting::{Bench, CANCEL_TABLE, Recorder, Sitting};
+use crate::sitting::{Bench, Recorder, Sitting};
 
 /// The most bytes that are copied out of the host in one call.
 const CHUNK: usize = 64 * 1024;
@@ -42,7 +43,7 @@ pub struct Connection {
     sitting: Sitting,
     /// It was doomed at the last tick already: what was written has gone out.
     doomed: bool,
-    /// Nothing goes on before its StartupMessage has been seen.
+    /// Nothing goes on before its StartupMessage, or CancelRequest, has been seen.
     waits_for_route: bool,
     /// Something took too long at the last tick already.
     overdue: bool,
@@ -59,8 +60,8 @@ impl Connection {
 /// Tables of the shared data that a policy needs.
 fn tables(policy: &Policy) -> Vec<String> {
     let mut tables = limits::tables(&policy.limits);
-    if policy.cancel == Cancel::Strict {
-        tables.push(CANCEL_TABLE.to_owned());
+    if cancels::are_noted(policy) {
+        tables.push(cancels::TABLE.to_owned());
     }
     tables
 }
@@ -227,7 +228,8 @@ impl Plugin for PolicyFilter {
     }
 
     fn accept(&mut self, _host: &impl Host, connection: &mut Connection) -> Action {
-        connection.waits_for_route = !self.policy.routes.is_empty();
+        connection.waits_for_route =
+            !self.policy.routes.is_empty() || !self.policy.cancel_cluster.is_empty();
         match connection.waits_for_route {
             true => Action::Pause,
             false => Action::Continue,

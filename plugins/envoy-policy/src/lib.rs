@@ -11,13 +11,14 @@
 //! - [`gate`]: cuts the stream, holds what must be judged, replaces what is denied.
 //! - [`startup`]: who a StartupMessage is from, and the settings written into it.
 //! - [`limits`], [`shares`]: how much a client may have, counted over all workers.
-//! - [`routes`]: which server a session goes to.
+//! - [`routes`], [`cancels`]: which server a session goes to, and which a CancelRequest.
 //! - `sitting`: the judge of one connection: what is known of it, and the way from gate to policy.
 //! - [`cause`]: everything that can decide, and what a client is told of it.
 //! - [`catalog`], [`record`]: what is counted and what is told.
 //! - `filter`: the host's callbacks.
 #![deny(unsafe_code)]
 
+pub mod cancels;
 pub mod catalog;
 pub mod cause;
 pub mod config;

@@ -91,6 +91,8 @@ pub struct Policy {
     pub protocol_versions: Vec<(u16, u16)>,
     /// Which CancelRequests pass.
     pub cancel: Cancel,
+    /// A cluster that leads each to the server of its session; none if empty.
+    pub cancel_cluster: String,
     /// Bytes of a text that are held.
     pub max_statement_bytes: usize,
     /// How much a client may have.
@@ -133,6 +135,7 @@ impl Policy {
                 })
                 .collect::<Result<_, _>>()?,
             cancel: document.cancel,
+            cancel_cluster: document.cancel_cluster.clone(),
             limits: limits::compile(&document.limits)?,
             routes: routes::compile(&document.routes)?,
             max_statement_bytes: within(

@@ -14,7 +14,7 @@ use crate::policy::{Client, Who};
 pub const OPTION: &str = "pgmesh.route";
 
 /// tcp_proxy's filter state (`source/common/tcp_proxy/tcp_proxy.cc`).
-const CLUSTER_STATE: &str = "envoy.tcp_proxy.cluster";
+pub const CLUSTER_STATE: &str = "envoy.tcp_proxy.cluster";
 
 /// A compiled route.
 #[derive(Clone, Debug)]
@@ -75,25 +75,33 @@ impl Route {
     /// # Errors
     /// The host has no such function.
     pub fn take(&self, host: &impl Host) -> Result<(), HostError> {
-        host.call_foreign_function("set_envoy_filter_state", &self.argument())
+        set_state(host, CLUSTER_STATE, &self.cluster)
     }
+}
 
-    /// `SetEnvoyFilterStateArguments` of Envoy's `source/extensions/common/wasm/ext`: path and
-    /// value; the life span is by default that of the filter chain.
-    fn argument(&self) -> Vec<u8> {
-        let mut argument = Vec::new();
-        for (tag, text) in [(0x0a, CLUSTER_STATE), (0x12, self.cluster.as_str())] {
-            argument.push(tag);
-            let mut length = text.len();
-            while length >= 0x80 {
-                argument.push(0x80 | u8::try_from(length & 0x7f).unwrap_or(0));
-                length >>= 7;
-            }
-            argument.push(u8::try_from(length).unwrap_or(0));
-            argument.extend_from_slice(text.as_bytes());
+/// Sets filter state of Envoy's own.
+///
+/// # Errors
+/// The host has no such function, or no such state.
+pub fn set_state(host: &impl Host, path: &str, value: &str) -> Result<(), HostError> {
+    host.call_foreign_function("set_envoy_filter_state", &argument(path, value))
+}
+
+/// `SetEnvoyFilterStateArguments` of Envoy's `source/extensions/common/wasm/ext`: path and value;
+/// the life span is by default that of the filter chain.
+fn argument(path: &str, value: &str) -> Vec<u8> {
+    let mut argument = Vec::new();
+    for (tag, text) in [(0x0a, path), (0x12, value)] {
+        argument.push(tag);
+        let mut length = text.len();
+        while length >= 0x80 {
+            argument.push(0x80 | u8::try_from(length & 0x7f).unwrap_or(0));
+            length >>= 7;
         }
-        argument
+        argument.push(u8::try_from(length).unwrap_or(0));
+        argument.extend_from_slice(text.as_bytes());
     }
+    argument
 }
 
 #[cfg(test)]
@@ -134,9 +142,8 @@ mod tests {
 
     #[test]
     fn the_cluster_is_told_as_envoy_reads_it() {
-        let routes = compiled(r#"[{"name": "a", "cluster": "replicas"}]"#).unwrap();
         let expected = b"\x0a\x17envoy.tcp_proxy.cluster\x12\x08replicas";
-        assert_eq!(routes[0].argument(), expected);
+        assert_eq!(argument(CLUSTER_STATE, "replicas"), expected);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use pg_wire::body::query::TransactionStatus;
 use pg_wire::body::startup::{CancelRequest, StartupMessage};
 use proxy_host::Host;
 
+use crate::cancels;
 use crate::catalog::{Counters, Outcome};
 use crate::cause::Cause;
 use crate::config::{Cancel, Mode, Verdict};
@@ -46,7 +47,7 @@ pub(crate) struct Sitting {
     reading_changed: bool,
     /// What it has of its limits.
     held: Held,
-    /// The key of its session, where CancelRequests are checked.
+    /// The key of its session, once it is noted for CancelRequests.
     cancel_key: Option<Key>,
 }
 
@@ -67,16 +68,13 @@ struct PathUse {
     role_in_use: bool,
 }
 
-/// Table of the shared data with the keys of the sessions that were let in.
-pub(crate) const CANCEL_TABLE: &str = "k";
-
 impl Sitting {
     /// The client is gone: what it had of its limits is given back.
     pub(crate) fn leave(&mut self, host: &impl Host, policy: &Policy, shares: &Shares) {
         let limits = &policy.limits;
         Limits { limits, shares }.leave(host, &mut self.held);
         if let Some(key) = self.cancel_key.take()
-            && shares.release(host, CANCEL_TABLE, key).is_err()
+            && cancels::forget(host, shares, key).is_err()
         {
             log::error!(
                 "pgmesh: a cancel key outlives its session: the host's shared data is busy"
@@ -292,6 +290,17 @@ impl<H: Host> Bench<'_, H> {
         self.counters.route(self.host, name);
     }
 
+    /// Sends a CancelRequest after its session.
+    fn follow(&self, server: SocketAddr) {
+        let cluster = &self.policy.cancel_cluster;
+        if cluster.is_empty() || self.too_late_to_route {
+            return;
+        }
+        if let Err(error) = cancels::follow(self.host, cluster, server) {
+            log::error!("pgmesh: cancel_cluster `{cluster}`: status {}", error.0);
+        }
+    }
+
     /// What holds for a request that comes now.
     fn state(&self, settled: bool, at_once: bool) -> SessionState {
         let sitting = &*self.sitting;
@@ -482,11 +491,18 @@ impl<H: Host> Judge for Bench<'_, H> {
     }
 
     fn cancel(&mut self, request: &CancelRequest<'_>) -> bool {
-        let allowed = self.policy.cancel == Cancel::Any || {
-            let key = self.cancel_key(request.process_id, request.secret_key.0);
-            self.shares.is_held(self.host, CANCEL_TABLE, key)
+        let session = match cancels::are_noted(self.policy) {
+            true => {
+                let key = self.cancel_key(request.process_id, request.secret_key.0);
+                cancels::session(self.host, self.shares, key)
+            }
+            false => None,
         };
+        let allowed = self.policy.cancel == Cancel::Any || session.is_some();
         self.counters.cancel(self.host, !allowed);
+        if let Some(server) = session.and_then(|session| session.server) {
+            self.follow(server);
+        }
         allowed
     }
 
@@ -551,11 +567,14 @@ impl<H: Host> Judge for Bench<'_, H> {
     }
 
     fn backend_key(&mut self, process_id: u32, secret_key: &[u8]) {
-        if self.policy.cancel != Cancel::Strict || self.sitting.cancel_key.is_some() {
+        if !cancels::are_noted(self.policy) || self.sitting.cancel_key.is_some() {
             return;
         }
         let key = self.cancel_key(process_id, secret_key);
-        match self.shares.acquire(self.host, CANCEL_TABLE, key, u32::MAX) {
+        let server = self.host.with_property(&["upstream", "address"], |bytes| {
+            str::from_utf8(bytes).ok()?.parse().ok()
+        });
+        match cancels::note(self.host, self.shares, key, server.ok().flatten()) {
             Ok(()) => self.sitting.cancel_key = Some(key),
             Err(_) => {
                 log::error!("pgmesh: a session cannot be cancelled: the host's shared data is busy")
