@@ -14,6 +14,7 @@
 //	manifests wiring PATH...         what does not meet in all that is built, and what is yours to make
 //	manifests reach PATH FLOW...     whether NetworkPolicies let each FROM>TO:PORT pass
 //	manifests dashboards FILE...     each dashboard by Grafana's own types: "ok", or what is wrong with it
+//	manifests bootstrap FILE...      decodes and validates Envoy's own bootstraps and what SDS reads
 //	manifests targets PATH           the label `postgresql` of every target that Prometheus would scrape
 //
 // A PATH is a file of YAML documents, or a directory with a kustomization, which is built first.
@@ -34,6 +35,7 @@ type command struct {
 }
 
 var commands = map[string]command{
+	"bootstrap":     {1, bootstraps},
 	"build":         {1, build},
 	"check":         {2, check},
 	"dashboards":    {1, dashboards},

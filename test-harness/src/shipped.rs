@@ -145,6 +145,24 @@ pub fn direct_tls_bootstrap(server: &Postgres, workload: &Workload) -> Builder {
     identified(builder, workload)
 }
 
+/// `envoy/starttls.yaml` in front of a server, without contrib's filters, which our Envoy does not have:
+/// its three listeners and what connects them, with connections that stay in plaintext.
+#[track_caller]
+pub fn starttls_bootstrap_without_contrib(server: &Postgres, workload: &Workload) -> Builder {
+    let mut builder = bootstrap("starttls").replacing(
+        "db.example.com, port_value: 5432",
+        &socket_address(server.address()),
+    );
+    let text = file("envoy/starttls.yaml");
+    for filter in text.split("      - name: envoy.filters.network.").skip(1) {
+        if filter.starts_with("postgres_proxy\n") {
+            let filter = format!("      - name: envoy.filters.network.{filter}");
+            builder = builder.replacing(&filter, "");
+        }
+    }
+    identified(builder, workload)
+}
+
 /// The bootstrap with what identifies this workload, in place of `/etc/envoy/{identity,authority}.yaml`.
 #[track_caller]
 pub fn identified(mut builder: Builder, workload: &Workload) -> Builder {
