@@ -2,11 +2,14 @@
 //! with clients that come through `client-sidecar.yaml`: who goes where, and what happens when a
 //! server fails.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use test_harness::authority::{Authority, Workload};
+use test_harness::fakes::name_server::NameServer;
+use test_harness::hosts::envoy::Builder;
 use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
 use test_harness::shipped;
 
@@ -26,21 +29,32 @@ struct Topology {
     _workloads: [Workload; 3],
 }
 
+/// Those of the servers, of the gateway and of a client.
+fn workloads() -> [Workload; 3] {
+    let authority = Authority::new();
+    [
+        "databases/sa/postgres",
+        "databases/sa/postgres-gateway",
+        "shop/sa/till",
+    ]
+    .map(|name| authority.workload(&format!("URI:spiffe://cluster.local/ns/{name}")))
+}
+
+/// The Envoy beside a client, which expects the gateway.
+fn client_of(gateway: &Envoy, workload: &Workload) -> Envoy {
+    shipped::client_sidecar_bootstrap(gateway, workload)
+        .replacing("/sa/postgres\"", "/sa/postgres-gateway\"")
+        .start()
+}
+
 impl Topology {
     fn start() -> Self {
-        Self::with("\"max_connections\": 50", "\"max_connections\": 50")
+        Self::with(|gateway, _| gateway)
     }
 
-    /// With another text in the place of a part of the gateway's bootstrap.
-    fn with(part: &str, replacement: &str) -> Self {
-        let authority = Authority::new();
-        let workloads = [
-            "databases/sa/postgres",
-            "databases/sa/postgres-gateway",
-            "shop/sa/till",
-        ];
-        let workloads = workloads
-            .map(|name| authority.workload(&format!("URI:spiffe://cluster.local/ns/{name}")));
+    /// With changes to the gateway's bootstrap, which may know where the primary's Envoy is.
+    fn with(change: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+        let workloads = workloads();
         let [servers, gateway, till] = &workloads;
         let beside = |server: &Postgres| shipped::mtls_sidecar_bootstrap(server, servers).start();
         let primary = Postgres::start(Version::V18);
@@ -49,12 +63,9 @@ impl Topology {
         let follower = shipped::client_sidecar_bootstrap(&beside_primary, servers).start();
         let replicas = [(); 2].map(|()| primary.standby_through(follower.port()));
         let [first, second] = [beside(&replicas[0]), beside(&replicas[1])];
-        let gateway = shipped::gateway_bootstrap(&beside_primary, [&first, &second], gateway)
-            .replacing(part, replacement)
-            .start();
-        let client = shipped::client_sidecar_bootstrap(&gateway, till)
-            .replacing("/sa/postgres\"", "/sa/postgres-gateway\"")
-            .start();
+        let gateway = shipped::gateway_bootstrap(&beside_primary, [&first, &second], gateway);
+        let gateway = change(gateway, beside_primary.listener("postgres")).start();
+        let client = client_of(&gateway, till);
         let mesh = Self {
             client,
             gateway,
@@ -64,7 +75,11 @@ impl Topology {
             primary,
             _workloads: workloads,
         };
-        mesh.healthy_replicas(2);
+        wait_for(LIMIT, || {
+            let healthy = mesh.members("healthy", "replicas");
+            (healthy == mesh.members("total", "replicas")).then_some(())
+        })
+        .expect("all are healthy");
         mesh
     }
 
@@ -91,11 +106,17 @@ impl Topology {
             .expect("psql starts")
     }
 
-    fn healthy_replicas(&self, count: usize) {
-        let healthy = format!("cluster.replicas.membership_healthy: {count}");
-        let stats = || self.gateway.stats("^cluster.replicas");
-        wait_for(LIMIT, || stats().contains(&healthy).then_some(()))
-            .unwrap_or_else(|| panic!("not {count}: {}", stats()));
+    /// How many servers of a cluster are in this state, as the gateway's metrics have it.
+    fn members(&self, state: &str, cluster: &str) -> f64 {
+        let metric = format!("envoy_cluster_membership_{state}");
+        let scrape = self.gateway.scrape();
+        scrape.value(&metric, &[("envoy_cluster_name", cluster)])
+    }
+
+    fn healthy_replicas(&self, count: f64) {
+        let healthy = || self.members("healthy", "replicas");
+        wait_for(LIMIT, || (healthy() == count).then_some(()))
+            .unwrap_or_else(|| panic!("{} are healthy, not {count}", healthy()));
     }
 
     fn signal(&self, replica: usize, signal: Signal) {
@@ -158,7 +179,9 @@ fn replication_passes_the_envoys_and_is_measured_by_them() {
 
 #[test]
 fn who_has_too_many_sessions_is_told_so() {
-    let mesh = Topology::with("\"max_connections\": 50", "\"max_connections\": 2");
+    let mesh = Topology::with(|gateway, _| {
+        gateway.replacing("\"max_connections\": 50", "\"max_connections\": 2")
+    });
     let sessions = [(); 2].map(|()| mesh.spawn("", "select pg_sleep(600)"));
     let sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)'";
     wait_for(LIMIT, || (mesh.primary.sql(sleeping) == "2").then_some(())).expect("they sleep");
@@ -182,12 +205,12 @@ fn a_replica_that_hangs_or_is_gone_gets_no_more_sessions() {
         .map(|server| server.port().to_string());
     // Its kernel still accepts connections for it.
     mesh.signal(0, Signal::STOP);
-    mesh.healthy_replicas(1);
+    mesh.healthy_replicas(1.0);
     for _ in 0..4 {
         assert_eq!(mesh.reached(READ_ONLY), second);
     }
     mesh.signal(0, Signal::CONT);
-    mesh.healthy_replicas(2);
+    mesh.healthy_replicas(2.0);
 
     // One whose machine is gone costs another attempt and no session, before any check has told.
     mesh.beside[2] = None;
@@ -195,7 +218,7 @@ fn a_replica_that_hangs_or_is_gone_gets_no_more_sessions() {
         assert_eq!(mesh.reached(READ_ONLY), first);
     }
     mesh.replicas[0].kill();
-    mesh.healthy_replicas(0);
+    mesh.healthy_replicas(0.0);
     assert_eq!(mesh.reached(READ_ONLY), "");
     assert_eq!(mesh.reached(""), mesh.primary.port().to_string());
 }
@@ -232,6 +255,26 @@ fn a_cancel_reaches_the_server_of_its_session() {
     }
 }
 
+#[test]
+fn reads_may_go_to_the_primary_when_no_replica_is_left() {
+    let mut mesh = Topology::with(|gateway, primary| {
+        let (address, port) = (primary.ip(), primary.port());
+        let next = "  # Where a CancelRequest goes";
+        let fallback = format!(
+            "      - priority: 1\n        lb_endpoints:\n        - endpoint:\n            \
+             address:\n              \
+             socket_address: {{ address: {address}, port_value: {port} }}\n{next}"
+        );
+        gateway.replacing(next, &fallback)
+    });
+    let primary = mesh.primary.port().to_string();
+    assert_ne!(mesh.reached(READ_ONLY), primary);
+    mesh.beside[1] = None;
+    mesh.beside[2] = None;
+    wait_for(LIMIT, || (mesh.reached(READ_ONLY) == primary).then_some(()))
+        .unwrap_or_else(|| panic!("{}", mesh.gateway.admin("/clusters")));
+}
+
 /// Lines that a server has logged for connections from 127.0.0.1.
 fn connections(server: &Postgres) -> usize {
     server.log().matches("host=127.0.0.1").count()
@@ -239,9 +282,7 @@ fn connections(server: &Postgres) -> usize {
 
 #[test]
 fn the_health_check_asks_the_server_itself_and_leaves_nothing_in_its_log() {
-    let authority = Authority::new();
-    let [servers, gateway] = ["databases/sa/postgres", "databases/sa/postgres-gateway"]
-        .map(|name| authority.workload(&format!("URI:spiffe://cluster.local/ns/{name}")));
+    let [servers, gateway, _] = workloads();
     let told = Postgres::builder(Version::V18).setting("log_connections", "on");
     let quiet = [Postgres::start(Version::V15), Postgres::start(Version::V18)];
     let told = told.start();
@@ -255,19 +296,18 @@ fn the_health_check_asks_the_server_itself_and_leaves_nothing_in_its_log() {
         "cluster.primary.membership_healthy: 1\ncluster.replicas.membership_healthy: 2\n";
     assert_eq!(healthy, expected);
     assert_eq!(quiet.each_ref().map(Postgres::log), before);
-    // Nor does the Envoy beside it write a line for each.
+    // Nor does the Envoy beside it write a line for each that was answered.
     second.stop();
-    assert!(!second.log().contains("bytes_sent"), "{}", second.log());
+    let log = second.log();
+    assert!(!log.contains("\"bytes_sent\":1,"), "{log}");
 }
 
 #[test]
 fn a_primary_that_fails_the_check_is_asked_all_the_same() {
     let mut mesh = Topology::start();
     mesh.primary.stop();
-    let failing = "cluster.primary.membership_healthy: 0";
-    let stats = || mesh.gateway.stats("^cluster.primary");
-    wait_for(LIMIT, || stats().contains(failing).then_some(()))
-        .unwrap_or_else(|| panic!("{}", stats()));
+    let failing = || (mesh.members("healthy", "primary") == 0.0).then_some(());
+    wait_for(LIMIT, failing).expect("the check fails");
     assert_eq!(mesh.reached(""), "");
     let line = wait_for(LIMIT, || {
         let log = mesh.gateway.log();
@@ -288,4 +328,57 @@ fn a_primary_that_fails_the_check_is_asked_all_the_same() {
         .map(|server| server.port().to_string());
     let reached = mesh.reached(READ_ONLY);
     assert!(reached == first || reached == second, "{reached}");
+}
+
+/// Envoy keeps a host that a name no longer points to as long as it passes the check, unless told
+/// otherwise: after a failover, half of all sessions would go to the old primary.
+#[test]
+fn a_name_that_points_to_another_primary_is_believed_at_once() {
+    let [servers, gateway, till] = workloads();
+    let [before, after] = [(); 2].map(|()| Postgres::start(Version::V18));
+    let old = shipped::mtls_sidecar_bootstrap(&before, &servers).start();
+    // The same port at another address.
+    let listener = |address: &str, port: u16| {
+        format!(
+            "- name: postgres\n    address:\n      socket_address: {{ address: {address}, port_value: {port} }}"
+        )
+    };
+    let new = shipped::mtls_sidecar_bootstrap(&after, &servers)
+        .replacing(
+            &listener("127.0.0.1", 0),
+            &listener("127.0.0.2", old.port()),
+        )
+        .start();
+    let names = NameServer::start(Ipv4Addr::new(127, 0, 0, 1));
+    let resolver = format!(
+        "typed_dns_resolver_config:\n  name: envoy.network.dns_resolver.cares\n  typed_config:\n    \
+         \"@type\": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig\n    \
+         resolvers:\n    - socket_address: {{ address: 127.0.0.1, port_value: {} }}\n\nnode:",
+        names.address().port()
+    );
+    let at = format!(
+        "- endpoint:\n            address:\n              socket_address: {{ address: 127.0.0.1, port_value: {} }}",
+        old.port()
+    );
+    let primary = at.replace("127.0.0.1", "postgres-primary.databases");
+    let gateway = shipped::gateway_bootstrap(&old, [&new, &new], &gateway)
+        .replacing(&at, &primary)
+        .replacing("\nnode:", &format!("\n{resolver}"))
+        .start();
+    let client = client_of(&gateway, &till);
+    let reached = || {
+        before
+            .psql_through(client.port(), "", &[PORT])
+            .0
+            .trim()
+            .to_owned()
+    };
+    let [old_port, new_port] = [&before, &after].map(|server| server.port().to_string());
+    assert_eq!(reached(), old_port, "{}", gateway.log());
+    names.point_to(Ipv4Addr::new(127, 0, 0, 2));
+    wait_for(LIMIT, || (reached() == new_port).then_some(()))
+        .unwrap_or_else(|| panic!("{}", gateway.admin("/clusters")));
+    for _ in 0..8 {
+        assert_eq!(reached(), new_port);
+    }
 }

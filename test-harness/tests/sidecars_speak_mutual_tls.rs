@@ -315,3 +315,25 @@ fn certificates_may_come_after_envoy_has_started() {
     fs::rename(at(hidden), at(data)).expect("it is there");
     wait_for(LIMIT, connects).unwrap_or_else(|| panic!("{}", client.log()));
 }
+
+#[test]
+fn libpq_with_a_certificate_needs_no_envoy_of_its_own() {
+    let authority = Authority::new();
+    let server = Postgres::start(Version::V18);
+    let workloads = [
+        authority.workload(&format!("{SERVER},DNS:localhost")),
+        authority.workload(TILL),
+    ];
+    let beside = shipped::mtls_sidecar_bootstrap(&server, &workloads[0]).start();
+    let file = |name: &str| workloads[1].directory().join(name).display().to_string();
+    let conninfo = format!(
+        "host=localhost port={} user=postgres dbname=postgres application_name=till \
+         sslmode=verify-full sslnegotiation=direct sslcert={} sslkey={} sslrootcert={}",
+        beside.port(),
+        file("tls.crt"),
+        file("tls.key"),
+        file("ca.crt"),
+    );
+    let stamped = "till@spiffe://cluster.local/ns/shop/sa/till";
+    assert_eq!(psycopg_runs(&conninfo, NAME), stamped);
+}

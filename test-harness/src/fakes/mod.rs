@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fake-host")]
 pub mod fluent_bit;
+pub mod name_server;
 #[cfg(feature = "fake-host")]
 pub mod otelwasm;
 pub mod otlp_sink;
