@@ -50,7 +50,12 @@ pub fn bootstrap(name: &str) -> Builder {
             &places::built_module(module).to_string_lossy(),
         );
     }
-    Envoy::with_bootstrap(&text)
+    let builder = Envoy::with_bootstrap(&text);
+    // Envoy asks for secrets by the name of its node.
+    match text.contains("/etc/envoy/identity.yaml") {
+        true => builder.node("test"),
+        false => builder,
+    }
 }
 
 /// `envoy/metrics.yaml` in front of `server`.

@@ -27,6 +27,7 @@ pub struct Builder {
     bootstrap: Bootstrap,
     concurrency: u32,
     log_level: String,
+    node: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +116,12 @@ impl Builder {
         self
     }
 
+    /// Gives Envoy's node an id, as `--service-node` does.
+    pub fn node(mut self, id: &str) -> Self {
+        self.node = Some(id.to_owned());
+        self
+    }
+
     /// Starts Envoy and waits until it is live.
     #[track_caller]
     pub fn start(self) -> Envoy {
@@ -184,9 +191,11 @@ impl Builder {
             "--log-level",
         ];
         let levels = [level, "--component-log-level", components];
+        let node = self.node.iter().flat_map(|id| ["--service-node", id]);
         Ok(arguments
             .into_iter()
             .chain(levels)
+            .chain(node)
             .map(str::to_owned)
             .collect())
     }
@@ -218,6 +227,7 @@ impl Envoy {
             bootstrap,
             concurrency: 1,
             log_level: "warning,wasm:info".to_owned(),
+            node: None,
         }
     }
 
