@@ -103,8 +103,19 @@ pub fn sidecar_bootstrap(server: &Postgres) -> Builder {
 /// `envoy/sidecar-mtls.yaml` in front of `server`, as this workload.
 #[track_caller]
 pub fn mtls_sidecar_bootstrap(server: &Postgres, workload: &Workload) -> Builder {
-    let builder = bootstrap("sidecar-mtls").replacing("port_value: 5432", &port(server.address()));
+    let builder = bootstrap("sidecar-mtls")
+        .replacing("127.0.0.1, port_value: 5433", "127.0.0.1, port_value: 0")
+        .replacing("port_value: 5432", &port(server.address()));
     identified(builder, workload)
+}
+
+/// The same with its listener `primary`, which leads to that of the primary.
+#[track_caller]
+pub fn mtls_standby_bootstrap(server: &Postgres, workload: &Workload, primary: &Envoy) -> Builder {
+    mtls_sidecar_bootstrap(server, workload).replacing(
+        "postgres-primary.databases, port_value: 15432",
+        &socket_address(primary.listener("postgres")),
+    )
 }
 
 /// `envoy/client-sidecar.yaml` in front of an Envoy that asks for certificates, as this workload.

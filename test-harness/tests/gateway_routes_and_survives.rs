@@ -59,9 +59,11 @@ impl Topology {
         let beside = |server: &Postgres| shipped::mtls_sidecar_bootstrap(server, servers).start();
         let primary = Postgres::start(Version::V18);
         let beside_primary = beside(&primary);
-        // The standbys follow the primary through the Envoys of both sides, too.
-        let follower = shipped::client_sidecar_bootstrap(&beside_primary, servers).start();
-        let replicas = [(); 2].map(|()| primary.standby_through(follower.port()));
+        // The standbys follow the primary through an Envoy of their own, too. One does for both, since
+        // it must be there before they are.
+        let follower = shipped::mtls_standby_bootstrap(&primary, servers, &beside_primary).start();
+        let follow = follower.listener("primary").port();
+        let replicas = [(); 2].map(|()| primary.standby_through(follow));
         let [first, second] = [beside(&replicas[0]), beside(&replicas[1])];
         let gateway = shipped::gateway_bootstrap(&beside_primary, [&first, &second], gateway);
         let gateway = change(gateway, beside_primary.listener("postgres")).start();
