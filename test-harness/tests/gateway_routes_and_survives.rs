@@ -163,6 +163,26 @@ fn sessions_write_on_the_primary_and_read_on_the_replicas() {
 }
 
 #[test]
+fn a_denial_of_the_gateway_reaches_the_client_as_the_gateway_said_it() {
+    let mesh = Topology::with(|gateway, _| {
+        gateway.replacing(
+            "tables are not dropped",
+            "nobody drops tables here, not even",
+        )
+    });
+    for statement in ["drop table t", "DROP TABLE \"t\""] {
+        let (_, stderr) = mesh.psql("", &[statement]);
+        let fingerprint =
+            pg_sql::fingerprint(statement.as_bytes(), &pg_sql::LexerOptions::default());
+        let expected = format!(
+            "ERROR:  42501: nobody drops tables here, not even through the mesh\n\
+             DETAIL:  Rule \"no drop\", fingerprint {fingerprint}.\nHINT:  Write a migration.\n"
+        );
+        assert!(stderr.starts_with(&expected), "{stderr}");
+    }
+}
+
+#[test]
 fn replication_passes_the_envoys_and_is_measured_by_them() {
     let mesh = Topology::start();
     mesh.psql("", &["create table t as select generate_series(1, 10000)"]);
