@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::TracesData;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use test_harness::authority::{Authority, Identity};
 use test_harness::fakes::otlp_sink::OtlpSink;
@@ -161,8 +162,16 @@ fn apply(kind: &str, labels: &str, manifest: &str, bootstrap: &Value) -> Result<
     }
 }
 
-/// The one listener on another port, and the Collector in its place.
+/// The one listener on another port, and the Collector in its place. There is no agent of Istio's that has
+/// certificates, and the servers take plaintext.
 fn on(mut bootstrap: Value, port: u16, collector: SocketAddr) -> String {
+    let clusters = bootstrap["staticResources"]["clusters"].as_array_mut();
+    for cluster in clusters.into_iter().flatten() {
+        if cluster["name"] == "session-server" {
+            let cluster = cluster.as_object_mut().expect("a cluster");
+            cluster.remove("transportSocket").expect("the mesh's TLS");
+        }
+    }
     let listener = &mut bootstrap["staticResources"]["listeners"][0];
     listener["address"]["socketAddress"]["portValue"] = json!(port);
     let text = bootstrap.to_string();
@@ -327,6 +336,31 @@ fn the_gateway_routes_measures_and_exports() {
     assert_eq!(connections, 2.0, "{scrape}");
     psql(&primary, port, "", TRACED);
     a_span_arrives(&sink, &envoy);
+    a_cancel_finds_its_session(&primary, &replica, port);
+}
+
+/// Ctrl-C on a session that was routed away from the primary.
+fn a_cancel_finds_its_session(primary: &Postgres, replica: &Postgres, port: u16) {
+    let sleeps = "select pg_sleep(600)";
+    let mut sleeping = primary.client_through(port, "psql");
+    let sleeping = sleeping
+        .envs([
+            ("PGOPTIONS", "-c pgmesh.route=ro"),
+            ("PGSSLMODE", "disable"),
+        ])
+        .env("PGGSSENCMODE", "disable")
+        .args(["-Xc", sleeps])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql starts");
+    let there = format!("select count(*) from pg_stat_activity where query = '{sleeps}'");
+    let asleep = wait_for(LIMIT, || (replica.sql(&there) == "1").then_some(()));
+    assert!(asleep.is_some(), "it sleeps on the replica");
+    let pid = i32::try_from(sleeping.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process id"), Signal::INT).expect("it runs");
+    let output = sleeping.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("due to user request"), "{said}");
 }
 
 /// A waypoint ends the mesh's TLS in one listener and hands the session to an internal one, where the
@@ -526,10 +560,11 @@ fn an_envoy_filter_is_for_its_own_proxies_and_contexts_only() {
         let all = patched["staticResources"]["clusters"].as_array();
         all.expect("clusters").len()
     };
-    // Two are there; the Collector is the third, where the selector and the context are right.
+    // Two are there; the Collector is the third, where the selector and the context are right, and
+    // the way of cancels the gateway's fourth.
     assert_eq!(clusters("sidecar", "app=postgres", SIDECAR), 3);
     assert_eq!(clusters("sidecar", "app=shop", SIDECAR), 2);
-    assert_eq!(clusters("gateway", "istio=postgres-gateway", GATEWAY), 3);
+    assert_eq!(clusters("gateway", "istio=postgres-gateway", GATEWAY), 4);
     assert_eq!(clusters("gateway", "istio=ingressgateway", GATEWAY), 2);
     let waypoint = "gateway.networking.k8s.io/gateway-name=postgres-waypoint";
     assert_eq!(clusters("waypoint", waypoint, WAYPOINT), 3);

@@ -170,7 +170,9 @@ fn client(stack: &Stack, program: &str, user: &str, database: &str) -> Command {
     let mut command = stack.primary.client_through(stack.envoy.port(), program);
     command.env("PGUSER", user).env("PGDATABASE", database);
     // The route of a session that asks for encryption first is chosen before it says who it is.
-    command.env("PGSSLMODE", "disable").env("PGGSSENCMODE", "disable");
+    command
+        .env("PGSSLMODE", "disable")
+        .env("PGGSSENCMODE", "disable");
     command
 }
 
