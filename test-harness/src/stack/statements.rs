@@ -57,7 +57,7 @@ const WAYS: [Way; 3] = [
         "Loki, Envoy's log",
         r#"{job="envoy"}"#,
         "|= \"KEY\" != \"top_statements\"",
-        "|= \"KEY\"",
+        "|= \"KEY\" != \"top_statements\"",
     ),
 ];
 
