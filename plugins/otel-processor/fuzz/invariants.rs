@@ -1,6 +1,6 @@
 //! The invariants of the property tests, for the fuzz targets.
 
-#[path = "../tests/common/invariants.rs"]
+#[path = "../tests/batches/invariants.rs"]
 mod invariants;
 
 pub use invariants::{any_batch, any_lines};

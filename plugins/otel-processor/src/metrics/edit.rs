@@ -37,10 +37,19 @@ pub(crate) fn metric<'a>(
             editor.renumber(&field, schema::metric::SUM);
         }
         editor.inside(&field, |editor, message| {
-            for field in message.all(schema::numbers::POINTS) {
+            for field in message.fields() {
                 let field = field?;
-                one_point(editor, &field, (change, place), queries)?;
-                place = usize::saturating_add(place, 1);
+                match field.number {
+                    schema::numbers::POINTS => {
+                        one_point(editor, &field, (change, place), queries)?;
+                        place = usize::saturating_add(place, 1);
+                    }
+                    // No gauge has such; a sum would, of another type perhaps.
+                    schema::numbers::TEMPORALITY | schema::numbers::IS_MONOTONIC if becomes_sum => {
+                        editor.remove(&field);
+                    }
+                    _ => {}
+                }
             }
             if becomes_sum {
                 let monotonic = change

@@ -125,8 +125,12 @@ pub(crate) fn numbers<'a>(metric: Message<'a>) -> impl Iterator<Item = Result<Fi
 pub(crate) fn points<'a>(metric: Message<'a>) -> Result<Vec<Point<'a>>, Error> {
     let mut points = Vec::new();
     for numbers in numbers(metric) {
-        let numbers = numbers?.message()?;
-        let temporality = numbers.find(schema::numbers::TEMPORALITY)?;
+        let field = numbers?;
+        let numbers = field.message()?;
+        let temporality = match field.number {
+            schema::metric::SUM => numbers.find(schema::numbers::TEMPORALITY)?,
+            _ => None,
+        };
         let temporality = temporality.map_or(Ok(0), |field| field.number_value())?;
         for point in numbers.all(schema::numbers::POINTS) {
             let mut point = Point::read(point?.message()?)?;

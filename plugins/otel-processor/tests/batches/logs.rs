@@ -1,44 +1,15 @@
 //! Log records through the processor, judged by OpenTelemetry's own messages: entries of PostgreSQL's
 //! log in every shape a Collector meets them in, and records that are none.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests may panic"
-)]
-
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use otel_processor::Processor;
 use proptest::prelude::*;
 use prost::Message;
 
-const SECRET: &str = "hunter2-4111";
-
-fn string(text: &str) -> AnyValue {
-    AnyValue {
-        value: Some(Value::StringValue(text.to_owned())),
-    }
-}
-
-fn pair(key: &str, value: AnyValue) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value),
-        ..KeyValue::default()
-    }
-}
-
-fn map(pairs: Vec<KeyValue>) -> AnyValue {
-    AnyValue {
-        value: Some(Value::KvlistValue(KeyValueList { values: pairs })),
-    }
-}
+use crate::otlp::{SECRET, fingerprint, map, pair, processor, string};
 
 fn with_body(body: AnyValue) -> LogRecord {
     LogRecord {
@@ -70,10 +41,6 @@ fn batch(records: Vec<LogRecord>) -> LogsData {
     LogsData {
         resource_logs: vec![resource("db-0", records)],
     }
-}
-
-fn processor(config: &str) -> Processor {
-    Processor::configure(config.as_bytes()).expect("a configuration")
 }
 
 fn processed(config: &str, batch: &LogsData) -> LogsData {
@@ -140,11 +107,9 @@ fn assert_is_the_error(record: &LogRecord) {
     ] {
         assert_eq!(attribute(record, key).as_deref(), Some(expected), "{key}");
     }
-    let text = b"INSERT INTO users VALUES ($1)";
-    let fingerprint = pg_sql::fingerprint(text, &pg_sql::LexerOptions::default());
     assert_eq!(
         attribute(record, "pgmesh.fingerprint"),
-        Some(fingerprint.to_string())
+        Some(fingerprint("INSERT INTO users VALUES ($1)"))
     );
     assert_eq!(record.trace_id[..2], [0x0a, 0xf7]);
     assert_eq!(record.span_id[..2], [0xb7, 0xad]);
@@ -376,11 +341,9 @@ fn the_receivers_events_keep_no_data() {
         attribute(&out, "postgresql.query_plan").as_deref(),
         Some(r#"[{"Plan":{"Node Type":"Seq Scan","Filter":"(card = ?::text)"}}]"#)
     );
-    let text = b"SELECT * FROM t WHERE card = $1";
-    let fingerprint = pg_sql::fingerprint(text, &pg_sql::LexerOptions::default());
     assert_eq!(
         attribute(&out, "pgmesh.fingerprint"),
-        Some(fingerprint.to_string())
+        Some(fingerprint("SELECT * FROM t WHERE card = $1"))
     );
     assert_eq!(
         attribute(&out, "db.query.summary").as_deref(),

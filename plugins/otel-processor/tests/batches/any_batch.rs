@@ -1,9 +1,8 @@
 //! The fuzz targets' invariants on random bytes and random lines: what `make fuzz` looks for in hours.
 
-mod common;
-
-use common::invariants::{any_batch, any_lines};
 use proptest::prelude::*;
+
+use crate::invariants::{any_batch, any_lines};
 
 proptest! {
     #[test]

@@ -1,35 +1,16 @@
 //! Spans through the processor, judged by OpenTelemetry's own messages: what was meant to change has
 //! changed, and nothing else.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests may panic"
-)]
-
 use std::borrow::Cow;
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData};
-use otel_processor::Processor;
 use otlp_wire::Message as Wire;
 use proptest::prelude::*;
 use prost::Message;
 
-const SECRET: &str = "hunter2-4111";
-
-fn text(key: &str, value: &str) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value.to_owned())),
-        }),
-        ..KeyValue::default()
-    }
-}
+use crate::otlp::{SECRET, fingerprint, get, processor, text};
 
 fn span(name: &str, attributes: &[(&str, &str)]) -> Span {
     Span {
@@ -65,10 +46,6 @@ fn batch(spans: Vec<Span>) -> TracesData {
     }
 }
 
-fn processor(config: &str) -> Processor {
-    Processor::configure(config.as_bytes()).expect("a configuration")
-}
-
 /// The one span of what comes out.
 fn processed(config: &str, bytes: &[u8]) -> Span {
     let out = processor(config)
@@ -77,16 +54,6 @@ fn processed(config: &str, bytes: &[u8]) -> Span {
         .into_owned();
     let mut batch = TracesData::decode(out.as_slice()).expect("OTLP");
     batch.resource_spans[0].scope_spans[0].spans.remove(0)
-}
-
-fn get<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let found = attributes.iter().filter(|attribute| attribute.key == key);
-    let found = found.collect::<Vec<_>>();
-    assert!(found.len() <= 1, "{key} twice");
-    match found.first()?.value.as_ref()?.value.as_ref()? {
-        any_value::Value::StringValue(text) => Some(text),
-        other => panic!("{key} is {other:?}"),
-    }
 }
 
 /// The message with its fields in the opposite order, messages inside it too as far as `depth` goes:
@@ -162,10 +129,9 @@ fn a_span_is_named_and_described_by_the_conventions_without_its_data() {
     assert_eq!(get("db.collection.name"), Some("orders"));
     assert_eq!(get("db.query.parameter.0"), None);
     assert_eq!(get("http.route"), Some("/pay"));
-    let fingerprint = pg_sql::fingerprint(statement.as_bytes(), &pg_sql::LexerOptions::default());
     assert_eq!(
         get("pgmesh.fingerprint"),
-        Some(fingerprint.to_string().as_str())
+        Some(fingerprint(&statement).as_str())
     );
 }
 

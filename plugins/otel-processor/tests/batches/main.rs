@@ -1,0 +1,17 @@
+//! The processor, judged by OpenTelemetry's own messages: batches of each signal in, batches out.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
+
+mod any_batch;
+#[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
+mod invariants;
+mod logs;
+mod metrics;
+mod metrics_model;
+mod otlp;
+mod traces;
