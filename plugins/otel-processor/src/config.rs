@@ -44,6 +44,9 @@ pub struct Traces {
     /// Names of instrumentation scopes whose spans are PostgreSQL's although they do not say so;
     /// besides those that are known.
     pub scopes: Vec<String>,
+    /// How names of attributes begin that only a statement's span has: one that names no system is
+    /// PostgreSQL's then.
+    pub signs: Vec<String>,
     /// What becomes of attributes that have another name in the stable conventions.
     pub migrate: Migrate,
     /// Name spans by the conventions: the summary of the query.
@@ -68,6 +71,7 @@ impl Default for Traces {
             enabled: true,
             systems: ["postgresql", "postgres"].map(str::to_owned).to_vec(),
             scopes: Vec::new(),
+            signs: ["jdbc.query[", "r2dbc.query["].map(str::to_owned).to_vec(),
             migrate: Migrate::Off,
             span_names: true,
             names_from_text: true,

@@ -103,6 +103,8 @@ impl Statements {
     }
 
     fn read(&self, text: &[u8]) -> Said {
+        let unquoted = unquoted(text);
+        let text = unquoted.as_deref().unwrap_or(text);
         let options = RedactOptions {
             comments: match self.comments {
                 Comments::Drop | Comments::Promote => pg_sql::Comments::Drop,
@@ -113,7 +115,7 @@ impl Statements {
         };
         let (redacted, fingerprint) = redact_and_fingerprint(text, &options);
         let mut said = Said {
-            redacted: (redacted.text != text)
+            redacted: (redacted.text != text || unquoted.is_some())
                 .then(|| String::from_utf8_lossy(&redacted.text).into_owned()),
             fingerprint,
             summary: String::new(),
@@ -147,6 +149,46 @@ impl Statements {
             .filter_map(|key| Some((*key, tags.get(key)?.to_owned())))
             .collect()
     }
+}
+
+/// A statement that somebody has printed as a string of a programming language, `"SELECT \"a\""`, as it
+/// was. No statement begins with a quoted name: PostgreSQL would read all of it as one.
+fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
+    let inside = text.trim_ascii().strip_prefix(b"\"")?;
+    let inside = inside.strip_suffix(b"\"").unwrap_or(inside);
+    if !inside.contains(&b' ') || !is_like_a_statement(inside) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(inside.len());
+    let mut bytes = inside.iter();
+    while let Some(byte) = bytes.next() {
+        let escaped = match byte {
+            b'\\' => bytes.next(),
+            _ => None,
+        };
+        out.push(match escaped {
+            Some(b'n' | b'r' | b't') => b' ',
+            Some(other) => *other,
+            None => *byte,
+        });
+    }
+    Some(out)
+}
+
+/// Words of which a statement with data in it has one.
+const STATEMENTS: [&[u8]; 11] = [
+    b"alter", b"copy", b"create", b"delete", b"execute", b"insert", b"merge", b"select", b"set",
+    b"update", b"values",
+];
+
+/// Whether there is a word in a text of which a statement with data has one.
+pub(crate) fn is_like_a_statement(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+    words.any(|word| {
+        STATEMENTS
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Where a text is remembered.

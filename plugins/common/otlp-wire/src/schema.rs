@@ -38,14 +38,28 @@ pub mod span {
     pub const PARENT_SPAN_ID: u32 = 4;
     /// Text.
     pub const NAME: u32 = 5;
+    /// `SpanKind`.
+    pub const KIND: u32 = 6;
+    /// `fixed64`: nanoseconds since 1970.
+    pub const START_TIME: u32 = 7;
+    /// `fixed64`: nanoseconds since 1970.
+    pub const END_TIME: u32 = 8;
     /// `KeyValue`s.
     pub const ATTRIBUTES: u32 = 9;
+    /// `uint32`.
+    pub const DROPPED_ATTRIBUTES: u32 = 10;
     /// `Event`s.
     pub const EVENTS: u32 = 11;
+    /// `uint32`.
+    pub const DROPPED_EVENTS: u32 = 12;
     /// `Link`s.
     pub const LINKS: u32 = 13;
+    /// `uint32`.
+    pub const DROPPED_LINKS: u32 = 14;
     /// `Status`.
     pub const STATUS: u32 = 15;
+    /// `fixed32`.
+    pub const FLAGS: u32 = 16;
 }
 
 /// `LogRecord`.

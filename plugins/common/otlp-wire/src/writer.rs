@@ -1,5 +1,7 @@
 //! Writes protobuf messages, field by field.
 
+use crate::reader::{Field, Value};
+
 /// `LEN`: bytes, text and messages.
 const LEN: u64 = 2;
 /// `VARINT`: whole numbers, enums, booleans.
@@ -72,11 +74,6 @@ impl<'a> Writer<'a> {
         self.bytes(field, value.as_bytes());
     }
 
-    /// Fields that are written already.
-    pub fn raw(&mut self, fields: &[u8]) {
-        self.out.extend_from_slice(fields);
-    }
-
     /// An embedded message.
     pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Writer<'_>)) {
         self.tag(field, LEN);
@@ -84,19 +81,23 @@ impl<'a> Writer<'a> {
         // to have one byte.
         let place = self.out.len();
         self.out.push(0);
-        let start = self.out.len();
         fill(&mut Writer { out: self.out });
-        let length = self.out.len().saturating_sub(start) as u64;
-        let mut bytes = [0; 10];
-        match (varint(&mut bytes, length), self.out.get_mut(place)) {
-            ([short], Some(placed)) => *placed = *short,
-            (long, _) => drop(self.out.splice(place..start, long.iter().copied())),
-        }
+        set_length(self.out, place, 1);
     }
 
     /// Fields that are written already.
     pub fn fields(&mut self, written: &[u8]) {
         self.out.extend_from_slice(written);
+    }
+
+    /// A field as it was read.
+    pub fn field(&mut self, field: &Field<'_>) {
+        match field.value {
+            Value::Varint(value) => self.uint(field.number, value),
+            Value::Fixed64(value) => self.fixed64(field.number, value),
+            Value::Fixed32(value) => self.fixed32(field.number, value),
+            Value::Bytes(value) => self.bytes(field.number, value),
+        }
     }
 
     /// A `KeyValue` whose value is text.
@@ -117,6 +118,20 @@ impl<'a> Writer<'a> {
 
     fn tag(&mut self, field: u32, kind: u64) {
         put_varint(self.out, u64::from(field) << 3 | kind);
+    }
+}
+
+/// Writes the length of all that stands behind the `room` bytes at `place`, into them; moves what stands
+/// behind them where it takes more or less.
+#[inline]
+pub(crate) fn set_length(out: &mut Vec<u8>, place: usize, room: usize) {
+    let start = place.saturating_add(room);
+    let length = out.len().saturating_sub(start);
+    let mut bytes = [0; 10];
+    let bytes = varint(&mut bytes, length as u64);
+    match out.get_mut(place..start) {
+        Some(place) if place.len() == bytes.len() => place.copy_from_slice(bytes),
+        _ => drop(out.splice(place..start, bytes.iter().copied())),
     }
 }
 

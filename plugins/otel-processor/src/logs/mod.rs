@@ -201,8 +201,8 @@ impl Logs {
         record: &Field<'a>,
         traces: &mut Traces,
     ) -> Result<(), Error> {
-        match traces.is_postgres(record, schema::log_record::ATTRIBUTES)? {
-            true => traces.log_record(editor, record),
+        match traces.is_postgres(record.message()?)? {
+            true => traces.log_record(editor, record, self.config.redaction),
             false => Ok(()),
         }
     }

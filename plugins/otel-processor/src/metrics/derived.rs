@@ -385,7 +385,7 @@ fn write_resource(new: &mut Writer<'_>, source: &Source<'_>, metrics: &[u8]) {
             new.text(schema::scope::NAME, SCOPE);
             new.text(schema::scope::VERSION, env!("CARGO_PKG_VERSION"));
         });
-        new.raw(metrics);
+        new.fields(metrics);
     });
     if let Some(url) = source.schema_url {
         new.bytes(schema::resource::SCHEMA_URL, url);

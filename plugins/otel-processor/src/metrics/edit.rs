@@ -4,7 +4,7 @@ use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
 use schema::number_data_point as point;
 
 use super::names::{COLLECTION, Kind, NAMESPACE, Names, Semantic, names};
-use super::point::{Attribute, Point, numbers};
+use super::point::{self as read, Attribute, Point};
 use super::queries::{FINGERPRINT, Fate, OTHER, Queries, Role, Shown};
 
 /// What is to become of a metric.
@@ -24,71 +24,67 @@ pub(crate) fn metric<'a>(
     change: Change<'_, 'a>,
     queries: &mut Queries,
 ) -> Result<(), Error> {
-    if let Some(semantic) = change.semantic {
-        rename(editor, metric, semantic)?;
-    }
-    let mut place = 0;
-    for field in numbers(metric) {
-        let field = field?;
-        let becomes_sum = change.semantic.is_some_and(|semantic| {
-            field.number == schema::metric::GAUGE && semantic.kind != Kind::Gauge
-        });
-        if becomes_sum {
-            editor.renumber(&field, schema::metric::SUM);
-        }
-        editor.inside(&field, |editor, message| {
-            for field in message.fields() {
-                let field = field?;
-                match field.number {
-                    schema::numbers::POINTS => {
-                        one_point(editor, &field, (change, place), queries)?;
-                        place = usize::saturating_add(place, 1);
-                    }
-                    // No gauge has such; a sum would, of another type perhaps.
-                    schema::numbers::TEMPORALITY | schema::numbers::IS_MONOTONIC if becomes_sum => {
-                        editor.remove(&field);
-                    }
-                    _ => {}
-                }
-            }
-            if becomes_sum {
-                let monotonic = change
-                    .semantic
-                    .is_some_and(|semantic| semantic.kind == Kind::Counter);
-                editor.append(message, |new| {
-                    new.uint(schema::numbers::TEMPORALITY, schema::numbers::CUMULATIVE);
-                    new.uint(schema::numbers::IS_MONOTONIC, u64::from(monotonic));
-                });
-            }
-            Ok::<_, Error>(())
-        })?;
-    }
-    Ok(())
-}
-
-fn rename<'a>(
-    editor: &mut Editor<'a>,
-    metric: Message<'a>,
-    semantic: &Semantic,
-) -> Result<(), Error> {
     let mut has_unit = false;
+    let mut place = 0;
     for field in metric.fields() {
         let field = field?;
-        match field.number {
-            schema::metric::NAME => {
+        match (field.number, change.semantic) {
+            (schema::metric::NAME, Some(semantic)) => {
                 editor.replace(&field, |new| new.text(schema::metric::NAME, semantic.name));
             }
-            schema::metric::UNIT => {
+            (schema::metric::UNIT, Some(semantic)) => {
                 has_unit = true;
                 editor.replace(&field, |new| new.text(schema::metric::UNIT, semantic.unit));
+            }
+            (schema::metric::GAUGE | schema::metric::SUM, _) => {
+                numbers(editor, &field, (change, &mut place), queries)?;
             }
             _ => {}
         }
     }
-    if !has_unit {
+    if let Some(semantic) = change.semantic.filter(|_| !has_unit) {
         editor.append(metric, |new| new.text(schema::metric::UNIT, semantic.unit));
     }
     Ok(())
+}
+
+/// Changes a `Gauge` or `Sum`; a gauge becomes a sum where the receiver has one.
+fn numbers<'a>(
+    editor: &mut Editor<'a>,
+    field: &Field<'a>,
+    (change, place): (Change<'_, 'a>, &mut usize),
+    queries: &mut Queries,
+) -> Result<(), Error> {
+    let sum = change
+        .semantic
+        .filter(|it| field.number == schema::metric::GAUGE && it.kind != Kind::Gauge);
+    if sum.is_some() {
+        editor.renumber(field, schema::metric::SUM);
+    }
+    editor.inside(field, |editor, message| {
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                schema::numbers::POINTS => {
+                    one_point(editor, &field, (change, *place), queries)?;
+                    *place = place.saturating_add(1);
+                }
+                // No gauge has such; a sum would, of another type perhaps.
+                schema::numbers::TEMPORALITY | schema::numbers::IS_MONOTONIC if sum.is_some() => {
+                    editor.remove(&field);
+                }
+                _ => {}
+            }
+        }
+        if let Some(semantic) = sum {
+            let monotonic = semantic.kind == Kind::Counter;
+            editor.append(message, |new| {
+                new.uint(schema::numbers::TEMPORALITY, schema::numbers::CUMULATIVE);
+                new.uint(schema::numbers::IS_MONOTONIC, u64::from(monotonic));
+            });
+        }
+        Ok::<_, Error>(())
+    })
 }
 
 fn one_point<'a>(
@@ -105,66 +101,64 @@ fn one_point<'a>(
     let Some(point) = change.points.get(place) else {
         return Ok(());
     };
+    let shown = fate.map_or(&Shown::Nothing, |fate| &fate.shown);
+    let total = fate.and_then(|fate| fate.total);
+    let mut names = change.semantic.map(|_| Renamed::of(point));
     editor.inside(field, |editor, message| {
-        if let Some(fate) = fate {
-            show(editor, message, (point, fate), queries)?;
+        let mut attributes = point.attributes.iter();
+        for field in message.fields() {
+            let field = field?;
+            match field.number {
+                point::ATTRIBUTES => {
+                    if let Some(attribute) = attributes.next()
+                        && !show(editor, attribute, shown, queries)?
+                        && let Some(names) = &mut names
+                    {
+                        names.rename(editor, attribute)?;
+                    }
+                }
+                point::AS_DOUBLE | point::AS_INT if total.is_some() => editor.remove(&field),
+                _ => {}
+            }
         }
-        if let Some(semantic) = change.semantic {
-            let fate = fate.map(|fate| &fate.shown);
-            rename_attributes(editor, (message, point), semantic, |key| {
-                !is_shown(queries.role(key), fate)
-            })?;
-        }
+        let adds = change.semantic.and_then(|semantic| semantic.adds);
+        editor.append(message, |new| {
+            match shown {
+                Shown::Statement(said) => {
+                    let fingerprint = said.fingerprint.to_string();
+                    new.text_attribute(point::ATTRIBUTES, FINGERPRINT, &fingerprint);
+                }
+                Shown::Other => new.text_attribute(point::ATTRIBUTES, FINGERPRINT, OTHER),
+                Shown::Text | Shown::Nothing => {}
+            }
+            if let Some(total) = total {
+                total.write(new);
+            }
+            if let Some((key, value)) = adds {
+                new.text_attribute(point::ATTRIBUTES, key, value);
+            }
+        });
         Ok(())
     })
 }
 
-/// Whether [`show`] has handled an attribute.
-fn is_shown(role: Role, shown: Option<&Shown>) -> bool {
-    match shown {
-        None | Some(Shown::Nothing) => false,
-        Some(_) => role != Role::Plain,
-    }
-}
-
-/// Gives a point what is shown of its query, and the value of all that became like it.
+/// Makes of an attribute what is shown of the point's query; `false` if it has nothing to do with it.
 fn show<'a>(
     editor: &mut Editor<'a>,
-    message: Message<'a>,
-    (point, fate): (&Point<'a>, &Fate),
+    attribute: &Attribute<'a>,
+    shown: &Shown,
     queries: &mut Queries,
-) -> Result<(), Error> {
-    if matches!(fate.shown, Shown::Nothing) {
-        return Ok(());
-    }
-    for attribute in &point.attributes {
-        match (queries.role(attribute.key), &fate.shown) {
-            (Role::Text, Shown::Other) => text(editor, attribute, OTHER)?,
-            (Role::Text, _) => redact(editor, attribute, queries)?,
-            (Role::Id, Shown::Other) | (Role::Fingerprint, _) => editor.remove(&attribute.field),
-            _ => {}
+) -> Result<bool, Error> {
+    match (queries.role(attribute.key), shown) {
+        (Role::Plain, _) | (_, Shown::Nothing) => return Ok(false),
+        (Role::Text, Shown::Other) => text(editor, attribute, OTHER)?,
+        (Role::Text, _) => redact(editor, attribute, queries)?,
+        (Role::Id, Shown::Other) | (Role::Fingerprint, Shown::Other | Shown::Statement(_)) => {
+            editor.remove(&attribute.field);
         }
+        (Role::Id | Role::Fingerprint, _) => {}
     }
-    let fingerprint = match &fate.shown {
-        Shown::Statement(said) => Some(said.fingerprint.to_string()),
-        Shown::Other => Some(OTHER.to_owned()),
-        Shown::Text | Shown::Nothing => None,
-    };
-    if let Some(fingerprint) = fingerprint {
-        editor.append(message, |new| {
-            new.text_attribute(point::ATTRIBUTES, FINGERPRINT, &fingerprint);
-        });
-    }
-    if let Some(total) = fate.total {
-        for field in message.fields() {
-            let field = field?;
-            if matches!(field.number, point::AS_DOUBLE | point::AS_INT) {
-                editor.remove(&field);
-            }
-        }
-        editor.append(message, |new| total.write(new));
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Gives an attribute a text for its value.
@@ -190,38 +184,44 @@ fn redact<'a>(
     })
 }
 
-/// Gives the attributes of a point that `may` be touched the names that the receiver has for them:
-/// database and schema in one.
-fn rename_attributes<'a>(
-    editor: &mut Editor<'a>,
-    (message, point): (Message<'a>, &Point<'a>),
-    semantic: &Semantic,
-    may: impl Fn(&[u8]) -> bool,
-) -> Result<(), Error> {
-    let mut taken = [false; 4];
-    let namespace = namespace(point);
-    for attribute in point.attributes.iter().filter(|it| may(it.key)) {
-        let Some(names) = names(attribute.key) else {
-            continue;
+/// Attributes of a point under the names that the receiver has for them: database and schema in one.
+struct Renamed {
+    namespace: Option<String>,
+    /// By name: whether an attribute has it already.
+    taken: [bool; 4],
+}
+
+impl Renamed {
+    fn of(point: &Point<'_>) -> Self {
+        Self {
+            namespace: namespace(point),
+            taken: [false; 4],
+        }
+    }
+
+    fn rename<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        attribute: &Attribute<'a>,
+    ) -> Result<(), Error> {
+        let (slot, name) = match names(attribute.key) {
+            Some(Names::Database | Names::Schema) => (0, NAMESPACE),
+            Some(Names::Table) => (1, COLLECTION),
+            Some(Names::Index) => (2, "postgresql.index.name"),
+            Some(Names::Replica) => (3, "replication_client"),
+            Some(Names::Server) | None => return Ok(()),
         };
-        let (slot, name) = match names {
-            Names::Database | Names::Schema => (0, NAMESPACE),
-            Names::Table => (1, COLLECTION),
-            Names::Index => (2, "postgresql.index.name"),
-            Names::Replica => (3, "replication_client"),
-            Names::Server => continue,
-        };
-        let Some(taken) = taken.get_mut(slot) else {
-            continue;
+        let Some(taken) = self.taken.get_mut(slot) else {
+            return Ok(());
         };
         if std::mem::replace(taken, true) {
             editor.remove(&attribute.field);
-            continue;
+            return Ok(());
         }
         editor.inside(&attribute.field, |editor, message| {
             for field in message.fields() {
                 let field = field?;
-                match (field.number, &namespace) {
+                match (field.number, &self.namespace) {
                     (schema::key_value::KEY, _) => {
                         editor.replace(&field, |new| new.text(schema::key_value::KEY, name));
                     }
@@ -231,15 +231,9 @@ fn rename_attributes<'a>(
                     _ => {}
                 }
             }
-            Ok::<_, Error>(())
-        })?;
+            Ok(())
+        })
     }
-    if let Some((key, value)) = semantic.adds {
-        editor.append(message, |new| {
-            new.text_attribute(point::ATTRIBUTES, key, value);
-        });
-    }
-    Ok(())
 }
 
 /// `{database}|{schema}`, of a point that has both.
@@ -266,7 +260,7 @@ pub(crate) fn strip<'a>(
 ) -> Result<(), Error> {
     let reason = error.to_string();
     let mut says_why = false;
-    for field in numbers(metric) {
+    for field in read::numbers(metric) {
         let field = field?;
         let mark = editor.mark();
         let stripped = editor.inside(&field, |editor, message| {

@@ -22,7 +22,7 @@ mod source;
 
 use std::borrow::Cow;
 
-use otlp_wire::{Editor, Field, Message, schema};
+use otlp_wire::{Editor, Field, Message, Writer, schema};
 use twox_hash::XxHash64;
 
 use crate::Error;
@@ -92,6 +92,7 @@ impl Metrics {
         around: &Around<'a>,
         gathered: &mut Gathered<'a>,
     ) -> Result<(), Error> {
+        let mut copies = Vec::new();
         for field in around.scope.all(schema::scope::ITEMS) {
             let field = field?;
             let Some(name) = field.message()?.find(schema::metric::NAME)? else {
@@ -99,9 +100,10 @@ impl Metrics {
             };
             let name = name.bytes()?;
             if self.is_of_a_family(name) {
-                self.metric(editor, &field, (name, around), gathered)?;
+                self.metric(editor, &field, (name, around), (gathered, &mut copies))?;
             }
         }
+        editor.append(around.scope, |new| new.fields(&copies));
         Ok(())
     }
 
@@ -116,11 +118,14 @@ impl Metrics {
         editor: &mut Editor<'a>,
         field: &Field<'a>,
         (name, around): (&[u8], &Around<'a>),
-        gathered: &mut Gathered<'a>,
+        (gathered, copies): (&mut Gathered<'a>, &mut Vec<u8>),
     ) -> Result<(), Error> {
         let mark = editor.mark();
-        if let Err(Error::Malformed(error)) = self.edit(editor, field, (name, around), gathered) {
+        let copied = copies.len();
+        let edited = self.edit(editor, field, (name, around), (gathered, copies));
+        if let Err(Error::Malformed(error)) = edited {
             editor.roll_back(mark);
+            copies.truncate(copied);
             let queries = &self.queries;
             editor.inside(field, |editor, metric| {
                 edit::strip(editor, metric, error, queries)
@@ -134,7 +139,7 @@ impl Metrics {
         editor: &mut Editor<'a>,
         field: &Field<'a>,
         (name, around): (&[u8], &Around<'a>),
-        gathered: &mut Gathered<'a>,
+        (gathered, copies): (&mut Gathered<'a>, &mut Vec<u8>),
     ) -> Result<(), Error> {
         let points = point::points(field.message()?)?;
         if points.is_empty() {
@@ -160,19 +165,18 @@ impl Metrics {
         }
         match semantic {
             Some(semantic) if self.config.unify == Unify::Duplicate => {
-                self.duplicate(editor, field.message()?, (semantic, &fates), around)
+                self.duplicate(field.message()?, (semantic, &fates), copies)
             }
             _ => Ok(()),
         }
     }
 
-    /// Puts a metric behind the others of its scope, under the receiver's name.
-    fn duplicate<'a>(
+    /// Adds a metric to the `copies`, under the receiver's name.
+    fn duplicate(
         &mut self,
-        editor: &mut Editor<'a>,
-        metric: Message<'a>,
+        metric: Message<'_>,
         (semantic, fates): (&'static Semantic, &[Fate]),
-        around: &Around<'a>,
+        copies: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let mut copy = Editor::new(metric.bytes());
         let message = copy.batch();
@@ -183,8 +187,7 @@ impl Metrics {
             points: &points,
         };
         edit::metric(&mut copy, message, change, &mut self.queries)?;
-        let copy = copy.finish();
-        editor.append(around.scope, |new| new.bytes(schema::scope::ITEMS, &copy));
+        Writer::new(copies).bytes(schema::scope::ITEMS, &copy.finish());
         Ok(())
     }
 }

@@ -1,10 +1,15 @@
 //! Spans: which are PostgreSQL's, and what becomes of them.
 //!
 //! A batch is walked once. Of a span that is not PostgreSQL's only the names of its attributes are
-//! read; `span` handles one that is.
+//! read, and what it says of errors (`foreign`); `span` handles one that is, and `strip` one that cannot
+//! be read.
 
+mod attributes;
+mod foreign;
 pub(crate) mod names;
+mod record;
 mod span;
+mod strip;
 
 use std::borrow::Cow;
 
@@ -14,9 +19,9 @@ use crate::Error;
 use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
 use crate::statement::Statements;
+use attributes::Found;
+pub(crate) use attributes::sqlstate;
 use names::SCOPES;
-use span::Found;
-pub(crate) use span::sqlstate;
 
 /// Handles batches of spans.
 #[derive(Debug)]
@@ -24,6 +29,16 @@ pub(crate) struct Traces {
     config: config::Traces,
     statements: Statements,
     texts: Texts,
+}
+
+/// Whose a span or a log record is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Whose {
+    Postgres,
+    /// Somebody else's, and whether it has events or a status: it may tell of an error.
+    Others {
+        may_fail: bool,
+    },
 }
 
 impl Traces {
@@ -45,19 +60,12 @@ impl Traces {
             KeepAlive::Drop => parents(editor.batch())?,
             KeepAlive::Keep | KeepAlive::Mark => Vec::new(),
         };
-        for resource in editor.batch().fields() {
-            let resource = resource?;
-            if resource.number != schema::RESOURCES {
-                continue;
-            }
-            editor.inside(&resource, |editor, message| {
-                for scope in message.fields() {
-                    let scope = scope?;
-                    if scope.number == schema::resource::SCOPES {
-                        editor.inside(&scope, |editor, message| {
-                            self.scope(editor, message, &parents, &mut found)
-                        })?;
-                    }
+        for resource in editor.batch().all(schema::RESOURCES) {
+            editor.inside(&resource?, |editor, message| {
+                for scope in message.all(schema::resource::SCOPES) {
+                    editor.inside(&scope?, |editor, message| {
+                        self.scope(editor, message, &parents, &mut found)
+                    })?;
                 }
                 Ok::<_, Error>(())
             })?;
@@ -73,22 +81,42 @@ impl Traces {
         found: &mut Vec<Found<'a>>,
     ) -> Result<(), Error> {
         let known = self.is_known_scope(scope)?;
-        for field in scope.fields() {
+        for field in scope.all(schema::scope::ITEMS) {
             let field = field?;
-            if field.number != schema::scope::ITEMS
-                || !(known || self.is_postgres(&field, schema::span::ATTRIBUTES)?)
-            {
-                continue;
-            }
-            if self.config.keep_alive == KeepAlive::Drop
-                && self.is_droppable(&field, parents, found).unwrap_or(false)
-            {
-                editor.remove(&field);
-            } else {
-                self.span(editor, &field, found)?;
+            let mark = editor.mark();
+            let edited = self.item(editor, &field, (known, parents), found);
+            if let Err(Error::Malformed(error)) = edited {
+                editor.roll_back(mark);
+                self.strip(editor, &field, error);
             }
         }
         Ok(())
+    }
+
+    /// Handles a span, whosever it is.
+    fn item<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        (known, parents): (bool, &[&[u8]]),
+        found: &mut Vec<Found<'a>>,
+    ) -> Result<(), Error> {
+        let whose = match known {
+            true => Whose::Postgres,
+            false => self.whose(field.message()?, schema::span::ATTRIBUTES)?,
+        };
+        match whose {
+            Whose::Others { may_fail: false } => Ok(()),
+            Whose::Others { may_fail: true } => self.foreign(editor, field, found),
+            Whose::Postgres
+                if self.config.keep_alive == KeepAlive::Drop
+                    && self.is_droppable(field, parents, found)? =>
+            {
+                editor.remove(field);
+                Ok(())
+            }
+            Whose::Postgres => self.span(editor, field, found),
+        }
     }
 
     /// Whether all spans of a scope are PostgreSQL's.
@@ -105,31 +133,51 @@ impl Traces {
             || configured.any(|known| known.as_bytes() == name))
     }
 
-    /// Whether a span or a log record, whose attributes have this number, says that it is PostgreSQL's.
-    pub(crate) fn is_postgres(&self, item: &Field<'_>, attributes: u32) -> Result<bool, Error> {
-        for field in item.message()?.fields() {
+    /// Whether a log record says that it is about PostgreSQL.
+    pub(crate) fn is_postgres(&self, record: Message<'_>) -> Result<bool, Error> {
+        let whose = self.whose(record, schema::log_record::ATTRIBUTES)?;
+        Ok(whose == Whose::Postgres)
+    }
+
+    /// Whose a span or a log record is, whose attributes have this number: PostgreSQL's by the system
+    /// that it names, or, if it names none, by an attribute that only statements have.
+    fn whose(&self, item: Message<'_>, attributes: u32) -> Result<Whose, Error> {
+        let mut may_fail = false;
+        let mut signed = false;
+        let mut named = false;
+        for field in item.fields() {
             let field = field?;
             if field.number != attributes {
+                may_fail |= matches!(field.number, schema::span::EVENTS | schema::span::STATUS);
                 continue;
             }
-            let attribute = field.message()?;
-            if !names_a_system(attribute.bytes()) {
-                continue;
-            }
-            let attribute = KeyValue::read(attribute)?;
-            if matches!(attribute.key, b"db.system" | b"db.system.name")
-                && let Any::Text(system) = attribute.any()?
-                && self.is_system(system)
-            {
-                return Ok(true);
+            let attribute = KeyValue::read(field.message()?)?;
+            match attribute.key {
+                b"db.system" | b"db.system.name" => {
+                    named = true;
+                    if let Any::Text(system) = attribute.any()?
+                        && self.is_system(system)
+                    {
+                        return Ok(Whose::Postgres);
+                    }
+                }
+                key => signed = signed || self.is_sign(key),
             }
         }
-        Ok(false)
+        Ok(match signed && !named {
+            true => Whose::Postgres,
+            false => Whose::Others { may_fail },
+        })
     }
 
     fn is_system(&self, name: &[u8]) -> bool {
         let mut systems = self.config.systems.iter();
         systems.any(|system| system.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    fn is_sign(&self, key: &[u8]) -> bool {
+        let mut signs = self.config.signs.iter();
+        signs.any(|sign| key.starts_with(sign.as_bytes()))
     }
 }
 
@@ -139,31 +187,14 @@ fn parents(batch: Message<'_>) -> Result<Vec<&[u8]>, Error> {
     for resource in batch.all(schema::RESOURCES) {
         for scope in resource?.message()?.all(schema::resource::SCOPES) {
             for span in scope?.message()?.all(schema::scope::ITEMS) {
-                for parent in span?.message()?.all(schema::span::PARENT_SPAN_ID) {
-                    parents.push(parent?.bytes()?);
-                }
+                // What cannot be read of a span says nothing.
+                let fields = span?.message().into_iter().flat_map(Message::fields);
+                let named = fields.flatten();
+                let named = named.filter(|field| field.number == schema::span::PARENT_SPAN_ID);
+                parents.extend(named.filter_map(|field| field.bytes().ok()));
             }
         }
     }
     parents.sort_unstable();
     Ok(parents)
-}
-
-/// Whether a `KeyValue` may name a database system; not when it has another key, then its value, and
-/// nothing else, as all encoders write it.
-#[inline]
-fn names_a_system(attribute: &[u8]) -> bool {
-    let [0x0a, length @ 0..0x80, key @ ..] = attribute else {
-        return true;
-    };
-    if key.starts_with(b"db.system") {
-        return true;
-    }
-    let length = usize::from(*length);
-    match key.get(length..) {
-        Some([0x12, value @ 0..0x80, rest @ ..]) => rest.len() != usize::from(*value),
-        Some([0x12, ..]) | None => true,
-        Some([]) => false,
-        Some(_) => true,
-    }
 }

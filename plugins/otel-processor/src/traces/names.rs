@@ -2,7 +2,9 @@
 //!
 //! Sources: OpenTelemetry semantic conventions 1.44, `docs/db/database-spans.md`, and its guide
 //! `docs/non-normative/db-migration.md` for the names before; vendors' forms as their
-//! instrumentations write them.
+//! instrumentations write them. A name that is not known tells by its words what it holds.
+
+use pg_log::Field;
 
 /// What an attribute is to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,7 +13,7 @@ pub(crate) enum Role {
     System,
     /// SQL as the application wrote it.
     Query,
-    /// SQL-like text that instrumentations may have made of the query.
+    /// A name, or SQL-like text that instrumentations may have made of the query.
     Words,
     /// A bind value, or what holds some.
     BindValue,
@@ -21,12 +23,14 @@ pub(crate) enum Role {
     Sqlstate,
     /// The class of the error.
     ErrorType,
-    /// `exception.message`.
+    /// What an error says.
     ExceptionMessage,
-    /// `exception.stacktrace`.
+    /// Where it was raised.
     Stacktrace,
     /// What EXPLAIN says of a statement.
     Plan,
+    /// What the server says below a message, as `pg-log` has named it.
+    Companion(Field),
     /// Nothing but its name matters.
     Plain,
 }
@@ -55,6 +59,7 @@ const fn legacy(name: &'static str, role: Role, stable: &'static str) -> Known {
 }
 
 pub(crate) const SYSTEM: &str = "db.system.name";
+pub(crate) const NAMESPACE: &str = "db.namespace";
 pub(crate) const QUERY_TEXT: &str = "db.query.text";
 pub(crate) const SUMMARY: &str = "db.query.summary";
 pub(crate) const OPERATION: &str = "db.operation.name";
@@ -67,73 +72,178 @@ pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
 /// In byte order.
-pub(crate) const NAMES: [Known; 42] = [
-    known(COLLECTION, Role::Plain),
+pub(crate) const NAMES: [Known; 71] = [
+    known("client.address", Role::Plain),
+    known("client.port", Role::Plain),
+    known("code.function.name", Role::Plain),
+    // What `pg-log` makes of a BACKTRACE, too: the server's own frames.
+    known("code.stacktrace", Role::Plain),
+    known("db.client.connection.pool.name", Role::Plain),
+    known(COLLECTION, Role::Words),
     known("db.connection.string", Role::Credentials),
     known("db.connection_string", Role::Credentials),
     known("db.instance", Role::Plain),
-    legacy("db.name", Role::Plain, "db.namespace"),
-    known("db.namespace", Role::Plain),
-    legacy("db.operation", Role::Plain, OPERATION),
+    legacy("db.name", Role::Plain, NAMESPACE),
+    known(NAMESPACE, Role::Plain),
+    legacy("db.operation", Role::Words, OPERATION),
     known(BATCH_SIZE, Role::Plain),
-    known(OPERATION, Role::Plain),
+    known(OPERATION, Role::Words),
     // @opentelemetry/instrumentation-pg with enhancedDatabaseReporting.
     known("db.postgresql.values", Role::BindValue),
     known("db.query.bindings", Role::BindValue),
     known("db.query.parameters", Role::BindValue),
     known(SUMMARY, Role::Words),
     known(QUERY_TEXT, Role::Query),
+    known("db.response.returned_rows", Role::Plain),
     known(STATUS_CODE, Role::Sqlstate),
     known("db.sql.bindings", Role::BindValue),
     known("db.sql.parameters", Role::BindValue),
-    legacy("db.sql.table", Role::Plain, COLLECTION),
+    legacy("db.sql.table", Role::Words, COLLECTION),
     legacy("db.statement", Role::Query, QUERY_TEXT),
     known("db.statement.parameters", Role::BindValue),
+    known("db.stored_procedure.name", Role::Words),
     legacy("db.system", Role::System, SYSTEM),
     known(SYSTEM, Role::System),
     // opentelemetry_ecto.
     known("db.url", Role::Credentials),
+    known("db.user", Role::Plain),
+    known("error.msg", Role::ExceptionMessage),
     known(ERROR_TYPE, Role::ErrorType),
+    known("exception.escaped", Role::Plain),
     known("exception.message", Role::ExceptionMessage),
     known("exception.stacktrace", Role::Stacktrace),
+    known("exception.type", Role::ErrorType),
     known("jdbc.connection_url", Role::Credentials),
+    // datasource-micrometer: the keys of rows that an INSERT has made.
+    known("jdbc.generated-keys", Role::BindValue),
     known("jdbc.query", Role::Query),
     legacy("net.peer.ip", Role::Plain, "network.peer.address"),
     legacy("net.peer.name", Role::Plain, "server.address"),
     legacy("net.peer.port", Role::Plain, "server.port"),
     legacy("net.sock.peer.addr", Role::Plain, "network.peer.address"),
     legacy("net.sock.peer.port", Role::Plain, "network.peer.port"),
+    known("net.transport", Role::Plain),
     known("network.peer.address", Role::Plain),
     known("network.peer.port", Role::Plain),
+    known("network.transport", Role::Plain),
+    known("network.type", Role::Plain),
+    known("otel.status_description", Role::ExceptionMessage),
+    known("peer.service", Role::Plain),
+    known(ERROR, Role::Plain),
+    known(FINGERPRINT, Role::Plain),
+    known(KEEP_ALIVE, Role::Plain),
     // otelpgx.
     known("pgx.query.parameters", Role::BindValue),
+    known("postgresql.context", Role::Companion(Field::Context)),
+    known("postgresql.detail", Role::Companion(Field::Detail)),
+    known("postgresql.hint", Role::Companion(Field::Hint)),
+    known("postgresql.internal_query", Role::Words),
     // Events of the Collector's postgresqlreceiver.
     known("postgresql.query_plan", Role::Plan),
     known("server.address", Role::Plain),
     known("server.port", Role::Plain),
+    // What tracing-opentelemetry makes of sqlx' events.
+    known("sql", Role::Query),
     known("sql.parameters", Role::BindValue),
     // OpenCensus' ocsql, and what grew out of it.
     known("sql.query", Role::Query),
     known("sql.text", Role::Query),
+    known("thread.id", Role::Plain),
+    known("thread.name", Role::Plain),
+    known("user.name", Role::Plain),
+    known("user_agent.original", Role::Plain),
 ];
 
 /// Names with something behind them: an index or the name of a parameter.
-const PREFIXES: [(&str, Role); 8] = [
+const PREFIXES: [(&str, Role); 12] = [
     ("db.operation.parameter.", Role::BindValue),
     ("db.query.parameter.", Role::BindValue),
     ("db.query.parameters.", Role::BindValue),
     ("db.statement.parameters.", Role::BindValue),
-    // datasource-micrometer.
+    // datasource-micrometer and r2dbc-proxy.
     ("jdbc.params[", Role::BindValue),
     ("jdbc.query[", Role::Query),
-    ("sql.args", Role::BindValue),
-    ("sql.arg.", Role::BindValue),
+    ("pgmesh.", Role::Plain),
+    // As `pg-log` names what it has taken out of an entry.
+    ("postgresql.", Role::Plain),
+    ("r2dbc.params[", Role::BindValue),
+    ("r2dbc.query[", Role::Query),
+    ("sql.arg", Role::BindValue),
+    ("sqlcommenter.", Role::Plain),
 ];
+
+/// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
+/// only at the end of a name. What holds values counts before what holds texts.
+const WORDS: [(Role, bool, &[&str]); 4] = [
+    (
+        Role::BindValue,
+        false,
+        &[
+            "arg",
+            "args",
+            "argument",
+            "arguments",
+            "bind",
+            "binding",
+            "bindings",
+            "binds",
+            "param",
+            "parameter",
+            "parameters",
+            "params",
+            "val",
+            "vals",
+            "value",
+            "values",
+            "var",
+            "variables",
+            "vars",
+        ],
+    ),
+    (
+        Role::Stacktrace,
+        true,
+        &["backtrace", "stack", "stacktrace", "traceback"],
+    ),
+    (
+        Role::ExceptionMessage,
+        true,
+        &[
+            "cause",
+            "description",
+            "detail",
+            "details",
+            "err",
+            "error",
+            "exception",
+            "hint",
+            "message",
+            "msg",
+            "reason",
+        ],
+    ),
+    (
+        Role::Words,
+        false,
+        &[
+            "command",
+            "queries",
+            "query",
+            "sql",
+            "statement",
+            "statements",
+            "stmt",
+        ],
+    ),
+];
+
+/// The longest word in [`WORDS`].
+const LONGEST_WORD: usize = 11;
 
 /// What is known of a name.
 fn find(name: &[u8]) -> Option<&'static Known> {
     // All names begin with one of few letters.
-    if !matches!(name.first()?, b'd' | b'e' | b'j' | b'n' | b'p' | b's') {
+    if !matches!(name.first()?, b'c'..=b'e' | b'j' | b'n'..=b'p' | b's'..=b'u') {
         return None;
     }
     let place = NAMES.binary_search_by(|known| known.name.as_bytes().cmp(name));
@@ -144,11 +254,45 @@ fn find(name: &[u8]) -> Option<&'static Known> {
 /// is an old one.
 pub(crate) fn role(name: &[u8]) -> Option<(Role, Option<&'static str>)> {
     let whole = find(name).map(|known| (known.role, known.stable));
-    whole.or_else(|| {
+    let beginning = || {
         let mut prefixes = PREFIXES.iter();
         let known = prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes()))?;
         Some((known.1, None))
+    };
+    whole
+        .or_else(beginning)
+        .or_else(|| Some((told_by_words(name)?, None)))
+}
+
+/// What the words of a name say: `db.sql.args.0`, `commandText`.
+fn told_by_words(name: &[u8]) -> Option<Role> {
+    let rank = |word: &[u8], last: bool| {
+        WORDS.iter().position(|(_, at_the_end, words)| {
+            (last || !at_the_end)
+                && words
+                    .iter()
+                    .any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+        })
+    };
+    let mut words = words(name).peekable();
+    let mut best: Option<usize> = None;
+    while let Some(word) = words.next() {
+        if word.len() <= LONGEST_WORD
+            && let Some(rank) = rank(word, words.peek().is_none())
+        {
+            best = Some(best.map_or(rank, |best| best.min(rank)));
+        }
+    }
+    WORDS.get(best?).map(|(role, _, _)| *role)
+}
+
+/// The runs of letters in a name; a capital behind a small letter begins a new one.
+fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.chunk_by(|before, next| {
+        before.is_ascii_alphabetic() == next.is_ascii_alphabetic()
+            && !(before.is_ascii_lowercase() && next.is_ascii_uppercase())
     })
+    .filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic))
 }
 
 /// Scopes of instrumentations for PostgreSQL and nothing else.
@@ -176,6 +320,39 @@ mod tests {
             if let Some(stable) = known.stable {
                 assert!(find(stable.as_bytes()).is_some(), "{stable}");
             }
+        }
+        for (_, _, words) in WORDS {
+            assert!(words.iter().all(|word| word.len() <= LONGEST_WORD));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_tells_by_its_words_what_it_holds() {
+        for (name, expected) in [
+            ("db.sql.args.1", Some(Role::BindValue)),
+            ("db.sql.args.12.value", Some(Role::BindValue)),
+            ("r2dbc.params[0]", Some(Role::BindValue)),
+            ("db.params", Some(Role::BindValue)),
+            ("args", Some(Role::BindValue)),
+            ("queryParameters", Some(Role::BindValue)),
+            ("jdbc.query[3]", Some(Role::Query)),
+            ("commandText", Some(Role::Words)),
+            ("db.raw_sql", Some(Role::Words)),
+            ("error.message", Some(Role::ExceptionMessage)),
+            ("error", Some(Role::ExceptionMessage)),
+            ("error.stack", Some(Role::Stacktrace)),
+            ("pgmesh.message", Some(Role::Plain)),
+            ("sqlcommenter.route", Some(Role::Plain)),
+            ("http.route", None),
+            ("db.rows_affected", None),
+            ("error.code", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                role(name.as_bytes()).map(|known| known.0),
+                expected,
+                "{name}"
+            );
         }
     }
 }

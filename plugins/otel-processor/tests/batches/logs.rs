@@ -37,7 +37,7 @@ fn resource(name: &str, records: Vec<LogRecord>) -> ResourceLogs {
     }
 }
 
-fn batch(records: Vec<LogRecord>) -> LogsData {
+pub(crate) fn batch(records: Vec<LogRecord>) -> LogsData {
     LogsData {
         resource_logs: vec![resource("db-0", records)],
     }

@@ -26,7 +26,7 @@ fn span(name: &str, attributes: &[(&str, &str)]) -> Span {
     }
 }
 
-fn batch(spans: Vec<Span>) -> TracesData {
+pub(crate) fn batch(spans: Vec<Span>) -> TracesData {
     TracesData {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
@@ -58,7 +58,7 @@ fn processed(config: &str, bytes: &[u8]) -> Span {
 
 /// The message with its fields in the opposite order, messages inside it too as far as `depth` goes:
 /// what the Collector writes.
-fn reversed(message: &[u8], depth: usize) -> Vec<u8> {
+pub(crate) fn reversed(message: &[u8], depth: usize) -> Vec<u8> {
     let mut fields = Vec::new();
     let mut before = 0;
     for field in Wire::new(message).fields() {

@@ -3,7 +3,10 @@
 //! An error of PostgreSQL reaches a span through a driver, an object mapper and an instrumentation,
 //! each of which may quote the statement, its parameters, or the row that was refused. What is known to
 //! be the server's own wording keeps all but its values (`pg-log` has the patterns); of everything else
-//! nothing is seen. Of a stack trace the frames and the types of the errors stay.
+//! nothing is seen. Of a stack trace the frames and the types of the errors stay (`stacktrace`).
+
+pub(crate) mod drivers;
+mod stacktrace;
 
 use pg_log::{Event, Faults, Field, Fields, Format, Level, Memory, Reporter, Severity, Sink, Text};
 
@@ -39,18 +42,39 @@ impl Texts {
     }
 
     fn report(&self, message: &[u8]) -> String {
+        self.reported(Field::Message, Severity::Error, message)
+    }
+
+    /// What somebody else wrote about a statement: as the server's message where it is one, else without
+    /// what stands in quotes.
+    pub(crate) fn prose(&self, text: &[u8]) -> String {
+        // What is said at this level is the server's own.
+        self.reported(Field::Message, Severity::Fatal, text)
+    }
+
+    /// Whether a text is one of the server's messages.
+    pub(crate) fn is_servers(&self, text: &[u8]) -> bool {
+        self.reporter.classes().of_message(text).is_some()
+    }
+
+    /// A DETAIL, HINT or CONTEXT that `pg-log` has named so, without its data.
+    pub(crate) fn companion(&self, field: Field, text: &[u8]) -> String {
+        self.reported(field, Severity::Fatal, text)
+    }
+
+    fn reported(&self, field: Field, severity: Severity, text: &[u8]) -> String {
         let mut fields = Fields::default();
-        fields.set(Field::Message, Text::plain(message));
+        fields.set(field, Text::plain(text));
         let event = Event {
             format: Format::Stderr,
-            level: Level::Severity(Severity::Error),
+            level: Level::Severity(severity),
             fields,
             faults: Faults::default(),
         };
-        let mut seen = Seen(String::from("?"));
+        let mut seen = Seen(field, String::from("?"));
         self.reporter
             .report(&event, &mut Memory::default(), &mut seen);
-        seen.0
+        seen.1
     }
 
     /// A stack trace without anything but frames and types.
@@ -60,10 +84,10 @@ impl Texts {
             let Ok(line) = std::str::from_utf8(line) else {
                 continue;
             };
-            if is_frame(line) {
+            if stacktrace::is_frame(line) {
                 out.push_str(line);
                 out.push('\n');
-            } else if let Some((kind, said)) = error_line(line) {
+            } else if let Some((kind, said)) = stacktrace::error_line(line) {
                 out.push_str(kind);
                 out.push_str(": ");
                 out.push_str(&self.message(said.as_bytes()));
@@ -128,55 +152,22 @@ fn starts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(move |at| Some(line.get(at..)?.trim_ascii()))
 }
 
-/// Whether a line is a frame of Java, .NET or Node (`at f (file:1)`), Python (`File "f", line 1, in g`)
-/// or Go (`file.go:1 +0x1`), and has room for nothing else.
-fn is_frame(line: &str) -> bool {
-    let line = line.trim();
-    let plain = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.$<>/\\:()[]@-+ ,`~".contains(&byte))
-    };
-    let numbered = |text: &str| {
-        let digits = text.trim_end_matches(|last: char| last.is_ascii_digit());
-        digits.len() < text.len() && digits.ends_with(':')
-    };
-    if let Some(frame) = line.strip_prefix("at ") {
-        let place = frame.trim_end_matches(')');
-        let ends = numbered(place) || place.ends_with("(Native Method");
-        return plain(frame) && ends;
-    }
-    if let Some(frame) = line.strip_prefix("File \"") {
-        return frame.split_once("\", line ").is_some_and(|(file, rest)| {
-            let digits = rest.trim_start_matches(|first: char| first.is_ascii_digit());
-            plain(file) && plain(digits) && digits.len() < rest.len() && digits.starts_with(", in ")
-        });
-    }
-    let file = line.split(" +0x").next().unwrap_or(line);
-    line == "Traceback (most recent call last):"
-        || (plain(file) && numbered(file) && {
-            let path = file.trim_end_matches(|last: char| last.is_ascii_digit());
-            path.ends_with(".go:") && !path.contains(' ')
-        })
+/// Whether a text is the class of an error, as `error.type` has it: a type's name, or a code.
+pub(crate) fn is_class(text: &[u8]) -> bool {
+    const LONGEST_CODE: usize = 5;
+    let named = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.$:/*&<>()[]-,+`#@".contains(byte);
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || b"_*&(<".contains(byte);
+    let is_code = text.len() <= LONGEST_CODE && text.iter().all(u8::is_ascii_alphanumeric);
+    is_code || (text.iter().all(named) && text.first().is_some_and(begins))
 }
 
-/// The type of an error and what it says, of a line such as `Caused by: java.sql.SQLException: text`.
-fn error_line(line: &str) -> Option<(&str, &str)> {
-    let named = line.strip_prefix("Caused by: ").unwrap_or(line);
-    let (name, said) = named.split_once(": ")?;
-    let last = name.rsplit('.').next()?;
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._$".contains(&byte);
-    let named_so = ["Error", "Exception", "Violation"]
-        .iter()
-        .any(|end| last.ends_with(end));
-    (named_so && name.bytes().all(letters)).then_some((name, said))
-}
-
-struct Seen(String);
+/// The text of one field of a report.
+struct Seen(Field, String);
 
 impl Sink for Seen {
     fn text(&mut self, name: &str, value: &[u8]) {
-        if name == Field::Message.name() {
-            self.0 = String::from_utf8_lossy(value).into_owned();
+        if name == self.0.name() {
+            self.1 = String::from_utf8_lossy(value).into_owned();
         }
     }
 

@@ -1,0 +1,364 @@
+//! Secrets planted wherever a span or a log record about a statement can hold one: none comes out.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use proptest::prelude::*;
+use prost::Message;
+
+use crate::logs;
+use crate::otlp::{map, pair, processor, string, text};
+use crate::traces::{batch, reversed};
+
+/// A number and a word that nobody may see.
+const NUMBER: &str = "4111";
+const WORD: &str = "hunter2";
+
+const STATEMENT: &str = "SELECT a FROM t WHERE card = 4111 AND word = 'hunter2'";
+/// What a client gives for a parameter.
+const DATA: &str = "hunter2 4111";
+/// What the server says, with data in it.
+const MESSAGE: &str = "invalid input syntax for type integer: \"hunter2 4111\"";
+/// What nobody knows, with data in it.
+const UNKNOWN: &str = "card 4111 of hunter2 was refused";
+
+fn integer(value: i64) -> AnyValue {
+    AnyValue {
+        value: Some(Value::IntValue(value)),
+    }
+}
+
+fn bytes(value: &str) -> AnyValue {
+    AnyValue {
+        value: Some(Value::BytesValue(value.as_bytes().to_vec())),
+    }
+}
+
+fn list(values: Vec<AnyValue>) -> AnyValue {
+    AnyValue {
+        value: Some(Value::ArrayValue(ArrayValue { values })),
+    }
+}
+
+/// Lists in lists, so many deep.
+fn nested(value: &str, depth: usize) -> AnyValue {
+    (0..depth).fold(string(value), |inner, _| list(vec![inner]))
+}
+
+/// What a parameter looks like in OTLP.
+fn parameters(key: &str) -> Vec<KeyValue> {
+    vec![
+        text(key, DATA),
+        pair(key, integer(4111)),
+        pair(key, list(vec![string(DATA), integer(4111)])),
+        pair(key, map(vec![text(DATA, DATA)])),
+        pair(key, bytes(DATA)),
+    ]
+}
+
+/// Attributes that hold the secret, one at a time.
+fn attributes() -> Vec<KeyValue> {
+    let statements = [
+        "db.statement",
+        "db.query.text",
+        "db.query.summary",
+        "sql",
+        "sql.query",
+        "sql.text",
+        "jdbc.query",
+        "jdbc.query[0]",
+        "r2dbc.query[0]",
+        "db.raw_sql",
+        "commandText",
+        "app.sql",
+        "postgresql.internal_query",
+    ];
+    let words = [
+        ("db.operation.name", "SELECT /*4111 hunter2*/"),
+        ("db.operation", "SELECT /*4111 hunter2*/"),
+        ("db.sql.table", "t WHERE a = 4111 OR b = 'hunter2'"),
+        ("db.collection.name", "t -- 4111 hunter2"),
+        ("db.stored_procedure.name", "f(4111, 'hunter2')"),
+        ("db.query.text", "\"SELECT 4111, 'hunter2'\""),
+        ("db.response.status_code", UNKNOWN),
+        ("error.type", "ERROR: invalid value \"hunter2\" for 4111"),
+        ("exception.type", "card 4111 'hunter2'"),
+        (
+            "postgresql.query_plan",
+            "Filter: ((card = 4111) AND (word = 'hunter2'::text))",
+        ),
+        (
+            "postgresql.detail",
+            "Key (card)=(4111 hunter2) already exists.",
+        ),
+        (
+            "db.connection_string",
+            "postgres://bob:hunter2@db/shop?x=4111",
+        ),
+    ];
+    let errors = [
+        "error",
+        "error.message",
+        "error.msg",
+        "error.stack",
+        "error.details",
+        "exception.message",
+        "exception.stacktrace",
+        "otel.status_description",
+    ];
+    let parameters_of = [
+        "db.query.parameter.0",
+        "db.query.parameter.card",
+        "db.operation.parameter.card",
+        "db.sql.args.1",
+        "db.sql.args.1.value",
+        "db.params",
+        "db.bind_values",
+        "db.postgresql.values",
+        "pgx.query.parameters",
+        "r2dbc.params[0]",
+        "jdbc.params[0]",
+        "jdbc.generated-keys",
+        "sql.args",
+        "sql.arg.0",
+        "args",
+        "queryParameters",
+    ];
+    let statements = statements.into_iter().flat_map(|key| {
+        [
+            text(key, STATEMENT),
+            pair(key, list(vec![string(STATEMENT)])),
+            pair(key, map(vec![text("q", STATEMENT)])),
+            pair(key, bytes(STATEMENT)),
+            pair(key, nested(STATEMENT, 40)),
+        ]
+    });
+    let words = words.into_iter().map(|(key, value)| text(key, value));
+    let errors = errors
+        .into_iter()
+        .flat_map(|key| [MESSAGE, UNKNOWN, STATEMENT].map(|value| text(key, value)));
+    let parameters = parameters_of.into_iter().flat_map(parameters);
+    statements
+        .chain(words)
+        .chain(errors)
+        .chain(parameters)
+        .collect()
+}
+
+/// Stack traces with lines that look like frames and types of errors.
+const STACKS: [&str; 4] = [
+    "hunter2Error: 4111\n    at 4111-1111-1111-1111:1\n    at hunter2 (4111:1)\n",
+    "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    run('hunter2', 4111)\npsycopg.errors.X: 4111 hunter2\nDETAIL: hunter2\n",
+    "org.postgresql.util.PSQLException: ERROR: hunter2 4111\n  Detail: 4111\n\tat a.b(C.java:1)\nCaused by: x: hunter2\n",
+    "sqlalchemy.exc.DataError: (psycopg.errors.X) hunter2\n[SQL: INSERT INTO t VALUES (4111)]\n[parameters: ('hunter2',)]\n",
+];
+
+fn events() -> Vec<Event> {
+    let named = |name: &str, attributes| Event {
+        name: name.to_owned(),
+        attributes,
+        ..Event::default()
+    };
+    let statement = named("INSERT INTO t VALUES (4111, 'hunter2')", vec![]);
+    let own = attributes()
+        .into_iter()
+        .map(|one| named("query", vec![one]));
+    let stacks = STACKS
+        .into_iter()
+        .map(|stack| named("exception", vec![text("exception.stacktrace", stack)]));
+    own.chain(stacks).chain([statement]).collect()
+}
+
+/// A span with the secret in one place.
+fn spans() -> Vec<Span> {
+    let with = |change: &dyn Fn(&mut Span)| {
+        let mut span = Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            name: "q".to_owned(),
+            attributes: vec![text("db.system", "postgresql")],
+            ..Span::default()
+        };
+        change(&mut span);
+        span
+    };
+    let mut spans = vec![
+        with(&|span| STATEMENT.clone_into(&mut span.name)),
+        with(&|span| "SELECT 4111, 'hunter2' FROM".clone_into(&mut span.name)),
+    ];
+    for message in [MESSAGE, UNKNOWN, STATEMENT, STACKS[3]] {
+        spans.push(with(&|span| {
+            span.status = Some(Status {
+                message: message.to_owned(),
+                code: 2,
+            });
+        }));
+    }
+    for attribute in attributes() {
+        spans.push(with(&|span| span.attributes.push(attribute.clone())));
+        spans.push(with(&|span| span.attributes.insert(0, attribute.clone())));
+        spans.push(with(&|span| {
+            span.links.push(Link {
+                attributes: vec![attribute.clone()],
+                ..Link::default()
+            });
+        }));
+        // A part of the span that cannot be read, beside one that can.
+        spans.push(with(&|span| {
+            span.attributes.push(attribute.clone());
+            let deep = nested("x", 40);
+            span.attributes.push(pair("db.query.text", deep));
+        }));
+    }
+    for event in events() {
+        spans.push(with(&|span| span.events.push(event.clone())));
+    }
+    spans
+}
+
+/// A log record with the secret in one place.
+fn records() -> Vec<LogRecord> {
+    let about = |attributes: Vec<KeyValue>, body: Option<AnyValue>| LogRecord {
+        attributes: [vec![text("db.system.name", "postgresql")], attributes].concat(),
+        body,
+        ..LogRecord::default()
+    };
+    let mut records: Vec<_> = attributes()
+        .into_iter()
+        .map(|attribute| about(vec![attribute], Some(string("executed"))))
+        .collect();
+    let bodies = [
+        string(STATEMENT),
+        string(&format!("Executing: {STATEMENT}")),
+        string(&format!("slow query ({STATEMENT}) took 3 ms")),
+        map(vec![text("sql", STATEMENT)]),
+        list(vec![string(STATEMENT)]),
+        bytes(STATEMENT),
+        nested(STATEMENT, 40),
+    ];
+    for body in bodies {
+        records.push(about(vec![], Some(body.clone())));
+        records.push(about(vec![text("db.query.text", STATEMENT)], Some(body)));
+    }
+    records.push(LogRecord {
+        event_name: STATEMENT.to_owned(),
+        ..about(vec![], None)
+    });
+    records
+}
+
+const CONFIGS: [&str; 6] = [
+    r#"{"traces":{"query_attributes":["app.sql"]}}"#,
+    r#"{"traces":{"query_attributes":["app.sql"],"migrate":"duplicate","comments":"promote"}}"#,
+    r#"{"traces":{"query_attributes":["app.sql"],"migrate":"replace","comments":"sqlcommenter"}}"#,
+    r#"{"traces":{"query_attributes":["app.sql"],"exceptions":"drop","keep_alive":"mark"}}"#,
+    r#"{"traces":{"query_attributes":["app.sql"],"span_names":false,"names_from_text":false}}"#,
+    r#"{"traces":{"query_attributes":["app.sql"],"keep_alive":"drop"}}"#,
+];
+
+/// Neither the number nor the word is in what came out; `what` went in.
+#[track_caller]
+fn assert_clean(out: &[u8], what: &dyn std::fmt::Debug) {
+    let shown = String::from_utf8_lossy(out);
+    for secret in [NUMBER, WORD] {
+        assert!(!shown.contains(secret), "{secret} of {what:?} in {shown}");
+    }
+}
+
+#[test]
+fn no_place_of_a_span_shows_the_data() {
+    for config in CONFIGS {
+        let mut processor = processor(config);
+        for span in spans() {
+            let whole = batch(vec![span.clone()]).encode_to_vec();
+            for bytes in [reversed(&whole, 8), whole] {
+                let out = processor.process_traces(&bytes).expect("OTLP");
+                assert_clean(&out, &span);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_place_of_a_record_about_a_statement_shows_the_data() {
+    for config in CONFIGS {
+        let mut processor = processor(config);
+        for record in records() {
+            let whole = logs::batch(vec![record.clone()]).encode_to_vec();
+            for bytes in [reversed(&whole, 8), whole] {
+                let out = processor.process_logs(&bytes).expect("OTLP");
+                assert_clean(&out, &record);
+            }
+        }
+    }
+}
+
+/// A request's span, whose statement has failed.
+#[test]
+fn a_drivers_error_on_another_span_shows_no_data() {
+    for stack in &STACKS[1..] {
+        for status in ["", *stack] {
+            let span = Span {
+                name: "POST /pay".to_owned(),
+                attributes: vec![text("http.route", "/pay")],
+                status: Some(Status {
+                    message: status.to_owned(),
+                    code: 2,
+                }),
+                events: vec![Event {
+                    name: "exception".to_owned(),
+                    attributes: vec![
+                        text("exception.message", UNKNOWN),
+                        text("exception.stacktrace", stack),
+                    ],
+                    ..Event::default()
+                }],
+                ..Span::default()
+            };
+            let whole = batch(vec![span.clone()]).encode_to_vec();
+            for bytes in [reversed(&whole, 8), whole] {
+                let out = processor("")
+                    .process_traces(&bytes)
+                    .expect("OTLP")
+                    .into_owned();
+                assert_clean(&out, &span);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Several places at once, in any order.
+    #[test]
+    fn no_mixture_shows_the_data(
+        chosen in prop::collection::vec(any::<prop::sample::Index>(), 1..5),
+        config in prop::sample::select(CONFIGS.to_vec()),
+        backwards: bool,
+    ) {
+        let (spans, records) = (spans(), records());
+        let chosen_spans = chosen.iter().map(|index| index.get(&spans).clone()).collect();
+        let mut mixed = Span::default();
+        for index in &chosen {
+            let span = index.get(&spans);
+            mixed.name.clone_from(&span.name);
+            mixed.attributes.extend(span.attributes.iter().cloned());
+            mixed.events.extend(span.events.iter().cloned());
+            mixed.links.extend(span.links.iter().cloned());
+            mixed.status = mixed.status.or(span.status.clone());
+        }
+        let order = |bytes: Vec<u8>| if backwards { reversed(&bytes, 8) } else { bytes };
+        let mut processor = processor(config);
+        for batch in [batch(chosen_spans), batch(vec![mixed])] {
+            let out = processor.process_traces(&order(batch.encode_to_vec())).expect("OTLP").into_owned();
+            assert_clean(&out, &batch);
+        }
+        let chosen = chosen.iter().map(|index| index.get(&records).clone()).collect();
+        let batch = logs::batch(chosen);
+        let out = processor.process_logs(&order(batch.encode_to_vec())).expect("OTLP").into_owned();
+        assert_clean(&out, &batch);
+    }
+}
