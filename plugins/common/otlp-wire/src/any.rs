@@ -94,6 +94,15 @@ impl<'a> KeyValue<'a> {
         Ok(found)
     }
 
+    /// Whether its value may be a list or a map: it does not begin like a text or a number.
+    #[must_use]
+    pub fn may_nest(&self) -> bool {
+        const TEXT: u8 = 1 << 3 | 2;
+        const NUMBERS: [u8; 3] = [2 << 3, 3 << 3, 4 << 3 | 1];
+        let first = self.value.and_then(|value| value.bytes().first());
+        first.is_some_and(|first| *first != TEXT && !NUMBERS.contains(first))
+    }
+
     /// Its value.
     ///
     /// # Errors

@@ -3,15 +3,23 @@
 //! scope or resource of the batch (filelog does after every hundred lines).
 
 use otlp_wire::{Any, Field, Fields, KeyValue, Message, schema};
-use pg_log::{Event, Format, Level, Unread};
+use pg_log::{Classes, Event, Format, Level, Unread};
 use twox_hash::XxHash64;
 
 use super::config::Logs;
-use super::entry::{self, Entry};
+use super::entry::{self, Found};
+use super::level;
 use super::sources::Sources;
 use super::window::{Joined, Line, Text, What, Window};
 use crate::Error;
 use crate::config::LogRedaction;
+
+/// What is known before a batch is read.
+pub(super) struct Known<'k> {
+    pub(super) sources: &'k mut Sources,
+    pub(super) config: &'k Logs,
+    pub(super) classes: &'k Classes,
+}
 
 /// The records of a batch that are wanted, and those between reading and writing.
 #[derive(Debug)]
@@ -29,19 +37,15 @@ impl<'a> Ahead<'a> {
     }
 
     /// The next record, when no more will be joined to it.
-    pub(super) fn next(
-        &mut self,
-        sources: &mut Sources,
-        config: &Logs,
-    ) -> Result<Option<Line<'a>>, Error> {
+    pub(super) fn next(&mut self, mut known: Known<'_>) -> Result<Option<Line<'a>>, Error> {
         loop {
             if let Some(line) = self.window.overflow() {
                 return Ok(Some(line));
             }
-            let Some((resource, record)) = self.records.next(config)? else {
+            let Some((resource, record)) = self.records.next(known.config)? else {
                 return Ok(self.window.pop());
             };
-            let read = self.read(&record, resource, sources, config);
+            let read = self.read(&record, resource, &mut known);
             let (source, what) = read.unwrap_or_else(|error| (resource, What::Malformed(error)));
             self.window.push(Line {
                 record,
@@ -56,18 +60,17 @@ impl<'a> Ahead<'a> {
         &mut self,
         record: &Field<'a>,
         resource: u64,
-        sources: &mut Sources,
-        config: &Logs,
+        known: &mut Known<'_>,
     ) -> Result<(u64, What<'a>), Error> {
-        let found = entry::find(record.message()?, &config.keys)?;
+        let found = entry::find(record.message()?, &known.config.keys)?;
         let source = XxHash64::oneshot(resource, found.file);
-        let what = match found.entry {
+        let what = match found.text {
+            Some(text) => self.text(source, text, &found, known),
             None => What::Other,
-            Some(Entry::Members(members, number)) => What::Members(members, number),
-            Some(Entry::Text(text)) => {
-                let tabless = found.may_lack_tab();
-                self.text(source, (text, tabless), sources, config)
-            }
+        };
+        let what = match (what, found.members) {
+            (what @ (What::Event(_) | What::Joined(_)), _) | (what, None) => what,
+            (_, Some(members)) => What::Members(members),
         };
         Ok((source, what))
     }
@@ -75,36 +78,48 @@ impl<'a> Ahead<'a> {
     fn text(
         &mut self,
         key: u64,
-        (text, may_lack_tab): (&'a [u8], bool),
-        sources: &mut Sources,
-        config: &Logs,
+        text: &'a [u8],
+        found: &Found<'a>,
+        known: &mut Known<'_>,
     ) -> What<'a> {
-        let source = sources.get(key);
+        let source = known.sources.get(key);
         let opened = source.stream.is_open();
         let mut read = source.parser.read(text, &mut source.stream);
         if let Ok((event, _)) = &read {
-            source.is_postgres = true;
+            if !std::mem::replace(&mut source.is_postgres, true) {
+                self.window.withhold(key);
+            }
             source.is_text = event.format == Format::Stderr;
-        } else if may_lack_tab && source.is_text {
+        } else if found.may_lack_tab() && source.is_text {
             read = Err(Unread::Continuation);
         }
+        let is_postgres = opened || source.is_postgres;
         let read = read.map(|(event, _)| event);
         let whole = pg_log::whole(text);
-        let joined = whole.filter(|_| config.join);
+        let joined = whole.filter(|_| known.config.join);
         let joined = joined.and_then(|whole| self.join(key, &read, whole));
-        let redacts = config.redaction != LogRedaction::Off;
-        let withholds = redacts && (opened || source.is_postgres);
-        match (joined, read) {
-            (Some(back), _) => What::Joined(back),
-            (None, Ok(event)) => What::Event(Box::new(Text {
+        let entry = |event, whole| {
+            What::Event(Box::new(Text {
                 event,
                 text,
                 whole,
                 joined: Joined::default(),
-            })),
-            (None, Err(Unread::Continuation)) if withholds => What::Withheld(text, "continuation"),
-            (None, Err(Unread::Unreadable)) if withholds => What::Withheld(text, "unreadable"),
-            (None, Err(_)) => What::Other,
+            }))
+        };
+        match (joined, read) {
+            (Some(back), _) => What::Joined(back),
+            (None, Ok(event)) => entry(event, whole),
+            (None, Err(unread)) => {
+                if found.is_described {
+                    return What::Other;
+                }
+                let bare = unread == Unread::Foreign && found.members.is_none();
+                let leveled = || level::event(text, found.level, is_postgres, known.classes);
+                match bare.then(leveled).flatten() {
+                    Some(event) => entry(event, None),
+                    None => unread_text(text, unread, is_postgres, known.config),
+                }
+            }
         }
     }
 
@@ -122,6 +137,23 @@ impl<'a> Ahead<'a> {
             Err(Unread::Continuation) => self.window.join_continuation(source, whole),
             _ => None,
         }
+    }
+}
+
+/// What of a text that is no entry, or the server's but of no form that is known.
+fn unread_text<'a>(text: &'a [u8], unread: Unread, is_postgres: bool, config: &Logs) -> What<'a> {
+    let fault = match unread {
+        Unread::Continuation => "continuation",
+        Unread::Unreadable => "unreadable",
+        Unread::Foreign if entry::is_json_entry(text) => "unreadable",
+        // Nothing but the server's is in a resource that was named for it.
+        Unread::Foreign if !config.resources.is_empty() => "unreadable",
+        Unread::Foreign => return What::Other,
+    };
+    match config.redaction {
+        LogRedaction::Off => What::Other,
+        _ if is_postgres || unread == Unread::Foreign => What::Withheld(text, fault),
+        _ => What::Doubtful(text, fault),
     }
 }
 

@@ -1,27 +1,53 @@
 //! Where in a record an entry of the log stands: its body, a member of its body, or members that
-//! somebody has taken an entry apart into.
+//! somebody has taken an entry apart into, at whatever depth.
 
 use otlp_wire::{Any, Error, Fault, Field, KeyValue, MAX_DEPTH, Message, schema};
-use pg_log::Reader;
 use pg_log::json::escape;
+use pg_log::{Parser, Reader};
 
 /// An entry, as it was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entry<'a> {
     /// The text of a line, or of an entry in csvlog or JSON.
     Text(&'a [u8]),
-    /// The members of a map in the body, or the record's attributes.
-    Members(Message<'a>, u32),
+    /// The members of an entry.
+    Members(Members<'a>),
+}
+
+/// Members that may be those of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Members<'a> {
+    /// What has them, as fields of this number.
+    pub(super) message: Message<'a>,
+    pub(super) number: u32,
+    pub(super) place: Place,
+}
+
+/// Where members stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// They are the record's attributes.
+    Attributes,
+    /// They are the body.
+    Body,
+    /// In a map inside one of these.
+    Inside,
 }
 
 /// What is read of a record before it is known to be PostgreSQL's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found<'a> {
-    pub(super) entry: Option<Entry<'a>>,
+    /// The text of the body, or of a member of it.
+    pub(super) text: Option<&'a [u8]>,
+    pub(super) members: Option<Members<'a>>,
+    /// What the record says of its severity, in words.
+    pub(super) level: &'a [u8],
     /// Of the file that the record was read from, if it says so.
     pub(super) file: &'a [u8],
     /// Whether that is what a container's programs, more than one perhaps, have written.
-    pub(super) of_container: bool,
+    of_container: bool,
+    /// Whether the record says what it is about: `traces` knows what it is.
+    pub(super) is_described: bool,
 }
 
 impl Found<'_> {
@@ -36,59 +62,162 @@ impl Found<'_> {
 const FILES: [&[u8]; 2] = [b"log.file.path", b"log.file.name"];
 /// The attribute that filelog's `container` operator gives each record.
 const STREAM: &[u8] = b"log.iostream";
+/// Attributes and members in which people keep the severity that they have taken out of a line.
+const LEVELS: [&[u8]; 4] = [b"error_severity", b"level", b"log_level", b"severity"];
 
 /// Finds the entry of a record.
 pub(super) fn find<'a>(record: Message<'a>, keys: &[String]) -> Result<Found<'a>, Error> {
-    let mut found = Found {
-        entry: None,
-        file: b"",
-        of_container: false,
-    };
+    let mut found = Found::default();
     let mut apart = false;
     for field in record.fields() {
         let field = field?;
         match field.number {
-            schema::log_record::BODY => found.entry = in_body(&field, keys)?,
+            schema::log_record::BODY => in_body(&field, keys, &mut found)?,
+            schema::log_record::SEVERITY_TEXT => found.level = field.bytes()?,
             schema::log_record::ATTRIBUTES => {
                 let attribute = KeyValue::read(field.message()?)?;
                 apart |= Reader::is_entry(attribute.key);
-                found.of_container |= attribute.key == STREAM;
-                if FILES.contains(&attribute.key)
-                    && let Any::Text(file) = attribute.any()?
-                {
-                    found.file = file;
-                }
+                in_attribute(&attribute, &mut found)?;
             }
             _ => {}
         }
     }
     if apart {
-        found.entry = Some(Entry::Members(record, schema::log_record::ATTRIBUTES));
+        found.members = Some(Members {
+            message: record,
+            number: schema::log_record::ATTRIBUTES,
+            place: Place::Attributes,
+        });
     }
     Ok(found)
 }
 
-fn in_body<'a>(body: &Field<'a>, keys: &[String]) -> Result<Option<Entry<'a>>, Error> {
+fn in_attribute<'a>(attribute: &KeyValue<'a>, found: &mut Found<'a>) -> Result<(), Error> {
+    let key = attribute.key;
+    found.of_container |= key == STREAM;
+    found.is_described |= matches!(key, b"db.system.name" | b"db.system");
+    if FILES.contains(&key) {
+        if let Any::Text(file) = attribute.any()? {
+            found.file = file;
+        }
+    } else if LEVELS.contains(&key) {
+        if let Any::Text(level) = attribute.any()? {
+            found.level = level;
+        }
+    } else if found.members.is_none() && attribute.may_nest() {
+        found.members = attribute.any().ok().and_then(|any| inside(any, 0));
+    }
+    Ok(())
+}
+
+fn in_body<'a>(body: &Field<'a>, keys: &[String], found: &mut Found<'a>) -> Result<(), Error> {
     let map = match Any::read(body.message()?)? {
-        Any::Text(text) => return Ok(Some(Entry::Text(text))),
+        Any::Text(text) => {
+            found.text = Some(text);
+            return Ok(());
+        }
         Any::Map(map) => map,
-        _ => return Ok(None),
+        any => {
+            found.members = found.members.or(inside(any, 0));
+            return Ok(());
+        }
     };
     let mut best: Option<(usize, &[u8])> = None;
+    let mut nested = None;
     for member in map.all(MEMBERS) {
         let member = KeyValue::read(member?.message()?)?;
         if Reader::is_entry(member.key) {
-            return Ok(Some(Entry::Members(map, MEMBERS)));
+            found.members = Some(Members {
+                message: map,
+                number: MEMBERS,
+                place: Place::Body,
+            });
         }
         let mut keys = keys.iter();
-        let rank = keys.position(|key| key.as_bytes() == member.key);
-        if let Some(rank) = rank.filter(|rank| best.is_none_or(|(best, _)| *rank < best))
-            && let Any::Text(text) = member.any()?
-        {
-            best = Some((rank, text));
+        let rank = keys.position(|key| key.as_bytes().eq_ignore_ascii_case(member.key));
+        match member.any() {
+            Ok(Any::Text(text)) => {
+                if let Some(rank) = rank.filter(|rank| best.is_none_or(|(best, _)| *rank < best)) {
+                    best = Some((rank, text));
+                }
+                if LEVELS.contains(&member.key) {
+                    found.level = text;
+                }
+            }
+            Ok(any) => nested = nested.or_else(|| inside(any, 0)),
+            Err(_) => {}
         }
     }
-    Ok(best.map(|(_, text)| Entry::Text(text)))
+    found.text = best.map(|(_, text)| text);
+    found.members = found.members.or(nested);
+    Ok(())
+}
+
+/// The members of an entry in a list or map, or in one inside of it. What cannot be read has none.
+fn inside(any: Any<'_>, depth: usize) -> Option<Members<'_>> {
+    let (message, is_map) = match any {
+        Any::Map(map) => (map, true),
+        Any::List(list) => (list, false),
+        _ => return None,
+    };
+    let mut inner = Vec::new();
+    for item in message.all(MEMBERS).flatten() {
+        let item = item.message().ok()?;
+        let value = match is_map {
+            true => {
+                let member = KeyValue::read(item).ok()?;
+                if Reader::is_entry(member.key) {
+                    return Some(Members {
+                        message,
+                        number: MEMBERS,
+                        place: Place::Inside,
+                    });
+                }
+                member.any()
+            }
+            false => Any::read(item),
+        };
+        inner.extend(value.ok());
+    }
+    let deeper = depth.saturating_add(1);
+    let mut inner = inner.into_iter().filter(|_| depth < MAX_DEPTH);
+    inner.find_map(|any| inside(any, deeper))
+}
+
+/// Whether a value has an entry in it, or cannot be read, or a text in it is what `is_copy` says.
+pub(super) fn holds_entry(any: Any<'_>, is_copy: &dyn Fn(&[u8]) -> bool, depth: usize) -> bool {
+    let deeper = depth.saturating_add(1);
+    let holds =
+        |any: Result<Any<'_>, Error>| any.map_or(true, |any| holds_entry(any, is_copy, deeper));
+    match any {
+        _ if depth > MAX_DEPTH => true,
+        Any::Text(text) => is_copy(text),
+        Any::Map(map) => map.all(MEMBERS).any(|member| {
+            let member = member.and_then(|member| KeyValue::read(member.message()?));
+            member.map_or(true, |member| {
+                is_severity(member.key) || holds(member.any())
+            })
+        }),
+        Any::List(list) => list
+            .all(MEMBERS)
+            .any(|item| holds(item.and_then(|item| Any::read(item.message()?)))),
+        Any::Empty | Any::Bool(_) | Any::Int(_) | Any::Double(_) | Any::Bytes(_) => false,
+    }
+}
+
+/// Whether a text is an entry in JSON, or looks like one whatever its severity is.
+pub(super) fn is_json_entry(text: &[u8]) -> bool {
+    text.starts_with(b"{") && (Parser::is_entry(text) || names_a_severity(text))
+}
+
+fn names_a_severity(text: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"error_severity\"";
+    text.windows(KEY.len()).any(|part| part == KEY)
+}
+
+/// Whether a member is the one that no entry goes without and nobody else has.
+pub(super) fn is_severity(key: &[u8]) -> bool {
+    key == b"error_severity"
 }
 
 /// `KeyValueList`'s only field.
@@ -149,7 +278,14 @@ pub(super) fn write_members(
         out.push(b'"');
         escape(pair.key, out);
         out.extend_from_slice(b"\":");
+        let written = out.len();
         write_json(pair.any()?, deeper(depth, &member)?, out)?;
+        if is_severity(pair.key) {
+            // Somebody may have made it small, as other programs write theirs.
+            out.iter_mut()
+                .skip(written)
+                .for_each(u8::make_ascii_uppercase);
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@
 mod ahead;
 pub(crate) mod config;
 mod entry;
+mod level;
 mod record;
 mod sources;
 mod window;
@@ -20,14 +21,14 @@ mod window;
 use std::borrow::Cow;
 
 use otlp_wire::{Editor, Field, Message, schema};
-use pg_log::json::{Kind, Member};
-use pg_log::{Event, Reader, Reporter};
+use pg_log::{Event, Reporter};
 
 use crate::Error;
+use crate::config::LogRedaction;
 use crate::traces::Traces;
-use ahead::Ahead;
-use entry::Entry;
-use record::Said;
+use ahead::{Ahead, Known};
+use entry::{Entry, Members};
+use record::{Said, Taken};
 use sources::Sources;
 use window::{Line, What};
 
@@ -90,7 +91,12 @@ impl Logs {
     ) -> Result<(), Error> {
         for record in scope.all(schema::scope::ITEMS) {
             record?;
-            if let Some(line) = ahead.next(&mut self.sources, &self.config)? {
+            let known = Known {
+                sources: &mut self.sources,
+                config: &self.config,
+                classes: self.reporter.classes(),
+            };
+            if let Some(line) = ahead.next(known)? {
                 self.write(editor, line, traces)?;
             }
         }
@@ -131,29 +137,28 @@ impl Logs {
                 Ok(())
             }
             What::Malformed(error) => Err(error),
-            What::Other => self.statement(editor, &record, traces),
-            What::Members(members, number) => {
-                match self.members(editor, &record, source, (members, number))? {
-                    true => Ok(()),
-                    false => self.statement(editor, &record, traces),
-                }
-            }
+            What::Other | What::Doubtful(..) => self.statement(editor, &record, traces),
+            What::Members(members) => match self.members(editor, &record, source, members)? {
+                true => Ok(()),
+                false => self.statement(editor, &record, traces),
+            },
             What::Withheld(text, fault) => {
                 self.said.clear();
                 self.said.withhold(fault);
-                self.put(editor, &record, Entry::Text(text))
+                self.put(editor, &record, Entry::Text(text), None)
             }
             What::Event(text) if text.joined.parts.is_empty() => {
                 self.report(source, &text.event);
-                self.put(editor, &record, Entry::Text(text.text))
+                self.put(editor, &record, Entry::Text(text.text), Some(&text.event))
             }
             What::Event(text) => {
                 let first = text.whole.unwrap_or(text.text);
                 let whole = [&[first], text.joined.parts.as_slice()].concat().concat();
                 let parsed = self.sources.get(source).parser.parse(&whole);
                 let event = parsed.map(|(event, _)| event);
-                self.report(source, event.as_ref().unwrap_or(&text.event));
-                self.put(editor, &record, Entry::Text(text.text))
+                let event = event.as_ref().unwrap_or(&text.event);
+                self.report(source, event);
+                self.put(editor, &record, Entry::Text(text.text), Some(event))
             }
         }
     }
@@ -164,17 +169,25 @@ impl Logs {
         editor: &mut Editor<'a>,
         record: &Field<'a>,
         source: u64,
-        (members, number): (Message<'a>, u32),
+        members: Members<'a>,
     ) -> Result<bool, Error> {
         let mut json = vec![b'{'];
-        entry::write_members(members, number, 0, &mut json)?;
+        entry::write_members(members.message, members.number, 0, &mut json)?;
         json.push(b'}');
         let parsed = self.sources.get(source).parser.parse(&json);
-        let Some((event, _)) = parsed else {
-            return Ok(false);
-        };
-        self.report(source, &event);
-        self.put(editor, record, Entry::Members(members, number))?;
+        let event = parsed.map(|(event, _)| event);
+        match &event {
+            Some(event) => {
+                self.report(source, event);
+            }
+            // Of no severity that is known, but nobody else's.
+            None if self.config.redaction != LogRedaction::Off && entry::is_json_entry(&json) => {
+                self.said.clear();
+                self.said.withhold("unreadable");
+            }
+            None => return Ok(false),
+        }
+        self.put(editor, record, Entry::Members(members), event.as_ref())?;
         Ok(true)
     }
 
@@ -189,9 +202,15 @@ impl Logs {
         editor: &mut Editor<'a>,
         record: &Field<'a>,
         entry: Entry<'a>,
+        event: Option<&Event<'_>>,
     ) -> Result<(), Error> {
-        let redaction = self.config.redaction;
-        Ok(record::write(editor, record, entry, &self.said, redaction)?)
+        let taken = Taken {
+            entry,
+            event,
+            said: &self.said,
+            redacts: self.config.redaction != LogRedaction::Off,
+        };
+        Ok(record::write(editor, record, &taken)?)
     }
 
     /// Handles a record that is no entry of the log, but may be about a statement.
@@ -206,16 +225,4 @@ impl Logs {
             false => Ok(()),
         }
     }
-}
-
-/// Whether a member of this name belongs to an entry that was taken apart.
-fn is_member(key: &[u8]) -> bool {
-    let kinds = [Kind::String, Kind::Object];
-    kinds.into_iter().any(|kind| {
-        Reader::default().take(Member {
-            key,
-            value: b"",
-            kind,
-        })
-    })
 }

@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
-use pg_log::{Sink, Timestamp, Zones};
+use pg_log::json::{Kind, Member};
+use pg_log::{Event, Field as LogField, Reader, Sink, Timestamp, Zones};
 
-use super::entry::{Entry, MEMBERS};
-use crate::config::LogRedaction;
+use super::entry::{self, Entry, MEMBERS, Place};
 use crate::traces::names;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
@@ -169,15 +169,9 @@ const COPIES: [&[u8]; 17] = [
 pub(super) fn write<'a>(
     editor: &mut Editor<'a>,
     record: &Field<'a>,
-    entry: Entry<'a>,
-    said: &Said,
-    redaction: LogRedaction,
+    taken: &Taken<'_, 'a>,
 ) -> Result<(), Error> {
-    let taken = Taken {
-        entry,
-        said,
-        redaction,
-    };
+    let said = taken.said;
     editor.inside(record, |editor, message| {
         let mut body = None;
         let mut has = Has::default();
@@ -192,7 +186,7 @@ pub(super) fn write<'a>(
                     body = Some(field);
                     true
                 }
-                ATTRIBUTES => taken.is(&field, ATTRIBUTES)?,
+                ATTRIBUTES => taken.is(&field, Place::Attributes)?,
                 schema::log_record::TRACE_ID => !has.note(&field, |has| &mut has.trace_id)?,
                 schema::log_record::SPAN_ID => !has.note(&field, |has| &mut has.span_id)?,
                 schema::log_record::EVENT_NAME => !has.note(&field, |has| &mut has.event_name)?,
@@ -232,29 +226,65 @@ impl Has {
     }
 }
 
-/// Which attributes, and members of a body, are the entry's.
-struct Taken<'s, 'a> {
-    entry: Entry<'a>,
-    said: &'s Said,
-    redaction: LogRedaction,
+/// Which attributes, and members of a body, are the entry's, or copies of it.
+pub(super) struct Taken<'s, 'a> {
+    pub(super) entry: Entry<'a>,
+    /// What was read of it, if it could be.
+    pub(super) event: Option<&'s Event<'s>>,
+    pub(super) said: &'s Said,
+    /// Copies go.
+    pub(super) redacts: bool,
 }
 
+/// Fields of an entry that may hold data.
+const TEXTS: [LogField; 8] = [
+    LogField::Message,
+    LogField::Detail,
+    LogField::Hint,
+    LogField::InternalQuery,
+    LogField::Context,
+    LogField::Statement,
+    LogField::AuditStatement,
+    LogField::AuditParameter,
+];
+
 impl<'a> Taken<'_, 'a> {
-    /// `among`: the number of the field, which tells attributes from members of the body.
-    fn is(&self, attribute: &Field<'a>, among: u32) -> Result<bool, Error> {
+    /// `among`: where the attribute or member stands.
+    fn is(&self, attribute: &Field<'a>, among: Place) -> Result<bool, Error> {
         let attribute = KeyValue::read(attribute.message()?)?;
         if self.said.has(attribute.key) {
             return Ok(true);
         }
-        let redacts = self.redaction != LogRedaction::Off;
-        let taken = match (self.entry, attribute.any()?) {
-            (Entry::Members(_, number), _) if number == among => super::is_member(attribute.key),
-            (Entry::Text(line), Any::Text(text)) => {
-                std::ptr::eq(text, line) || (redacts && is_part(text, line))
+        let own = match self.entry {
+            Entry::Members(members) => members.place == among && is_member(attribute.key),
+            Entry::Text(line) => {
+                matches!(attribute.any(), Ok(Any::Text(text)) if std::ptr::eq(text, line))
             }
-            _ => false,
         };
-        Ok(taken || (redacts && COPIES.contains(&attribute.key)))
+        Ok(own || (self.redacts && (COPIES.contains(&attribute.key) || self.is_copy(&attribute))))
+    }
+
+    fn is_copy(&self, attribute: &KeyValue<'a>) -> bool {
+        let is_copy = |text: &[u8]| self.is_copied_text(text);
+        match attribute.any() {
+            Ok(any) => entry::is_severity(attribute.key) || entry::holds_entry(any, &is_copy, 0),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether a text has the entry in it, or a part of it that is more than a name.
+    fn is_copied_text(&self, text: &[u8]) -> bool {
+        if !is_long(text) {
+            return false;
+        }
+        let line = match self.entry {
+            Entry::Text(line) => line,
+            Entry::Members(_) => b"",
+        };
+        let event = self.event.into_iter();
+        let fields = event.flat_map(|event| TEXTS.into_iter().map(|field| event.fields.get(field)));
+        let mut fields = fields.flatten().map(|text| text.decode());
+        share(text, line) || entry::is_json_entry(text) || fields.any(|field| share(text, &field))
     }
 
     /// Members of a map that was the body, as attributes of the record, where they are not the entry's.
@@ -270,7 +300,8 @@ impl<'a> Taken<'_, 'a> {
         for member in map.all(MEMBERS) {
             let member = member?;
             let message = member.message()?;
-            if !self.is(&member, MEMBERS)? && !has_attribute(record, KeyValue::read(message)?.key)?
+            if !self.is(&member, Place::Body)?
+                && !has_attribute(record, KeyValue::read(message)?.key)?
             {
                 Writer::new(others).bytes(ATTRIBUTES, message.bytes());
             }
@@ -288,11 +319,31 @@ fn has_attribute(record: Message<'_>, key: &[u8]) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Whether a text is the line, or a piece of it that is more than a name.
-fn is_part(text: &[u8], line: &[u8]) -> bool {
+/// Whether a text may be more than a name.
+fn is_long(text: &[u8]) -> bool {
     const SHORTEST: usize = 8;
-    let words = text.len() >= SHORTEST && text.contains(&b' ');
-    words && line.windows(text.len()).any(|part| part == text)
+    text.len() >= SHORTEST && text.contains(&b' ')
+}
+
+/// Whether one of two texts is in the other.
+fn share(one: &[u8], other: &[u8]) -> bool {
+    let (short, long) = match one.len() <= other.len() {
+        true => (one, other),
+        false => (other, one),
+    };
+    is_long(short) && long.windows(short.len()).any(|part| part == short)
+}
+
+/// Whether a member of this name belongs to an entry that was taken apart.
+fn is_member(key: &[u8]) -> bool {
+    let kinds = [Kind::String, Kind::Object];
+    kinds.into_iter().any(|kind| {
+        Reader::default().take(Member {
+            key,
+            value: b"",
+            kind,
+        })
+    })
 }
 
 impl Said {

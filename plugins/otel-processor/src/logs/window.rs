@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 
-use otlp_wire::{Field, Message};
+use otlp_wire::Field;
 use pg_log::{Event, Field as LogField, Level};
 
+use super::entry::Members;
 use crate::Error;
 
 /// Records of their own between a message and a line of its own at most.
@@ -31,8 +32,10 @@ pub(super) enum What<'a> {
     Joined(usize),
     /// A text that may not be seen, and why: it continues a line that is not there, or cannot be read.
     Withheld(&'a [u8], &'static str),
-    /// Perhaps an entry that somebody has taken apart, into the fields of this number.
-    Members(Message<'a>, u32),
+    /// The same, if its source turns out to be PostgreSQL's.
+    Doubtful(&'a [u8], &'static str),
+    /// Perhaps an entry that somebody has taken apart.
+    Members(Members<'a>),
     /// No entry.
     Other,
     /// Not to be read.
@@ -79,6 +82,15 @@ impl<'a> Window<'a> {
             self.own = self.own.saturating_add(1);
         }
         self.lines.push_back(line);
+    }
+
+    /// Withholds what is doubtful of a source that is PostgreSQL's.
+    pub(super) fn withhold(&mut self, source: u64) {
+        for line in self.lines.iter_mut().filter(|line| line.source == source) {
+            if let What::Doubtful(text, fault) = line.what {
+                line.what = What::Withheld(text, fault);
+            }
+        }
     }
 
     /// The first line, if there are too many.

@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::otlp::{SECRET, fingerprint, map, pair, processor, string};
 
-fn with_body(body: AnyValue) -> LogRecord {
+pub(crate) fn with_body(body: AnyValue) -> LogRecord {
     LogRecord {
         body: Some(body),
         observed_time_unix_nano: 7,
@@ -19,7 +19,7 @@ fn with_body(body: AnyValue) -> LogRecord {
     }
 }
 
-fn line(text: &str) -> LogRecord {
+pub(crate) fn line(text: &str) -> LogRecord {
     with_body(string(text))
 }
 
@@ -72,12 +72,12 @@ fn attribute(record: &LogRecord, key: &str) -> Option<String> {
     first.map(|pair| value(pair.value.as_ref()))
 }
 
-fn body(record: &LogRecord) -> String {
+pub(crate) fn body(record: &LogRecord) -> String {
     value(record.body.as_ref())
 }
 
 /// An error as the server writes it with `log_line_prefix = '%m [%p] %q%u@%d '`, line by line.
-const ERROR: [&str; 3] = [
+pub(crate) const ERROR: [&str; 3] = [
     "2026-11-23 03:34:37.123 UTC [70] app@shop ERROR:  duplicate key value violates unique constraint \"users_pkey\"",
     "2026-11-23 03:34:37.123 UTC [70] app@shop DETAIL:  Key (email)=(hunter2-4111) already exists.",
     "2026-11-23 03:34:37.123 UTC [70] app@shop STATEMENT:  INSERT INTO users",
@@ -205,10 +205,10 @@ fn servers_are_not_taken_for_each_other() {
     assert_eq!(body(&records(3)[0]), "checkpoint starting: time");
 }
 
-const JSON: &str = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","user":"app","dbname":"shop","pid":70,"error_severity":"ERROR","state_code":"23505","message":"duplicate key value violates unique constraint \"users_pkey\"","detail":"Key (email)=(hunter2-4111) already exists.","statement":"INSERT INTO users\nVALUES ('hunter2-4111') /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"}"#;
+pub(crate) const JSON: &str = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","user":"app","dbname":"shop","pid":70,"error_severity":"ERROR","state_code":"23505","message":"duplicate key value violates unique constraint \"users_pkey\"","detail":"Key (email)=(hunter2-4111) already exists.","statement":"INSERT INTO users\nVALUES ('hunter2-4111') /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"}"#;
 
 /// The members of a JSON object, as `json_parser` makes them.
-fn members(json: &str) -> Vec<KeyValue> {
+pub(crate) fn members(json: &str) -> Vec<KeyValue> {
     let parsed: serde_json::Value = serde_json::from_str(json).expect("JSON");
     let members = parsed.as_object().expect("an object").iter();
     members

@@ -11,6 +11,7 @@ mod any_batch;
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod invariants;
 mod leaks;
+mod leaks_in_logs;
 mod logs;
 mod metrics;
 mod metrics_model;
