@@ -16,6 +16,7 @@
 //! - `metrics`: metrics.
 //! - `statement`: what is said of a query text, remembered for texts that come again.
 //! - `exceptions`: what may be seen of an error's text.
+//! - `strip`: what is left of what cannot be read.
 //! - `exports`: otelwasm's calls, in the module only.
 #![deny(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod logs;
 mod metrics;
 mod path;
 mod statement;
+mod strip;
 mod traces;
 
 use std::borrow::Cow;

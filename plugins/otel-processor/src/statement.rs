@@ -211,9 +211,7 @@ impl Said {
         self.summary = found.summary();
         self.statements = found.statements.len();
         self.keep_alive = found.complete && found.statements.iter().all(keeps_alive);
-        // Of others it matters how long their constants are.
-        let mut statements = found.statements.iter();
-        self.alike = found.complete && statements.all(|statement| !statement.relations.is_empty());
+        self.alike = found.complete;
         let [first, others @ ..] = found.statements.as_slice() else {
             return;
         };
@@ -256,8 +254,7 @@ fn keeps_alive(statement: &pg_sql::classify::Statement) -> bool {
     let constant = command == "SELECT"
         && statement.relations.is_empty()
         && statement.functions.is_empty()
-        && statement.attributes.is_empty()
-        && statement.range.len() <= "SELECT 'healthcheck'".len();
+        && statement.attributes.is_empty();
     constant || UPKEEP.contains(&command)
 }
 

@@ -74,10 +74,16 @@ pub mod log_record {
     pub const BODY: u32 = 5;
     /// `KeyValue`s.
     pub const ATTRIBUTES: u32 = 6;
+    /// `uint32`.
+    pub const DROPPED_ATTRIBUTES: u32 = 7;
+    /// `fixed32`.
+    pub const FLAGS: u32 = 8;
     /// Bytes.
     pub const TRACE_ID: u32 = 9;
     /// Bytes.
     pub const SPAN_ID: u32 = 10;
+    /// `fixed64`: nanoseconds since 1970.
+    pub const OBSERVED_TIME: u32 = 11;
     /// Text.
     pub const EVENT_NAME: u32 = 12;
 }

@@ -68,7 +68,9 @@ impl<'a> Ahead<'a> {
             Some(text) => self.text(source, text, &found, known),
             None => What::Other,
         };
-        let what = match (what, found.members) {
+        // What an entry was made of stays beside it where nothing is taken out.
+        let again = found.is_reported && known.config.redaction == LogRedaction::Off;
+        let what = match (what, found.members.filter(|_| !again)) {
             (what @ (What::Event(_) | What::Joined(_)), _) | (what, None) => what,
             (_, Some(members)) => What::Members(members),
         };

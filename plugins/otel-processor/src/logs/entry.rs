@@ -48,6 +48,8 @@ pub(super) struct Found<'a> {
     of_container: bool,
     /// Whether the record says what it is about: `traces` knows what it is.
     pub(super) is_described: bool,
+    /// Whether it has what an entry says already.
+    pub(super) is_reported: bool,
 }
 
 impl Found<'_> {
@@ -77,6 +79,7 @@ pub(super) fn find<'a>(record: Message<'a>, keys: &[String]) -> Result<Found<'a>
             schema::log_record::ATTRIBUTES => {
                 let attribute = KeyValue::read(field.message()?)?;
                 apart |= Reader::is_entry(attribute.key);
+                found.is_reported |= attribute.key.starts_with(b"postgresql.");
                 in_attribute(&attribute, &mut found)?;
             }
             _ => {}

@@ -9,6 +9,7 @@ use pg_log::json::{Kind, Member};
 use pg_log::{Event, Field as LogField, Reader, Sink, Timestamp, Zones};
 
 use super::entry::{self, Entry, MEMBERS, Place};
+use crate::strip::{Wire, is_one};
 use crate::traces::names;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
@@ -381,22 +382,28 @@ impl Said {
     }
 }
 
+/// Fields of a record that hold no text.
+const NUMBERS: [(u32, Wire); 7] = [
+    (schema::log_record::TIME, Wire::Fixed64),
+    (schema::log_record::OBSERVED_TIME, Wire::Fixed64),
+    (schema::log_record::SEVERITY_NUMBER, Wire::Varint),
+    (schema::log_record::DROPPED_ATTRIBUTES, Wire::Varint),
+    (schema::log_record::FLAGS, Wire::Fixed32),
+    (schema::log_record::TRACE_ID, Wire::Bytes),
+    (schema::log_record::SPAN_ID, Wire::Bytes),
+];
+
 /// What is left of a record that cannot be read: nothing that may hold data.
-pub(super) fn strip<'a>(
-    editor: &mut Editor<'a>,
-    record: &Field<'a>,
-    error: Error,
-) -> Result<(), Error> {
-    editor.inside(record, |editor, message| {
-        for field in message.fields() {
-            let field = field?;
-            if matches!(field.number, schema::log_record::BODY | ATTRIBUTES) {
-                editor.remove(&field);
+pub(super) fn strip<'a>(editor: &mut Editor<'a>, record: &Field<'a>, error: Error) {
+    editor.replace(record, |new| {
+        new.message(schema::scope::ITEMS, |new| {
+            let fields = record.message().map(Message::fields);
+            for field in fields.into_iter().flatten().flatten() {
+                if is_one(&field, &NUMBERS) {
+                    new.field(&field);
+                }
             }
-        }
-        editor.append(message, |new| {
             new.text_attribute(ATTRIBUTES, names::ERROR, &error.to_string());
         });
-        Ok(())
-    })
+    });
 }

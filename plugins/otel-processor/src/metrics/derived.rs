@@ -17,7 +17,7 @@ use super::point::Point;
 use super::source::{Source, is_part};
 
 /// The instrumentation scope of what is written.
-const SCOPE: &str = "pgmesh-otel-processor";
+pub(super) const SCOPE: &str = "pgmesh-otel-processor";
 
 /// How a gauge is computed; of counters the rate.
 #[derive(Clone, Copy, Debug)]
@@ -354,9 +354,10 @@ impl<'a> Gathered<'a> {
         place
     }
 
-    /// Puts the gauges behind everything else in the batch.
-    pub(crate) fn write(&self, editor: &mut Editor<'a>) {
-        for (place, source) in self.servers.iter().enumerate() {
+    /// Puts the gauges of all servers that `wants` behind everything else in the batch.
+    pub(crate) fn write(&self, editor: &mut Editor<'a>, wants: impl Fn(u64) -> bool) {
+        let servers = self.servers.iter().enumerate();
+        for (place, source) in servers.filter(|(_, source)| wants(source.server)) {
             let groups = self.groups.iter().filter(|group| group.server == place);
             let groups = groups.collect::<Vec<_>>();
             let mut metrics = Vec::new();

@@ -1,6 +1,6 @@
 //! Writes into a metric what was decided for it: the receiver's names, and what is shown of queries.
 
-use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
+use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Value, schema};
 use schema::number_data_point as point;
 
 use super::names::{COLLECTION, Kind, NAMESPACE, Names, Semantic, names};
@@ -250,6 +250,23 @@ fn namespace(point: &Point<'_>) -> Option<String> {
     ))
 }
 
+/// What is left of a metric of which not even the points can be found: its name, if it has one.
+pub(crate) fn replace<'a>(editor: &mut Editor<'a>, metric: &Field<'a>, error: Error) {
+    editor.replace(metric, |new| {
+        new.message(schema::scope::ITEMS, |new| {
+            let fields = metric.message().map(Message::fields);
+            let mut fields = fields.into_iter().flatten().flatten();
+            let name = fields.find(|field| field.number == schema::metric::NAME);
+            let name = name.and_then(|name| std::str::from_utf8(name.bytes().ok()?).ok());
+            if let Some(name) = name {
+                new.text(schema::metric::NAME, name);
+            }
+            let reason = error.to_string();
+            new.text_attribute(schema::metric::METADATA, super::ERROR, &reason);
+        });
+    });
+}
+
 /// What is left of a metric that cannot be read: points without attributes that may hold data, and no
 /// point that cannot be read at all.
 pub(crate) fn strip<'a>(
@@ -264,8 +281,19 @@ pub(crate) fn strip<'a>(
         let field = field?;
         let mark = editor.mark();
         let stripped = editor.inside(&field, |editor, message| {
-            for field in message.all(schema::numbers::POINTS) {
-                says_why |= strip_point(editor, &field?, &reason, queries);
+            for field in message.fields() {
+                let field = field?;
+                match field.number {
+                    schema::numbers::POINTS => {
+                        says_why |= strip_point(editor, &field, &reason, queries);
+                    }
+                    schema::numbers::TEMPORALITY | schema::numbers::IS_MONOTONIC
+                        if !matches!(field.value, Value::Varint(_)) =>
+                    {
+                        editor.remove(&field);
+                    }
+                    _ => {}
+                }
             }
             Ok::<_, Error>(())
         });

@@ -26,6 +26,7 @@ use otlp_wire::{Editor, Field, Message, Writer, schema};
 use twox_hash::XxHash64;
 
 use crate::Error;
+use bounded::Bounded;
 use config::Unify;
 use counters::Counters;
 use derived::Gathered;
@@ -33,6 +34,9 @@ use edit::Change;
 use names::Semantic;
 use queries::{Fate, Queries};
 use source::Source;
+
+/// Servers that are remembered.
+const MOST_SERVERS: usize = 4096;
 
 /// Why a metric was not handled.
 const ERROR: &str = "pgmesh.error";
@@ -47,6 +51,8 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 pub(crate) struct Metrics {
     queries: Queries,
     counters: Counters,
+    /// Servers whose gauges another processor in front of this one computes.
+    derived_before: Bounded<u64>,
     config: config::Metrics,
 }
 
@@ -61,6 +67,7 @@ impl Metrics {
         Self {
             queries: Queries::new(config.query_attributes.clone(), config.max_queries),
             counters: Counters::new(),
+            derived_before: Bounded::new(MOST_SERVERS),
             config,
         }
     }
@@ -82,7 +89,9 @@ impl Metrics {
                 Ok::<_, Error>(())
             })?;
         }
-        gathered.write(&mut editor);
+        gathered.write(&mut editor, |server| {
+            self.derived_before.get(server).is_none()
+        });
         Ok(editor.finish())
     }
 
@@ -92,19 +101,39 @@ impl Metrics {
         around: &Around<'a>,
         gathered: &mut Gathered<'a>,
     ) -> Result<(), Error> {
+        if is_our_own(around.scope)? {
+            self.derived_before.set(around.source.server, 1);
+        }
         let mut copies = Vec::new();
         for field in around.scope.all(schema::scope::ITEMS) {
             let field = field?;
-            let Some(name) = field.message()?.find(schema::metric::NAME)? else {
-                continue;
-            };
-            let name = name.bytes()?;
-            if self.is_of_a_family(name) {
-                self.metric(editor, &field, (name, around), (gathered, &mut copies))?;
+            let mark = editor.mark();
+            let edited = self.item(editor, &field, around, (gathered, &mut copies));
+            if let Err(Error::Malformed(error)) = edited {
+                editor.roll_back(mark);
+                edit::replace(editor, &field, error);
             }
         }
         editor.append(around.scope, |new| new.fields(&copies));
         Ok(())
+    }
+
+    /// Handles a metric, whosever it is.
+    fn item<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        around: &Around<'a>,
+        gathered: (&mut Gathered<'a>, &mut Vec<u8>),
+    ) -> Result<(), Error> {
+        let Some(name) = field.message()?.find(schema::metric::NAME)? else {
+            return Ok(());
+        };
+        let name = name.bytes()?;
+        match self.is_of_a_family(name) {
+            true => self.metric(editor, field, (name, around), gathered),
+            false => Ok(()),
+        }
     }
 
     fn is_of_a_family(&self, name: &[u8]) -> bool {
@@ -164,7 +193,10 @@ impl Metrics {
             })?;
         }
         match semantic {
-            Some(semantic) if self.config.unify == Unify::Duplicate => {
+            Some(semantic)
+                if self.config.unify == Unify::Duplicate
+                    && !has_metric(around.scope, semantic)? =>
+            {
                 self.duplicate(field.message()?, (semantic, &fates), copies)
             }
             _ => Ok(()),
@@ -190,4 +222,39 @@ impl Metrics {
         Writer::new(copies).bytes(schema::scope::ITEMS, &copy.finish());
         Ok(())
     }
+}
+
+/// Whether the metrics of a scope are gauges that a processor like this has computed.
+fn is_our_own(scope: Message<'_>) -> Result<bool, Error> {
+    let Some(scope) = scope.find(schema::scope::SCOPE)? else {
+        return Ok(false);
+    };
+    let name = scope.message()?.find(schema::scope::NAME)?;
+    let name = name.map(|name| name.bytes()).transpose()?;
+    Ok(name == Some(derived::SCOPE.as_bytes()))
+}
+
+/// Whether a scope has a metric under this name of the receiver's with the same attribute already.
+fn has_metric(scope: Message<'_>, semantic: &Semantic) -> Result<bool, Error> {
+    for field in scope.all(schema::scope::ITEMS) {
+        let metric = field?.message()?;
+        let name = metric.find(schema::metric::NAME)?;
+        if name.map(|name| name.bytes()).transpose()? == Some(semantic.name.as_bytes())
+            && points_have(metric, semantic)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn points_have(metric: Message<'_>, semantic: &Semantic) -> bool {
+    let Some((key, value)) = semantic.adds else {
+        return true;
+    };
+    let points = point::points(metric).unwrap_or_default();
+    points.iter().any(|point| {
+        let mut attributes = point.attributes.iter();
+        attributes.any(|it| it.key == key.as_bytes() && it.value.text() == Some(value))
+    })
 }

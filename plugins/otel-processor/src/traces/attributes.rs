@@ -31,6 +31,14 @@ pub(crate) struct Found<'a> {
     gone: bool,
 }
 
+impl Found<'_> {
+    /// Lets it stay as it is.
+    pub(super) fn spare(&mut self) {
+        self.role = Role::Plain;
+        self.gone = false;
+    }
+}
+
 /// What is known of a span or record, while it is written.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
@@ -42,6 +50,10 @@ pub(super) struct Facts<'a> {
     pub(super) exception: Option<&'a [u8]>,
     /// Its status is an error.
     pub(super) failed: bool,
+    /// It has been here before, or pgmesh has made it: nothing is added.
+    pub(super) described: bool,
+    /// It is what was left of one that could not be read.
+    pub(super) stripped: bool,
 }
 
 /// Under which name an attribute goes on.
@@ -130,6 +142,8 @@ impl Traces {
         };
         for attribute in found {
             self.learn(attribute, &mut facts);
+            facts.stripped |= attribute.key == names::ERROR.as_bytes();
+            facts.described |= attribute.key == names::FINGERPRINT.as_bytes();
         }
         facts
     }
@@ -177,13 +191,16 @@ impl Traces {
     pub(super) fn attribute<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        found: &[Found<'a>],
-        place: usize,
+        (found, place): (&[Found<'a>], usize),
+        facts: &Facts<'a>,
     ) -> Result<(), Error> {
         let Some(attribute) = found.get(place) else {
             return Ok(());
         };
-        let name = self.migrated(place, found);
+        let name = match facts.stripped {
+            true => Name::Own,
+            false => self.migrated(place, found),
+        };
         if attribute.gone || name == Name::Taken {
             editor.remove(&attribute.field);
             return Ok(());
@@ -271,6 +288,9 @@ impl Traces {
         found: &[Found<'a>],
         facts: &Facts<'a>,
     ) {
+        if facts.stripped {
+            return;
+        }
         editor.append(message, |new| {
             let mut missing = Missing { number, found, new };
             if !found.iter().any(|found| found.role == Role::System) {
@@ -282,7 +302,7 @@ impl Traces {
                 Migrate::Replace => {}
             }
             self.add_errors(&mut missing, facts);
-            if let Some(said) = &facts.said {
+            if let Some(said) = facts.said.as_ref().filter(|_| !facts.described) {
                 self.add_said(&mut missing, said);
             }
         });

@@ -72,7 +72,7 @@ impl Traces {
         self.collect(event, number, found)?;
         for (place, one) in found.iter().enumerate() {
             if matches!(one.role, Role::ExceptionMessage | Role::Stacktrace) {
-                self.attribute(editor, found, place)?;
+                self.attribute(editor, (found, place), &Facts::default())?;
             }
         }
         Ok(())

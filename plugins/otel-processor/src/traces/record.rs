@@ -3,10 +3,11 @@
 //! that was described already.
 
 use otlp_wire::{Any, Editor, Field, schema};
+use pg_log::Field as LogField;
 
 use super::Traces;
 use super::attributes::Found;
-use super::names;
+use super::names::Role;
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::statement::is_like_a_statement;
@@ -25,6 +26,11 @@ impl Traces {
             let mut found = Vec::new();
             self.collect(record, ATTRIBUTES, &mut found)?;
             let facts = self.facts(&found);
+            for one in &mut found {
+                if spares(redaction, one.role) {
+                    one.spare();
+                }
+            }
             let mut attribute = found.iter().enumerate();
             let mut next = attribute.next();
             for field in record.fields() {
@@ -34,7 +40,7 @@ impl Traces {
                         if let Some((place, one)) = next
                             && one.field.offset() == field.offset()
                         {
-                            self.attribute(editor, &found, place)?;
+                            self.attribute(editor, (&found, place), &facts)?;
                             next = attribute.next();
                         }
                     }
@@ -42,7 +48,7 @@ impl Traces {
                         editor
                             .change_texts(&field, &mut |text| self.body(text, &found, redaction))?;
                     }
-                    schema::log_record::EVENT_NAME => {
+                    schema::log_record::EVENT_NAME if redaction != LogRedaction::Off => {
                         if let Some(redacted) = self.statements.redact(field.bytes()?) {
                             editor.replace(&field, |new| {
                                 new.text(schema::log_record::EVENT_NAME, &redacted);
@@ -52,11 +58,7 @@ impl Traces {
                     _ => {}
                 }
             }
-            // What has a fingerprint was described before.
-            let described = found
-                .iter()
-                .any(|one| one.key == names::FINGERPRINT.as_bytes());
-            if facts.said.is_some() && !described {
+            if facts.said.is_some() && !facts.described {
                 self.add(editor, (record, ATTRIBUTES), &found, &facts);
             }
             Ok(())
@@ -70,8 +72,13 @@ impl Traces {
         found: &[Found<'_>],
         redaction: LogRedaction,
     ) -> Option<String> {
+        if let Some(field) = companion(found) {
+            let strict = redaction == LogRedaction::Strict;
+            let seen = strict.then(|| self.texts.companion(field, text))?;
+            return (seen.as_bytes() != text).then_some(seen);
+        }
         let quotes = |one: &Found<'_>| match one.value {
-            Any::Text(statement) if one.role == names::Role::Query => is_in(statement, text),
+            Any::Text(statement) if one.role == Role::Query => is_in(statement, text),
             _ => false,
         };
         if !self.texts.is_servers(text) && (found.iter().any(quotes) || is_like_a_statement(text)) {
@@ -82,6 +89,31 @@ impl Traces {
         }
         let seen = self.texts.prose(text);
         (seen.as_bytes() != text).then_some(seen)
+    }
+}
+
+/// Whether attributes of this role stay as they are.
+fn spares(redaction: LogRedaction, role: Role) -> bool {
+    match redaction {
+        LogRedaction::Strict => false,
+        LogRedaction::Statements => matches!(
+            role,
+            Role::Companion(_) | Role::ExceptionMessage | Role::Stacktrace | Role::ErrorType
+        ),
+        LogRedaction::Off => true,
+    }
+}
+
+/// What below a message the body is, of a line that `pg-log` found alone.
+fn companion(found: &[Found<'_>]) -> Option<LogField> {
+    let named = found
+        .iter()
+        .find(|one| one.key == b"postgresql.companion")?;
+    match named.value.text()? {
+        "CONTEXT" => Some(LogField::Context),
+        "DETAIL" => Some(LogField::Detail),
+        "HINT" => Some(LogField::Hint),
+        _ => None,
     }
 }
 

@@ -32,7 +32,7 @@ impl Traces {
                         if let Some((place, one)) = next
                             && one.field.offset() == field.offset()
                         {
-                            self.attribute(editor, found, place)?;
+                            self.attribute(editor, (found, place), &facts)?;
                             next = attribute.next();
                         }
                     }
@@ -139,7 +139,7 @@ impl Traces {
                 if let Some((place, one)) = next
                     && one.field.offset() == field.offset()
                 {
-                    self.attribute(editor, &found, place)?;
+                    self.attribute(editor, (&found, place), facts)?;
                     next = attribute.next();
                 } else if has_name
                     && field.number == schema::event::NAME

@@ -1,43 +1,24 @@
 //! What is left of a span that cannot be read: what is sure to hold no data, made anew.
 
-use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Value, Writer, schema};
+use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
 
 use super::Traces;
 use super::names::{self, Role};
+use crate::strip::{Wire, is_one};
 
 /// Fields of a span that hold no text: their numbers and wire types.
-const NUMBERS: [(u32, Kind); 10] = [
-    (schema::span::TRACE_ID, Kind::Bytes),
-    (schema::span::SPAN_ID, Kind::Bytes),
-    (schema::span::PARENT_SPAN_ID, Kind::Bytes),
-    (schema::span::KIND, Kind::Varint),
-    (schema::span::START_TIME, Kind::Fixed64),
-    (schema::span::END_TIME, Kind::Fixed64),
-    (schema::span::DROPPED_ATTRIBUTES, Kind::Varint),
-    (schema::span::DROPPED_EVENTS, Kind::Varint),
-    (schema::span::DROPPED_LINKS, Kind::Varint),
-    (schema::span::FLAGS, Kind::Fixed32),
+const NUMBERS: [(u32, Wire); 10] = [
+    (schema::span::TRACE_ID, Wire::Bytes),
+    (schema::span::SPAN_ID, Wire::Bytes),
+    (schema::span::PARENT_SPAN_ID, Wire::Bytes),
+    (schema::span::KIND, Wire::Varint),
+    (schema::span::START_TIME, Wire::Fixed64),
+    (schema::span::END_TIME, Wire::Fixed64),
+    (schema::span::DROPPED_ATTRIBUTES, Wire::Varint),
+    (schema::span::DROPPED_EVENTS, Wire::Varint),
+    (schema::span::DROPPED_LINKS, Wire::Varint),
+    (schema::span::FLAGS, Wire::Fixed32),
 ];
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Varint,
-    Fixed64,
-    Fixed32,
-    Bytes,
-}
-
-impl Kind {
-    const fn is_of(self, value: Value<'_>) -> bool {
-        matches!(
-            (self, value),
-            (Self::Varint, Value::Varint(_))
-                | (Self::Fixed64, Value::Fixed64(_))
-                | (Self::Fixed32, Value::Fixed32(_))
-                | (Self::Bytes, Value::Bytes(_))
-        )
-    }
-}
 
 impl Traces {
     /// Puts what is left of a span in its place; what cannot be read ends it.
@@ -56,11 +37,9 @@ impl Traces {
     }
 
     fn keep(&self, field: &Field<'_>, new: &mut Writer<'_>) {
-        let is_number =
-            |(number, kind): &(u32, Kind)| *number == field.number && kind.is_of(field.value);
         let harmless = match field.number {
             schema::span::ATTRIBUTES => is_harmless(field, |key| self.role(key).map(|it| it.0)),
-            _ => NUMBERS.iter().any(is_number),
+            _ => is_one(field, &NUMBERS),
         };
         if harmless {
             new.field(field);

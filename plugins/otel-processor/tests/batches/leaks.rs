@@ -172,7 +172,7 @@ fn events() -> Vec<Event> {
 }
 
 /// A span with the secret in one place.
-fn spans() -> Vec<Span> {
+pub(crate) fn spans() -> Vec<Span> {
     let with = |change: &dyn Fn(&mut Span)| {
         let mut span = Span {
             trace_id: vec![1; 16],
@@ -219,7 +219,7 @@ fn spans() -> Vec<Span> {
 }
 
 /// A log record with the secret in one place.
-fn records() -> Vec<LogRecord> {
+pub(crate) fn records() -> Vec<LogRecord> {
     let about = |attributes: Vec<KeyValue>, body: Option<AnyValue>| LogRecord {
         attributes: [vec![text("db.system.name", "postgresql")], attributes].concat(),
         body,

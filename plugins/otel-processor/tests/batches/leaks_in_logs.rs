@@ -39,7 +39,7 @@ fn at_level(level: &str, body: &str) -> LogRecord {
 }
 
 /// A shape of an entry by name, with a secret in it.
-fn shapes() -> Vec<(&'static str, LogRecord)> {
+pub(crate) fn shapes() -> Vec<(&'static str, LogRecord)> {
     let stderr = ERROR.join("\n");
     let longer = format!("db-0 postgres: {stderr} (end)");
     let small = JSON.replace(r#""error_severity":"ERROR""#, SMALL);
@@ -98,7 +98,7 @@ fn shapes() -> Vec<(&'static str, LogRecord)> {
             "a longer copy in a map",
             with(
                 string(&stderr),
-                vec![pair("raw", map(vec![text("line", &longer)]))],
+                vec![pair("kept", map(vec![text("line", &longer)]))],
             ),
         ),
         (

@@ -82,8 +82,8 @@ pub(crate) const ERROR: [&str; 3] = [
     "2026-11-23 03:34:37.123 UTC [70] app@shop DETAIL:  Key (email)=(hunter2-4111) already exists.",
     "2026-11-23 03:34:37.123 UTC [70] app@shop STATEMENT:  INSERT INTO users",
 ];
-const CONTINUATION: &str = "\tVALUES ('hunter2-4111') /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
-const OTHER: &str =
+pub(crate) const CONTINUATION: &str = "\tVALUES ('hunter2-4111') /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
+pub(crate) const OTHER: &str =
     "2026-11-23 03:34:37.124 UTC [71] app@shop LOG:  connection authorized: user=app database=shop";
 
 fn assert_is_the_error(record: &LogRecord) {

@@ -8,6 +8,7 @@
 )]
 
 mod any_batch;
+mod broken;
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod invariants;
 mod leaks;
@@ -17,3 +18,4 @@ mod metrics;
 mod metrics_model;
 mod otlp;
 mod traces;
+mod twice;

@@ -15,7 +15,7 @@ use prost::Message;
 
 use crate::otlp::{SECRET, fingerprint, get, processor, text};
 
-const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const CUMULATIVE: i32 = 2;
 /// Without gauges of the processor's own.
 const PLAIN: &str = r#"{"metrics":{"derive":false}}"#;

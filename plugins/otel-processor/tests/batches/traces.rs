@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::otlp::{SECRET, fingerprint, get, processor, text};
 
-fn span(name: &str, attributes: &[(&str, &str)]) -> Span {
+pub(crate) fn span(name: &str, attributes: &[(&str, &str)]) -> Span {
     Span {
         trace_id: vec![1; 16],
         span_id: vec![2; 8],
