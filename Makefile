@@ -102,6 +102,7 @@ bench: setup plugins ## cost of the filter, as ratios from one run (ONLY=cpu,cop
 	@cargo run --quiet --release -p pg-wire --example throughput
 	@cargo run --quiet --release -p pg-sql --example throughput
 	@cargo run --quiet --release -p pg-log --example throughput
+	@cargo run --quiet --release -p otel-processor --example throughput
 
 oracle: ## judge pg-sql over every .sql file of a folder by PostgreSQL's own parser and by real servers, SQL=<folder>
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"

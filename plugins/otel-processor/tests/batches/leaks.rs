@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 use crate::logs;
+use crate::order::reversed;
 use crate::otlp::{map, pair, processor, string, text};
-use crate::traces::{batch, reversed};
+use crate::traces::batch;
 
 /// A number and a word that nobody may see.
 const NUMBER: &str = "4111";

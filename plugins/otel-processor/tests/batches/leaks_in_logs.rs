@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use crate::logs::{ERROR, JSON, batch, body, line, members, with_body};
+use crate::order::reversed;
 use crate::otlp::{SECRET, get, map, pair, processor, string, text};
-use crate::traces::reversed;
 
 const SMALL: &str = r#""error_severity":"error""#;
 const NAMED: &str = r#"{"logs":{"resources":{"k8s.pod.name":["db-0"]}}}"#;

@@ -11,6 +11,7 @@ use crate::leaks::{records, spans};
 use crate::leaks_in_logs::shapes;
 use crate::logs::{self, CONTINUATION, ERROR, JSON, OTHER, line, with_body};
 use crate::metrics::{self, SECOND, counter, gauge, point};
+use crate::order::reversed;
 use crate::otlp::{map, processor, text};
 use crate::traces;
 
@@ -287,7 +288,7 @@ proptest! {
     ) {
         let (spans, records, shapes) = (spans(), records(), shapes());
         let order = |bytes: Vec<u8>| match backwards {
-            true => traces::reversed(&bytes, 8),
+            true => reversed(&bytes, 8),
             false => bytes,
         };
         let picked = chosen.iter().map(|index| index.get(&spans).clone()).collect();

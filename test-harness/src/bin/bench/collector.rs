@@ -3,11 +3,6 @@
 
 use std::time::Instant;
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
-use prost::Message;
 use serde_json::json;
 use test_harness::fakes::otelwasm::{Otelwasm, Signal};
 use test_harness::fakes::otlp_sink::OtlpSink;
@@ -18,103 +13,12 @@ use test_harness::hosts::places;
 use crate::Options;
 use crate::load::{in_rounds, ratios};
 use crate::report::{done, figure, median, progress};
+use crate::spans::{SPANS, batch, batch_with, of_http, of_postgres};
 
-/// Spans in a batch: what the Collector's batch processor makes by default.
-const SPANS: usize = 8192;
 const BATCHES: usize = 16;
 const MEMORY_BATCHES: u64 = 1_000_000;
 /// By then it has learned what it can keep.
 const WARM: u64 = 100_000;
-
-/// What applications send: an ORM's text is the same each time, another has its values in it.
-const STATEMENTS: &[&str] = &[
-    "SELECT id, name, email, created_at FROM customers WHERE id = $1",
-    "SELECT o.id, o.total FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.email = 'user{}@example.com' ORDER BY o.id DESC LIMIT 20",
-    "INSERT INTO order_lines (order_id, sku, quantity, price) VALUES ($1, $2, $3, $4) RETURNING id",
-    "UPDATE accounts SET balance = balance - {}.50, updated_at = now() WHERE id = {} AND balance > 0",
-    "SELECT count(*) FROM events WHERE kind = ANY($1) AND at > now() - interval '{} minutes'",
-    "DELETE FROM sessions WHERE token = 'tok_{}' /* card 4111-1111-1111-1111 */",
-];
-
-fn text(key: &str, value: String) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::StringValue(value)),
-        }),
-        ..KeyValue::default()
-    }
-}
-
-fn span(number: usize, name: &str, kind: SpanKind, attributes: Vec<KeyValue>) -> Span {
-    Span {
-        trace_id: (number as u128 + 1).to_be_bytes().to_vec(),
-        span_id: (number as u64 + 1).to_be_bytes().to_vec(),
-        name: name.to_owned(),
-        kind: kind.into(),
-        start_time_unix_nano: 1_767_000_000_000_000_000 + number as u64,
-        end_time_unix_nano: 1_767_000_000_001_000_000 + number as u64,
-        attributes,
-        ..Span::default()
-    }
-}
-
-fn of_postgres(number: usize) -> Span {
-    let statement = STATEMENTS[number % STATEMENTS.len()].replace("{}", &number.to_string());
-    let attributes = vec![
-        text("db.system", "postgresql".to_owned()),
-        text("db.name", "shop".to_owned()),
-        text("db.user", "shop_app".to_owned()),
-        text("db.statement", statement),
-        text("net.peer.name", "postgres.shop.svc".to_owned()),
-        text("thread.name", format!("worker-{}", number % 16)),
-    ];
-    span(number, "shop", SpanKind::Client, attributes)
-}
-
-fn of_http(number: usize) -> Span {
-    let attributes = vec![
-        text("http.request.method", "GET".to_owned()),
-        text("http.route", "/orders/{id}".to_owned()),
-        text("url.path", format!("/orders/{number}")),
-        text("server.address", "shop.example.com".to_owned()),
-        text(
-            "user_agent.original",
-            "Mozilla/5.0 (X11; Linux x86_64)".to_owned(),
-        ),
-        text("thread.name", format!("worker-{}", number % 16)),
-    ];
-    span(number, "GET /orders/{id}", SpanKind::Server, attributes)
-}
-
-fn batch(spans: Vec<Span>) -> Vec<u8> {
-    let scope = InstrumentationScope {
-        name: "io.opentelemetry.jdbc".to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let scope_spans = ScopeSpans {
-        scope: Some(scope),
-        spans,
-        ..ScopeSpans::default()
-    };
-    let resource = ResourceSpans {
-        scope_spans: vec![scope_spans],
-        ..ResourceSpans::default()
-    };
-    TracesData {
-        resource_spans: vec![resource],
-    }
-    .encode_to_vec()
-}
-
-/// A batch in which one span in `one_in` is PostgreSQL's.
-fn batch_with(one_in: usize, first: usize) -> Vec<u8> {
-    let spans = (first..first + SPANS).map(|number| match number % one_in {
-        0 => of_postgres(number / one_in),
-        _ => of_http(number),
-    });
-    batch(spans.collect())
-}
 
 /// A Collector with a processor or without.
 struct Variant {

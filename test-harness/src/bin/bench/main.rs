@@ -9,11 +9,15 @@
 mod collector;
 mod collector_logs;
 mod follow;
+#[path = "../../../../plugins/otel-processor/examples/throughput/lines.rs"]
+mod lines;
 mod load;
 mod log;
 mod memory;
 mod policy;
 mod report;
+#[path = "../../../../plugins/otel-processor/examples/throughput/spans.rs"]
+mod spans;
 mod sql;
 
 use report::heading;
