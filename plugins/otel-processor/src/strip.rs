@@ -27,5 +27,5 @@ impl Wire {
 /// Whether a field is one of these, and written so.
 pub(crate) fn is_one(field: &Field<'_>, known: &[(u32, Wire)]) -> bool {
     let mut known = known.iter();
-    known.any(|(number, kind)| *number == field.number && kind.is_of(field.value))
+    known.any(|(number, kind)| *number == field.number && kind.is_of(field.value()))
 }

@@ -8,6 +8,28 @@ use crate::writer::Writer;
 /// How deep lists and maps may be nested in each other.
 pub const MAX_DEPTH: usize = 32;
 
+/// The tag of an `AnyValue` that is text.
+const TEXT: u8 = 1 << 3 | 2;
+/// The tags of a `KeyValue`.
+const KEY: u8 = 1 << 3 | 2;
+const VALUE: u8 = 2 << 3 | 2;
+
+/// A field of bytes as nearly all are written: its tag, its bytes, and what follows it.
+#[inline(always)]
+const fn part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, length, rest) = match bytes {
+        [tag, length @ 0..0x80, rest @ ..] => (*tag, *length as usize, rest),
+        [tag, low, high @ 0..0x80, rest @ ..] => {
+            (*tag, (*low & 0x7f) as usize | (*high as usize) << 7, rest)
+        }
+        _ => return None,
+    };
+    match rest.split_at_checked(length) {
+        Some((part, rest)) => Some((tag, part, rest)),
+        None => None,
+    }
+}
+
 /// A value, as `AnyValue` holds it.
 #[derive(Clone, Copy, Debug)]
 pub enum Any<'a> {
@@ -34,11 +56,19 @@ impl<'a> Any<'a> {
     ///
     /// # Errors
     /// When it is none.
+    #[inline]
     pub fn read(message: Message<'a>) -> Result<Self, Error> {
+        match part(message.bytes()) {
+            Some((TEXT, text, [])) => Ok(Self::Text(text)),
+            _ => Self::read_any(message),
+        }
+    }
+
+    fn read_any(message: Message<'a>) -> Result<Self, Error> {
         let mut any = Self::Empty;
         for field in message.fields() {
             let field = field?;
-            any = match (field.number, field.value) {
+            any = match (field.number, field.value()) {
                 (1, Value::Bytes(text)) => Self::Text(text),
                 (2, Value::Varint(value)) => Self::Bool(value != 0),
                 (3, Value::Varint(value)) => Self::Int(value as i64),
@@ -77,8 +107,34 @@ impl<'a> KeyValue<'a> {
     ///
     /// # Errors
     /// When it is none.
-    #[inline]
+    #[inline(always)]
     pub fn read(message: Message<'a>) -> Result<Self, Error> {
+        let end = message.end();
+        if let Some((first, one, rest)) = part(message.bytes())
+            && let Some((second, other, [])) = part(rest)
+        {
+            let before = end.saturating_sub(rest.len());
+            match (first, second) {
+                (KEY, VALUE) => {
+                    return Ok(Self {
+                        key: one,
+                        value: Some(Message::ending_at(other, end)),
+                    });
+                }
+                (VALUE, KEY) => {
+                    return Ok(Self {
+                        key: other,
+                        value: Some(Message::ending_at(one, before)),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Self::read_any(message)
+    }
+
+    #[inline(never)]
+    fn read_any(message: Message<'a>) -> Result<Self, Error> {
         let mut found = Self {
             key: b"",
             value: None,
@@ -97,7 +153,6 @@ impl<'a> KeyValue<'a> {
     /// Whether its value may be a list or a map: it does not begin like a text or a number.
     #[must_use]
     pub fn may_nest(&self) -> bool {
-        const TEXT: u8 = 1 << 3 | 2;
         const NUMBERS: [u8; 3] = [2 << 3, 3 << 3, 4 << 3 | 1];
         let first = self.value.and_then(|value| value.bytes().first());
         first.is_some_and(|first| *first != TEXT && !NUMBERS.contains(first))
@@ -167,7 +222,7 @@ impl<'a> Editor<'a> {
         self.inside(field, |editor, any| {
             for field in any.fields() {
                 let field = field?;
-                match (field.number, field.value) {
+                match (field.number, field.value()) {
                     (1, Value::Bytes(text)) => {
                         if let Some(text) = change(text) {
                             editor.replace(&field, |new| new.text(1, &text));

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::reader::{Error, Field, Message, Value};
+use crate::reader::{Error, Field, Message};
 use crate::writer::{Writer, put_varint, set_length};
 
 /// Changes to one batch, from its beginning to its end.
@@ -81,7 +81,7 @@ impl<'a> Editor<'a> {
         let message = field.message()?;
         self.open.push(Open {
             length_at: field.length_at,
-            value_at: field.value_at,
+            value_at: field.value_at(),
             out_at: 0,
         });
         let result = edit(self, message);
@@ -146,13 +146,7 @@ impl<'a> Editor<'a> {
     /// Gives a field another number. What is in it may be changed besides, behind this.
     pub fn renumber(&mut self, field: &Field<'a>, number: u32) {
         self.change(field.start);
-        let wire_type = match field.value {
-            Value::Varint(_) => 0,
-            Value::Fixed64(_) => 1,
-            Value::Bytes(_) => 2,
-            Value::Fixed32(_) => 5,
-        };
-        put_varint(&mut self.out, u64::from(number) << 3 | wire_type);
+        put_varint(&mut self.out, u64::from(number) << 3 | field.wire as u64);
         self.copied = field.length_at;
     }
 

@@ -16,6 +16,6 @@ mod writer;
 
 pub use any::{Any, KeyValue, MAX_DEPTH};
 pub use editor::{Editor, Mark};
-pub use reader::{Error, Fault, Field, Fields, Message, Value};
+pub use reader::{Error, Fault, Field, Fields, InPlace, Message, Value};
 pub use response::rejected;
 pub use writer::Writer;

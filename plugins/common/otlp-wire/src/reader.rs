@@ -54,7 +54,8 @@ impl std::error::Error for Error {}
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
-    at: usize,
+    /// Offset in the batch of the first byte behind it.
+    end: usize,
 }
 
 impl<'a> Message<'a> {
@@ -63,8 +64,14 @@ impl<'a> Message<'a> {
     pub const fn new(batch: &'a [u8]) -> Self {
         Self {
             bytes: batch,
-            at: 0,
+            end: batch.len(),
         }
+    }
+
+    /// Bytes that stand in the batch before `end`.
+    #[inline]
+    pub(crate) const fn ending_at(bytes: &'a [u8], end: usize) -> Self {
+        Self { bytes, end }
     }
 
     /// Its fields, in their order. Ends behind the first error.
@@ -73,8 +80,15 @@ impl<'a> Message<'a> {
     pub const fn fields(self) -> Fields<'a> {
         Fields {
             rest: self.bytes,
-            at: self.at,
+            end: self.end,
         }
+    }
+
+    /// The same, for loops that are run for each item of a batch: code in place of calls.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fields_in_place(self) -> InPlace<'a> {
+        InPlace(self.fields())
     }
 
     /// Its fields with this number. Ends behind the first error.
@@ -84,6 +98,7 @@ impl<'a> Message<'a> {
     }
 
     /// Its bytes.
+    #[inline]
     #[must_use]
     pub const fn bytes(self) -> &'a [u8] {
         self.bytes
@@ -92,13 +107,14 @@ impl<'a> Message<'a> {
     /// Offset in the batch.
     #[must_use]
     pub const fn offset(self) -> usize {
-        self.at
+        self.end.saturating_sub(self.bytes.len())
     }
 
     /// Offset in the batch of the first byte behind it.
+    #[inline]
     #[must_use]
     pub const fn end(self) -> usize {
-        self.at.saturating_add(self.bytes.len())
+        self.end
     }
 
     /// The first field with this number.
@@ -106,7 +122,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// When something before it is no field.
     pub fn find(self, number: u32) -> Result<Option<Field<'a>>, Error> {
-        for field in self.fields() {
+        for field in self.fields_in_place() {
             let field = field?;
             if field.number == number {
                 return Ok(Some(field));
@@ -129,32 +145,57 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
+/// How a value is written: the number is that of the protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wire {
+    Varint = 0,
+    Fixed64 = 1,
+    Bytes = 2,
+    Fixed32 = 5,
+}
+
 /// One field of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     /// Its number.
     pub number: u32,
-    /// Its value.
-    pub value: Value<'a>,
+    pub(crate) wire: Wire,
+    /// Its bytes, or those that its number is written in.
+    payload: &'a [u8],
     /// Offset of its tag in the batch.
     pub(crate) start: usize,
     /// Offset of its value, or of the length before that.
     pub(crate) length_at: usize,
-    /// Offset of its value, behind the length.
-    pub(crate) value_at: usize,
     /// Offset behind it.
     pub(crate) end: usize,
 }
 
 impl<'a> Field<'a> {
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> Value<'a> {
+        let number = || {
+            let mut bytes = [0; 8];
+            let written = bytes.iter_mut().zip(self.payload);
+            written.for_each(|(byte, written)| *byte = *written);
+            u64::from_le_bytes(bytes)
+        };
+        match self.wire {
+            Wire::Varint => Value::Varint(number_of(self.payload)),
+            Wire::Fixed64 => Value::Fixed64(number()),
+            Wire::Fixed32 => Value::Fixed32(number() as u32),
+            Wire::Bytes => Value::Bytes(self.payload),
+        }
+    }
+
     /// Its bytes.
     ///
     /// # Errors
     /// When it is a number.
     #[inline]
     pub const fn bytes(&self) -> Result<&'a [u8], Error> {
-        match self.value {
-            Value::Bytes(bytes) => Ok(bytes),
+        match self.wire {
+            Wire::Bytes => Ok(self.payload),
             _ => Err(self.unexpected()),
         }
     }
@@ -165,11 +206,8 @@ impl<'a> Field<'a> {
     /// When it is a number.
     #[inline]
     pub const fn message(&self) -> Result<Message<'a>, Error> {
-        match self.value {
-            Value::Bytes(bytes) => Ok(Message {
-                bytes,
-                at: self.value_at,
-            }),
+        match self.wire {
+            Wire::Bytes => Ok(Message::ending_at(self.payload, self.end)),
             _ => Err(self.unexpected()),
         }
     }
@@ -178,10 +216,10 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// When it is none.
-    pub const fn number_value(&self) -> Result<u64, Error> {
-        match self.value {
+    pub fn number_value(&self) -> Result<u64, Error> {
+        match self.value() {
             Value::Varint(value) | Value::Fixed64(value) => Ok(value),
-            Value::Fixed32(value) => Ok(value as u64),
+            Value::Fixed32(value) => Ok(u64::from(value)),
             Value::Bytes(_) => Err(self.unexpected()),
         }
     }
@@ -196,9 +234,15 @@ impl<'a> Field<'a> {
     }
 
     /// Offset of its tag in the batch.
+    #[inline]
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.start
+    }
+
+    /// Offset of its first byte in the batch, behind its length.
+    pub(crate) const fn value_at(&self) -> usize {
+        self.end.saturating_sub(self.payload.len())
     }
 }
 
@@ -206,14 +250,33 @@ impl<'a> Field<'a> {
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
-    at: usize,
+    end: usize,
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Error>;
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        self.read()
+    }
+}
+
+/// The fields of a message, read where they are asked for.
+#[derive(Clone, Debug)]
+pub struct InPlace<'a>(Fields<'a>);
+
+impl<'a> Iterator for InPlace<'a> {
+    type Item = Result<Field<'a>, Error>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.read()
+    }
+}
+
+impl<'a> Fields<'a> {
+    #[inline(always)]
+    fn read(&mut self) -> Option<Result<Field<'a>, Error>> {
         if self.rest.is_empty() {
             return None;
         }
@@ -223,88 +286,100 @@ impl<'a> Iterator for Fields<'a> {
         }
         Some(field)
     }
-}
 
-impl<'a> Fields<'a> {
-    #[inline]
+    /// Offset in the batch of what stands before `rest`.
+    #[inline(always)]
+    const fn at(&self, rest: &[u8]) -> usize {
+        self.end.wrapping_sub(rest.len())
+    }
+
+    #[inline(always)]
     fn field(&mut self) -> Result<Field<'a>, Error> {
-        let start = self.at;
-        let tag = self.varint()?;
+        let start = self.at(self.rest);
+        let (tag, rest) = match self.rest {
+            [tag @ 0..0x80, rest @ ..] => (u64::from(*tag), rest),
+            _ => self.varint(self.rest)?,
+        };
         let number = match tag >> 3 {
             number @ 1..=LARGEST_NUMBER => number as u32,
             _ => return Err(error(Fault::FieldNumber, start)),
         };
-        let length_at = self.at;
-        let mut value_at = length_at;
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(u64::from_le_bytes(self.fixed()?)),
+        let length_at = self.at(rest);
+        let (wire, length, rest) = match tag & 7 {
+            0 => (Wire::Varint, self.varint_length(rest)?, rest),
+            1 => (Wire::Fixed64, 8, rest),
             2 => {
-                let length = self.varint()?;
-                value_at = self.at;
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                Value::Bytes(self.take(length)?)
+                let (length, rest) = self.length(rest)?;
+                (Wire::Bytes, length, rest)
             }
-            5 => Value::Fixed32(u32::from_le_bytes(self.fixed()?)),
+            5 => (Wire::Fixed32, 4, rest),
             _ => return Err(error(Fault::WireType, start)),
         };
+        let Some((payload, behind)) = rest.split_at_checked(length) else {
+            return Err(error(Fault::Truncated, self.at(rest)));
+        };
+        self.rest = behind;
         Ok(Field {
             number,
-            value,
+            wire,
+            payload,
             start,
             length_at,
-            value_at,
-            end: self.at,
+            end: self.at(behind),
         })
     }
 
-    #[inline]
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
-        let Some((taken, rest)) = self.rest.split_at_checked(length) else {
-            return Err(error(Fault::Truncated, self.at));
+    #[inline(always)]
+    fn length(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
+        match rest {
+            [length @ 0..0x80, behind @ ..] => Ok((usize::from(*length), behind)),
+            [low, high @ 0..0x80, behind @ ..] => {
+                Ok((usize::from(*low & 0x7f) | usize::from(*high) << 7, behind))
+            }
+            _ => {
+                let (length, behind) = self.varint(rest)?;
+                Ok((usize::try_from(length).unwrap_or(usize::MAX), behind))
+            }
+        }
+    }
+
+    /// How many bytes a number takes.
+    #[inline(always)]
+    fn varint_length(&self, rest: &'a [u8]) -> Result<usize, Error> {
+        match rest {
+            [0..0x80, ..] => Ok(1),
+            _ => {
+                let (_, behind) = self.varint(rest)?;
+                Ok(rest.len().saturating_sub(behind.len()))
+            }
+        }
+    }
+
+    /// Reads a number of any length.
+    #[inline(never)]
+    fn varint(&self, rest: &'a [u8]) -> Result<(u64, &'a [u8]), Error> {
+        let fault = |fault| error(fault, self.at(rest));
+        let last = rest.iter().take(10).position(|byte| *byte < 0x80);
+        let Some(last) = last else {
+            return Err(fault(match rest.len() {
+                0..10 => Fault::Truncated,
+                _ => Fault::OverlongVarint,
+            }));
         };
-        self.rest = rest;
-        self.at = self.at.wrapping_add(length);
-        Ok(taken)
-    }
-
-    #[inline]
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let at = self.at;
-        let bytes = self.take(N)?;
-        bytes.try_into().map_err(|_| error(Fault::Truncated, at))
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Result<u64, Error> {
-        if let Some((byte @ 0..0x80, rest)) = self.rest.split_first() {
-            self.rest = rest;
-            self.at = self.at.wrapping_add(1);
-            return Ok(u64::from(*byte));
+        let behind = last.saturating_add(1);
+        let (number, behind) = rest.split_at_checked(behind).unwrap_or((rest, &[]));
+        // The tenth byte has room for one bit.
+        if last == 9 && number.last().is_some_and(|byte| *byte > 1) {
+            return Err(fault(Fault::OverlongVarint));
         }
-        self.long_varint()
+        Ok((number_of(number), behind))
     }
+}
 
-    fn long_varint(&mut self) -> Result<u64, Error> {
-        let start = self.at;
-        let mut value = 0_u64;
-        for shift in (0..64_u32).step_by(7) {
-            let Some((byte, rest)) = self.rest.split_first() else {
-                return Err(error(Fault::Truncated, start));
-            };
-            self.rest = rest;
-            self.at = self.at.wrapping_add(1);
-            // The tenth byte has room for one bit.
-            if shift == 63 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f).wrapping_shl(shift);
-            if *byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(error(Fault::OverlongVarint, start))
-    }
+/// The number that these bytes are: seven bits each, the lowest first.
+fn number_of(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |number, byte| number << 7 | u64::from(byte & 0x7f))
 }
 
 const fn error(fault: Fault, offset: usize) -> Error {
@@ -318,7 +393,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Error> {
         let fields = Message::new(bytes).fields();
         fields
-            .map(|field| field.map(|field| (field.number, field.value)))
+            .map(|field| field.map(|field| (field.number, field.value())))
             .collect()
     }
 

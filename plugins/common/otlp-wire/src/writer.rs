@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
 
     /// A field as it was read.
     pub fn field(&mut self, field: &Field<'_>) {
-        match field.value {
+        match field.value() {
             Value::Varint(value) => self.uint(field.number, value),
             Value::Fixed64(value) => self.fixed64(field.number, value),
             Value::Fixed32(value) => self.fixed32(field.number, value),

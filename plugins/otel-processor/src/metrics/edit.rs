@@ -288,7 +288,7 @@ pub(crate) fn strip<'a>(
                         says_why |= strip_point(editor, &field, &reason, queries);
                     }
                     schema::numbers::TEMPORALITY | schema::numbers::IS_MONOTONIC
-                        if !matches!(field.value, Value::Varint(_)) =>
+                        if !matches!(field.value(), Value::Varint(_)) =>
                     {
                         editor.remove(&field);
                     }

@@ -81,7 +81,7 @@ impl<'a> Point<'a> {
         let mut ended = false;
         for field in message.fields() {
             let field = field?;
-            match (field.number, field.value) {
+            match (field.number, field.value()) {
                 (point::START_TIME, Value::Fixed64(time)) => read.start = time,
                 (point::TIME, Value::Fixed64(time)) => read.time = time,
                 (point::AS_DOUBLE, Value::Fixed64(bits)) => {

@@ -27,6 +27,7 @@ use names::SCOPES;
 #[derive(Debug)]
 pub(crate) struct Traces {
     config: config::Traces,
+    signs: Signs,
     statements: Statements,
     texts: Texts,
 }
@@ -35,7 +36,7 @@ pub(crate) struct Traces {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Whose {
     Postgres,
-    /// Somebody else's, and whether it has events or a status: it may tell of an error.
+    /// Somebody else's, and whether it has events or a status with a text: it may tell of an error.
     Others {
         may_fail: bool,
     },
@@ -44,6 +45,7 @@ enum Whose {
 impl Traces {
     pub(crate) fn new(config: config::Traces) -> Self {
         Self {
+            signs: Signs::new(&config.signs),
             statements: Statements::new(config.comments),
             texts: Texts::default(),
             config,
@@ -145,15 +147,20 @@ impl Traces {
         let mut may_fail = false;
         let mut signed = false;
         let mut named = false;
-        for field in item.fields() {
+        for field in item.fields_in_place() {
             let field = field?;
             if field.number != attributes {
-                may_fail |= matches!(field.number, schema::span::EVENTS | schema::span::STATUS);
+                may_fail |= match field.number {
+                    schema::span::EVENTS => true,
+                    // A code and nothing else takes two bytes; the Collector writes empty ones, too.
+                    schema::span::STATUS => field.bytes()?.len() > 2,
+                    _ => false,
+                };
                 continue;
             }
             let attribute = KeyValue::read(field.message()?)?;
             match attribute.key {
-                b"db.system" | b"db.system.name" => {
+                [b'd', b'b', b'.', b's', ..] if names::is_system(attribute.key) => {
                     named = true;
                     if let Any::Text(system) = attribute.any()?
                         && self.is_system(system)
@@ -161,7 +168,10 @@ impl Traces {
                         return Ok(Whose::Postgres);
                     }
                 }
-                key => signed = signed || self.is_sign(key),
+                [first, ..] if self.signs.begin_with(*first) => {
+                    signed = signed || self.signs.is_one(attribute.key);
+                }
+                _ => {}
             }
         }
         Ok(match signed && !named {
@@ -174,10 +184,39 @@ impl Traces {
         let mut systems = self.config.systems.iter();
         systems.any(|system| system.as_bytes().eq_ignore_ascii_case(name))
     }
+}
 
-    fn is_sign(&self, key: &[u8]) -> bool {
-        let mut signs = self.config.signs.iter();
-        signs.any(|sign| key.starts_with(sign.as_bytes()))
+/// Beginnings of names that only a statement's span has.
+#[derive(Debug)]
+struct Signs {
+    /// One bit for each byte that one begins with.
+    letters: [u64; 4],
+    beginnings: Vec<String>,
+}
+
+impl Signs {
+    fn new(beginnings: &[String]) -> Self {
+        let mut letters = [0; 4];
+        for first in beginnings.iter().filter_map(|one| one.as_bytes().first()) {
+            if let Some(bits) = letters.get_mut(usize::from(first >> 6)) {
+                *bits |= 1_u64.wrapping_shl(u32::from(*first));
+            }
+        }
+        Self {
+            letters,
+            beginnings: beginnings.to_vec(),
+        }
+    }
+
+    #[inline(always)]
+    fn begin_with(&self, first: u8) -> bool {
+        let bits = self.letters.get(usize::from(first >> 6)).copied();
+        bits.unwrap_or(0).wrapping_shr(u32::from(first)) & 1 == 1
+    }
+
+    fn is_one(&self, name: &[u8]) -> bool {
+        let mut beginnings = self.beginnings.iter();
+        beginnings.any(|sign| name.starts_with(sign.as_bytes()))
     }
 }
 

@@ -240,6 +240,11 @@ const WORDS: [(Role, bool, &[&str]); 4] = [
 /// The longest word in [`WORDS`].
 const LONGEST_WORD: usize = 11;
 
+/// Whether a name is that of the attribute that names the system.
+pub(crate) fn is_system(name: &[u8]) -> bool {
+    matches!(name, b"db.system" | b"db.system.name")
+}
+
 /// What is known of a name.
 fn find(name: &[u8]) -> Option<&'static Known> {
     // All names begin with one of few letters.

@@ -1,9 +1,11 @@
 //! What holds for any bytes: the property tests and the fuzz targets call these.
 
 use pg_sql::classify::MAX_SUMMARY;
+use pg_sql::placeholders::as_parameters;
+use pg_sql::shape::{COMMENT, NUMBER, STRING};
 use pg_sql::{
     ClassifyOptions, Comments, Lexer, LexerOptions, RedactOptions, ServerVersion, canonical_text,
-    classify, fingerprint, normalize, redact, redact_and_fingerprint, split,
+    classify, fingerprint, normalize, redact, redact_and_fingerprint, shape, split,
 };
 
 /// The tokens of a text tile it.
@@ -66,6 +68,51 @@ pub fn any_bytes(text: &[u8]) {
         statements_are_in_order(text, options);
     }
     normalizing_ends(text);
+    a_shape_tells_all(text);
+}
+
+/// Another text of the same shape is redacted to the same, and has the same fingerprint.
+pub fn a_shape_tells_all(text: &[u8]) {
+    let mut found = Vec::new();
+    if !shape(text, true, &mut found) {
+        return;
+    }
+    let options = RedactOptions::default();
+    let said = redact_and_fingerprint(text, &options);
+    let parameters = as_parameters(text).map(|text| fingerprint(&text, &options.lexer));
+    for (string, number, comment) in [
+        (&b"'x'"[..], &b"7"[..], &b"/**/"[..]),
+        (b"'y''z'", b"42.0", b"/*a b*/"),
+    ] {
+        let other = filled(&found, string, number, comment);
+        let told = redact_and_fingerprint(&other, &options);
+        let shown = || String::from_utf8_lossy(&other).into_owned();
+        assert_eq!(
+            String::from_utf8_lossy(&told.0.text),
+            String::from_utf8_lossy(&said.0.text),
+            "{}",
+            shown()
+        );
+        assert_eq!(told.1, said.1, "{}", shown());
+        let other = as_parameters(&other).map(|text| fingerprint(&text, &options.lexer));
+        assert_eq!(other, parameters, "{}", shown());
+    }
+}
+
+/// A text of this shape; in quotes the marks are themselves.
+fn filled(shape: &[u8], string: &[u8], number: &[u8], comment: &[u8]) -> Vec<u8> {
+    let mut in_quotes = false;
+    let mut text = Vec::new();
+    for byte in shape {
+        in_quotes ^= *byte == b'"';
+        match *byte {
+            STRING if !in_quotes => text.extend_from_slice(string),
+            NUMBER if !in_quotes => text.extend_from_slice(number),
+            COMMENT if !in_quotes => text.extend_from_slice(comment),
+            byte => text.push(byte),
+        }
+    }
+    text
 }
 
 /// Any text has a normal form, of a bounded size.

@@ -1,0 +1,288 @@
+//! What two texts have in common that differ in their data only: all but their literals and comments.
+//!
+//! Redaction, fingerprint and what drivers write for parameters are the same for texts of one shape, so
+//! that what was said of one can be said of the next without reading it as carefully. For that a shape
+//! is taken of plain texts only: of whatever is written oddly, or the server would refuse, there is none.
+
+/// What stands for a string in a shape: no text that has a shape has such a byte outside of quotes.
+pub const STRING: u8 = 1;
+/// What stands for a number.
+pub const NUMBER: u8 = 2;
+/// What stands for a comment.
+pub const COMMENT: u8 = 3;
+
+const WORD_START: u8 = 1;
+const WORD: u8 = 1 << 1;
+const DIGIT: u8 = 1 << 2;
+/// Neither begins a literal, a comment, a name or a parameter, nor means nothing to the server.
+const PLAIN: u8 = 1 << 3;
+
+static CLASSES: [u8; 256] = classes();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..=0xff => WORD_START | WORD,
+            b'0'..=b'9' => DIGIT | WORD,
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b'(' | b')' | b'[' | b']' | b';' | b':'
+            | b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'*' | b'<'
+            | b'>' | b'=' => PLAIN,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+#[inline(always)]
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// Writes the shape of a text in the place of what is in `shape`; `false` if it has none. One that has
+/// comments has one only if they are `dropped`.
+///
+/// ```
+/// let mut shape = Vec::new();
+/// assert!(pg_sql::shape(b"SELECT a FROM t WHERE b = 'x'", true, &mut shape));
+/// assert_eq!(shape, b"SELECT a FROM t WHERE b = \x01");
+/// ```
+#[must_use]
+pub fn shape(text: &[u8], dropped: bool, shape: &mut Vec<u8>) -> bool {
+    shape.clear();
+    let mut reader = Reader {
+        text,
+        at: 0,
+        kept: 0,
+        shape,
+        is_ascii: true,
+    };
+    let read = reader.read(dropped).is_some();
+    read && (reader.is_ascii || std::str::from_utf8(text).is_ok())
+}
+
+struct Reader<'t, 's> {
+    text: &'t [u8],
+    at: usize,
+    /// Up to here the text is in the shape.
+    kept: usize,
+    shape: &'s mut Vec<u8>,
+    is_ascii: bool,
+}
+
+impl Reader<'_, '_> {
+    /// `None` as soon as something is not plain.
+    #[inline(always)]
+    fn read(&mut self, dropped: bool) -> Option<()> {
+        while let Some(byte) = self.byte(self.at) {
+            let class = class(byte);
+            if class & WORD_START != 0 {
+                self.word(byte)?;
+            } else if class & PLAIN != 0 {
+                self.at = self.at.wrapping_add(1);
+            } else {
+                self.special(byte, dropped)?;
+            }
+        }
+        self.keep(self.text.len());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Option<u8> {
+        self.byte(self.at.wrapping_add(1))
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, end: usize) {
+        let kept = self.text.get(self.kept..end).unwrap_or_default();
+        self.shape.extend_from_slice(kept);
+    }
+
+    /// Puts a mark in the place of what stands before `end`.
+    fn mark(&mut self, mark: u8, end: usize) {
+        self.keep(self.at);
+        self.shape.push(mark);
+        self.kept = end;
+        self.at = end;
+    }
+
+    #[inline(always)]
+    fn word(&mut self, first: u8) -> Option<()> {
+        let start = self.at;
+        let mut end = start;
+        while let Some(byte) = self.byte(end)
+            && class(byte) & WORD != 0
+        {
+            self.is_ascii &= byte < 0x80;
+            end = end.wrapping_add(1);
+        }
+        self.at = end;
+        match self.byte(end) {
+            Some(b'$') => None,
+            // `E'...'` and the like, `U&'...'`.
+            Some(b'\'') if end.wrapping_sub(start) == 1 => {
+                let prefix = first.to_ascii_lowercase();
+                (!matches!(prefix, b'b' | b'e' | b'n' | b'x')).then_some(())
+            }
+            Some(b'&') if end.wrapping_sub(start) == 1 => {
+                (!first.eq_ignore_ascii_case(&b'u')).then_some(())
+            }
+            _ => Some(()),
+        }
+    }
+
+    fn special(&mut self, byte: u8, dropped: bool) -> Option<()> {
+        match byte {
+            b'0'..=b'9' => return self.number(),
+            b'\'' => return self.string(),
+            b'"' => return self.identifier(),
+            b'$' => return self.parameter(),
+            b'-' if self.next() == Some(b'-') => return self.comment(dropped, Self::line_end),
+            b'/' if self.next() == Some(b'*') => return self.comment(dropped, Self::block_end),
+            b'-' | b'/' => {}
+            b'.' if !self.is_digit(self.at.wrapping_add(1)) => {}
+            // Some drivers' names of parameters are read without regard to tokens.
+            b'%' if self.next() != Some(b'(') => {}
+            _ => return None,
+        }
+        self.at = self.at.wrapping_add(1);
+        Some(())
+    }
+
+    fn is_digit(&self, at: usize) -> bool {
+        self.byte(at).is_some_and(|byte| byte.is_ascii_digit())
+    }
+
+    fn behind_digits(&self, mut at: usize) -> usize {
+        while self.is_digit(at) {
+            at = at.wrapping_add(1);
+        }
+        at
+    }
+
+    /// `42`, `1.5`: with anything else behind it, it may be another form.
+    fn number(&mut self) -> Option<()> {
+        let mut end = self.behind_digits(self.at);
+        if self.byte(end) == Some(b'.') && self.is_digit(end.wrapping_add(1)) {
+            end = self.behind_digits(end.wrapping_add(1));
+        }
+        let next = self.byte(end).unwrap_or(b' ');
+        if class(next) & WORD != 0 || matches!(next, b'.' | b'$') {
+            return None;
+        }
+        self.mark(NUMBER, end);
+        Some(())
+    }
+
+    /// `'...'`, none of which may have been closed too early, nor goes on behind blanks.
+    fn string(&mut self) -> Option<()> {
+        let mut end = self.at.wrapping_add(1);
+        loop {
+            end = self.find(end, b'\'')?;
+            let before = self.byte(end.wrapping_sub(1));
+            end = end.wrapping_add(1);
+            match self.byte(end) {
+                Some(b'\'') => end = end.wrapping_add(1),
+                _ if before == Some(b'\\') => return None,
+                Some(b'$') => return None,
+                Some(next) if class(next) & WORD != 0 => return None,
+                Some(_) => break,
+                None => break,
+            }
+        }
+        let mut behind = end;
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte(behind) {
+            behind = behind.wrapping_add(1);
+        }
+        let goes_on = match self.byte(behind) {
+            Some(b'\'') => true,
+            Some(b'-') => self.byte(behind.wrapping_add(1)) == Some(b'-'),
+            Some(0x0b | 0x0c) => true,
+            _ => false,
+        };
+        if goes_on {
+            return None;
+        }
+        self.mark(STRING, end);
+        Some(())
+    }
+
+    /// `"..."`, which stays.
+    fn identifier(&mut self) -> Option<()> {
+        let start = self.at.wrapping_add(1);
+        let mut end = start;
+        loop {
+            end = self.find(end, b'"')?;
+            if self.byte(end.wrapping_add(1)) != Some(b'"') {
+                break;
+            }
+            end = end.wrapping_add(2);
+        }
+        let inside = self.text.get(start..end)?;
+        self.is_ascii &= inside.is_ascii();
+        self.at = end.wrapping_add(1);
+        (!inside.contains(&0) && end > start).then_some(())
+    }
+
+    /// `$1`, which stays; a `$` means something else before anything but digits.
+    fn parameter(&mut self) -> Option<()> {
+        let digits = self.at.wrapping_add(1);
+        let end = self.behind_digits(digits);
+        let next = self.byte(end).unwrap_or(b' ');
+        let ends = class(next) & WORD == 0 && next != b'$';
+        self.at = end;
+        (end > digits && ends).then_some(())
+    }
+
+    fn comment(&mut self, dropped: bool, end: fn(&Self, usize) -> Option<usize>) -> Option<()> {
+        let end = end(self, self.at.wrapping_add(2)).filter(|_| dropped)?;
+        let inside = self.text.get(self.at..end)?;
+        self.is_ascii &= inside.is_ascii();
+        if inside.contains(&0) {
+            return None;
+        }
+        self.mark(COMMENT, end);
+        Some(())
+    }
+
+    /// Where a comment ends that goes on to the end of its line.
+    fn line_end(&self, at: usize) -> Option<usize> {
+        let rest = self.text.get(at..)?;
+        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        Some(at.wrapping_add(length.unwrap_or(rest.len())))
+    }
+
+    /// Where a comment ends that has none inside of it.
+    fn block_end(&self, at: usize) -> Option<usize> {
+        let rest = self.text.get(at..)?;
+        let length = rest.windows(2).position(|pair| pair == b"*/")?;
+        let inside = rest.get(..length)?;
+        let is_flat = !inside.windows(2).any(|pair| pair == b"/*") && !inside.ends_with(b"/");
+        is_flat.then_some(at.wrapping_add(length).wrapping_add(2))
+    }
+
+    /// The next `wanted` in a literal or name, in which there is no NUL.
+    #[inline(always)]
+    fn find(&mut self, mut at: usize, wanted: u8) -> Option<usize> {
+        while let Some(byte) = self.byte(at) {
+            if byte == wanted {
+                return Some(at);
+            }
+            if byte == 0 {
+                return None;
+            }
+            self.is_ascii &= byte < 0x80;
+            at = at.wrapping_add(1);
+        }
+        None
+    }
+}
