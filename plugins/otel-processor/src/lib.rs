@@ -14,7 +14,7 @@
 //! - `traces`: spans.
 //! - `logs`: log records.
 //! - `metrics`: metrics.
-//! - `statement`: what is said of a query text, remembered for texts that come again.
+//! - `statement`: what is said of a query text, remembered for texts that come again (`places`).
 //! - `exceptions`: what may be seen of an error's text.
 //! - `strip`: what is left of what cannot be read.
 //! - `exports`: otelwasm's calls, in the module only.
@@ -25,6 +25,7 @@ mod exceptions;
 mod logs;
 mod metrics;
 mod path;
+mod places;
 mod statement;
 mod strip;
 mod traces;

@@ -1,65 +1,107 @@
-//! What is said of a query text: the text without its data, its fingerprint, its summary.
+//! What is said of a query text: the text without its data, its fingerprint, its summary, and the
+//! attributes that say so.
 //!
 //! Applications send few texts and many of each, so what was said of a text is remembered, in a table
 //! of a fixed number of places and of short texts only. Those that put values into their texts send each
-//! once, but few that differ in more than the values: what was said of one holds for the others.
+//! once, but few that differ in more than the values: what was said of one holds for all of its shape.
 
 use std::rc::Rc;
 
+use otlp_wire::{Message, Writer, schema};
 use pg_sql::placeholders::as_parameters;
+use pg_sql::shape::COMMENT;
 use pg_sql::sqlcommenter::{self, KEYS};
 use pg_sql::{Fingerprint, RedactOptions, classify, redact_and_fingerprint};
-use twox_hash::XxHash64;
 
 use crate::config::Comments;
+use crate::places::Places;
+use crate::traces::names::{self, Slot};
 
-/// Texts remembered; a power of two.
-const PLACES: usize = 512;
 /// The longest text that is remembered, in bytes.
 const LONGEST: usize = 4096;
 /// The longest text that is read for more than its redaction and fingerprint, in bytes.
 const LONGEST_CLASSIFIED: usize = 64 * 1024;
 
 /// What is said of one text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Said {
     /// Without its data; `None` if there is none in it.
     pub(crate) redacted: Option<String>,
+    /// That as an `AnyValue`.
+    pub(crate) any: Vec<u8>,
     pub(crate) fingerprint: Fingerprint,
     /// OpenTelemetry's summary; empty if the text is no statement.
     pub(crate) summary: String,
     /// The one command, where all statements are of one, and all of the text was understood.
-    pub(crate) operation: Option<&'static str>,
+    operation: Option<&'static str>,
     /// The one relation, as typed, where there is one, and all of the text was understood.
-    pub(crate) collection: Option<String>,
+    collection: Option<String>,
     /// How many statements there are.
-    pub(crate) statements: usize,
+    statements: usize,
     /// All of it only keeps a pool alive.
     pub(crate) keep_alive: bool,
     /// What its sqlcommenter comment says under known keys.
-    pub(crate) tags: Vec<(&'static str, String)>,
-    /// Summary, operation, collection and the like hold for every text that is redacted to the same.
-    alike: bool,
+    tags: Vec<(&'static str, String)>,
+    /// All of the text was understood, so that this holds for every text of its shape.
+    complete: bool,
+    pub(crate) added: Added,
 }
 
-/// A text, and what is said of it.
-type Remembered = (Box<[u8]>, Rc<Said>);
+/// Attributes that say what is said, written already.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Added {
+    /// As attributes of a span, one behind the other.
+    pub(crate) bytes: Vec<u8>,
+    /// Which they are.
+    pub(crate) slots: u32,
+    each: Vec<Slot>,
+}
+
+impl Added {
+    fn add(&mut self, slot: Slot, write: impl FnOnce(&mut Writer<'_>)) {
+        write(&mut Writer::new(&mut self.bytes));
+        self.slots |= slot.bit();
+        self.each.push(slot);
+    }
+
+    /// Each attribute, as the bytes of its message.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Slot, &[u8])> {
+        let attributes = Message::new(&self.bytes).fields().flatten();
+        let slots = self.each.iter().copied();
+        slots.zip(attributes.filter_map(|attribute| attribute.bytes().ok()))
+    }
+}
+
+/// What there is to say of texts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// What becomes of comments.
+    pub(crate) comments: Comments,
+    /// Whether operation and relation are told.
+    pub(crate) names: bool,
+    /// Whether upkeep is told.
+    pub(crate) upkeep: bool,
+}
 
 /// Says what there is to say of texts.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    comments: Comments,
-    places: Vec<Option<Remembered>>,
-    /// By their redacted texts.
-    alike: Vec<Option<Rc<Said>>>,
+    options: Options,
+    /// By texts, of those without data, and those without a shape.
+    texts: Places<Rc<Said>>,
+    /// By shapes.
+    shapes: Places<Rc<Said>>,
+    /// Room for a shape.
+    shape: Vec<u8>,
 }
 
 impl Statements {
-    pub(crate) fn new(comments: Comments) -> Self {
+    pub(crate) const fn new(options: Options) -> Self {
         Self {
-            comments,
-            places: Vec::new(),
-            alike: Vec::new(),
+            options,
+            texts: Places::new(),
+            shapes: Places::new(),
+            shape: Vec::new(),
         }
     }
 
@@ -68,45 +110,62 @@ impl Statements {
         if text.len() > LONGEST {
             return Rc::new(self.read(text));
         }
-        if self.places.is_empty() {
-            self.places.resize_with(PLACES, || None);
-            self.alike.resize_with(PLACES, || None);
-        }
-        let place = place(text);
-        if let Some(Some((known, said))) = self.places.get(place)
-            && **known == *text
-        {
+        if let Some(said) = self.texts.get(text) {
             return Rc::clone(said);
         }
-        let said = Rc::new(self.read(text));
-        if let Some(place) = self.places.get_mut(place) {
-            *place = Some((text.into(), Rc::clone(&said)));
+        let dropped = matches!(self.options.comments, Comments::Drop | Comments::Promote);
+        if !pg_sql::shape(text, dropped, &mut self.shape) || self.shape == text {
+            return self.remember(text);
         }
-        if said.alike
-            && let Some(redacted) = &said.redacted
-            && let Some(alike) = self.alike.get_mut(self::place(redacted.as_bytes()))
-        {
-            *alike = Some(Rc::clone(&said));
+        let said = match self.shapes.get(&self.shape) {
+            Some(said) => Rc::clone(said),
+            None => {
+                let said = Rc::new(self.read(text));
+                if !said.complete {
+                    self.texts.set(text, Rc::clone(&said));
+                    return said;
+                }
+                self.shapes.set(&self.shape, Rc::clone(&said));
+                said
+            }
+        };
+        if self.options.comments == Comments::Promote && self.shape.contains(&COMMENT) {
+            return self.tagged(said, text);
         }
         said
     }
 
-    /// What was said of another text that is redacted to the same.
-    fn like(&self, redacted: &str) -> Option<&Said> {
-        let said = self.alike.get(place(redacted.as_bytes()))?.as_deref()?;
-        (said.redacted.as_deref() == Some(redacted)).then_some(said)
+    fn remember(&mut self, text: &[u8]) -> Rc<Said> {
+        let said = self.tagged(Rc::new(self.read(text)), text);
+        self.texts.set(text, Rc::clone(&said));
+        said
     }
 
     /// The text without its data, `None` if that is all of it.
     pub(crate) fn redact(&mut self, text: &[u8]) -> Option<String> {
+        if is_name(text) {
+            return None;
+        }
         self.say(text).redacted.clone()
+    }
+
+    /// What is said of the text of a shape, with what its own comment says.
+    fn tagged(&self, said: Rc<Said>, text: &[u8]) -> Rc<Said> {
+        let tags = self.tags(text);
+        if tags.is_empty() {
+            return said;
+        }
+        let mut said = Rc::unwrap_or_clone(said);
+        said.tags = tags;
+        said.write(self.options);
+        Rc::new(said)
     }
 
     fn read(&self, text: &[u8]) -> Said {
         let unquoted = unquoted(text);
         let text = unquoted.as_deref().unwrap_or(text);
         let options = RedactOptions {
-            comments: match self.comments {
+            comments: match self.options.comments {
                 Comments::Drop | Comments::Promote => pg_sql::Comments::Drop,
                 Comments::Sqlcommenter => pg_sql::Comments::Sqlcommenter,
                 Comments::Keep => pg_sql::Comments::Keep,
@@ -117,31 +176,33 @@ impl Statements {
         let mut said = Said {
             redacted: (redacted.text != text || unquoted.is_some())
                 .then(|| String::from_utf8_lossy(&redacted.text).into_owned()),
+            any: Vec::new(),
             fingerprint,
             summary: String::new(),
             operation: None,
             collection: None,
             statements: 1,
             keep_alive: false,
-            tags: self.tags(text),
-            alike: false,
+            tags: Vec::new(),
+            complete: false,
+            added: Added::default(),
         };
         if text.len() <= LONGEST_CLASSIFIED {
             let parameters = as_parameters(text);
             if let Some(parameters) = &parameters {
                 said.fingerprint = pg_sql::fingerprint(parameters, &options.lexer);
             }
-            let like = said.redacted.as_deref().and_then(|text| self.like(text));
-            match like {
-                Some(like) => said.repeat(like),
-                None => said.classify(parameters.as_deref().unwrap_or(text)),
-            }
+            said.classify(parameters.as_deref().unwrap_or(text));
         }
+        if let Some(redacted) = &said.redacted {
+            Writer::new(&mut said.any).text(schema::any::TEXT, redacted);
+        }
+        said.write(self.options);
         said
     }
 
     fn tags(&self, text: &[u8]) -> Vec<(&'static str, String)> {
-        if self.comments != Comments::Promote || !text.contains(&b'*') {
+        if self.options.comments != Comments::Promote || !text.contains(&b'*') {
             return Vec::new();
         }
         let tags = sqlcommenter::tags(text, &pg_sql::LexerOptions::default());
@@ -149,6 +210,12 @@ impl Statements {
             .filter_map(|key| Some((*key, tags.get(key)?.to_owned())))
             .collect()
     }
+}
+
+/// Whether a text is one name, in which there is no data.
+fn is_name(text: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    text.iter().all(plain) && !text.first().is_some_and(u8::is_ascii_digit)
 }
 
 /// A statement that somebody has printed as a string of a programming language, `"SELECT \"a\""`, as it
@@ -191,19 +258,40 @@ pub(crate) fn is_like_a_statement(text: &[u8]) -> bool {
     })
 }
 
-/// Where a text is remembered.
-fn place(text: &[u8]) -> usize {
-    XxHash64::oneshot(0, text) as usize & PLACES.saturating_sub(1)
-}
-
 impl Said {
-    fn repeat(&mut self, other: &Self) {
-        self.summary.clone_from(&other.summary);
-        self.operation = other.operation;
-        self.collection.clone_from(&other.collection);
-        self.statements = other.statements;
-        self.keep_alive = other.keep_alive;
-        self.alike = other.alike;
+    /// Writes the attributes that say it.
+    fn write(&mut self, options: Options) {
+        const ATTRIBUTES: u32 = schema::span::ATTRIBUTES;
+        let mut added = Added::default();
+        let mut text = |slot: Slot, name: &str, value: &str| {
+            added.add(slot, |new| new.text_attribute(ATTRIBUTES, name, value));
+        };
+        if !self.summary.is_empty() {
+            text(Slot::Summary, names::SUMMARY, &self.summary);
+        }
+        let fingerprint = self.fingerprint.to_string();
+        text(Slot::Fingerprint, names::FINGERPRINT, &fingerprint);
+        if let Some(operation) = self.operation.filter(|_| options.names) {
+            text(Slot::Operation, names::OPERATION, operation);
+        }
+        if let Some(collection) = self.collection.as_ref().filter(|_| options.names) {
+            text(Slot::Collection, names::COLLECTION, collection);
+        }
+        for (key, value) in &self.tags {
+            text(Slot::Tag, &format!("{}{key}", names::TAGS), value);
+        }
+        if self.statements > 1 {
+            let size = i64::try_from(self.statements).unwrap_or(i64::MAX);
+            added.add(Slot::BatchSize, |new| {
+                new.int_attribute(ATTRIBUTES, names::BATCH_SIZE, size);
+            });
+        }
+        if self.keep_alive && options.upkeep {
+            added.add(Slot::KeepAlive, |new| {
+                new.bool_attribute(ATTRIBUTES, names::KEEP_ALIVE, true);
+            });
+        }
+        self.added = added;
     }
 
     fn classify(&mut self, text: &[u8]) {
@@ -211,7 +299,7 @@ impl Said {
         self.summary = found.summary();
         self.statements = found.statements.len();
         self.keep_alive = found.complete && found.statements.iter().all(keeps_alive);
-        self.alike = found.complete;
+        self.complete = found.complete;
         let [first, others @ ..] = found.statements.as_slice() else {
             return;
         };
@@ -262,8 +350,14 @@ fn keeps_alive(statement: &pg_sql::classify::Statement) -> bool {
 mod tests {
     use super::*;
 
+    const OPTIONS: Options = Options {
+        comments: Comments::Promote,
+        names: true,
+        upkeep: true,
+    };
+
     fn say(text: &str) -> Rc<Said> {
-        Statements::new(Comments::Promote).say(text.as_bytes())
+        Statements::new(OPTIONS).say(text.as_bytes())
     }
 
     #[test]
@@ -314,7 +408,7 @@ mod tests {
 
     #[test]
     fn texts_that_differ_in_their_values_are_told_as_if_each_were_the_first() {
-        let mut statements = Statements::new(Comments::Promote);
+        let mut statements = Statements::new(OPTIONS);
         for text in [
             "SELECT a FROM t WHERE b = 1 /*route='x'*/",
             "SELECT a FROM t WHERE b = 22 /*route='y'*/",
@@ -326,8 +420,10 @@ mod tests {
             "SELECT a FROM t WHERE b = 1 AND",
             "SELECT a FROM t WHERE b = 2 AND",
         ] {
-            let told = statements.say(text.as_bytes());
-            assert_eq!(format!("{told:?}"), format!("{:?}", say(text)), "{text}");
+            for _ in 0..2 {
+                let told = statements.say(text.as_bytes());
+                assert_eq!(format!("{told:?}"), format!("{:?}", say(text)), "{text}");
+            }
         }
     }
 

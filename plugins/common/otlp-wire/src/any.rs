@@ -100,6 +100,8 @@ pub struct KeyValue<'a> {
     pub key: &'a [u8],
     /// Its `AnyValue`, if there is one.
     pub value: Option<Message<'a>>,
+    /// Offset in the batch of the value's tag, of one that is written as nearly all are.
+    value_tag_at: Option<usize>,
 }
 
 impl<'a> KeyValue<'a> {
@@ -119,12 +121,14 @@ impl<'a> KeyValue<'a> {
                     return Ok(Self {
                         key: one,
                         value: Some(Message::ending_at(other, end)),
+                        value_tag_at: Some(before),
                     });
                 }
                 (VALUE, KEY) => {
                     return Ok(Self {
                         key: other,
                         value: Some(Message::ending_at(one, before)),
+                        value_tag_at: Some(message.offset()),
                     });
                 }
                 _ => {}
@@ -138,6 +142,7 @@ impl<'a> KeyValue<'a> {
         let mut found = Self {
             key: b"",
             value: None,
+            value_tag_at: None,
         };
         for field in message.fields() {
             let field = field?;
@@ -168,6 +173,18 @@ impl<'a> KeyValue<'a> {
 }
 
 impl<'a> Editor<'a> {
+    /// Gives the attribute that `field` is another `AnyValue`, which is written already. Returns whether
+    /// it could: an attribute that is written strangely is to be entered.
+    #[inline]
+    pub fn set_value(&mut self, field: &Field<'a>, attribute: &KeyValue<'a>, any: &[u8]) -> bool {
+        let (Some(value), Some(tag_at)) = (attribute.value, attribute.value_tag_at) else {
+            return false;
+        };
+        let message = field.value_at()..field.end;
+        self.rewrite(field, message, (tag_at..value.end(), VALUE), any);
+        true
+    }
+
     /// Makes the `AnyValue` that `field` is a text.
     ///
     /// # Errors

@@ -6,9 +6,10 @@
 //! batch itself when nothing has changed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::reader::{Error, Field, Message};
-use crate::writer::{Writer, put_varint, set_length};
+use crate::writer::{Writer, put_varint, set_length, varint_length};
 
 /// Changes to one batch, from its beginning to its end.
 #[derive(Debug)]
@@ -155,6 +156,35 @@ impl<'a> Editor<'a> {
     pub fn replace(&mut self, field: &Field<'a>, fill: impl FnOnce(&mut Writer<'_>)) {
         self.change(field.start);
         fill(&mut Writer::new(&mut self.out));
+        self.copied = field.end;
+    }
+
+    /// Writes the message that `field` is, but for one field in it, in whose place others bytes stand
+    /// behind its tag.
+    pub(crate) fn rewrite(
+        &mut self,
+        field: &Field<'a>,
+        message: Range<usize>,
+        (replaced, tag): (Range<usize>, u8),
+        bytes: &[u8],
+    ) {
+        let part = |from, to| self.batch.get(from..to).unwrap_or_default();
+        let before = part(message.start, replaced.start);
+        let behind = part(replaced.end, message.end);
+        let head = part(field.start, field.length_at);
+        let kept = before.len().saturating_add(behind.len());
+        let new = bytes
+            .len()
+            .saturating_add(varint_length(bytes.len()))
+            .saturating_add(1);
+        self.change(field.start);
+        self.out.extend_from_slice(head);
+        put_varint(&mut self.out, kept.saturating_add(new) as u64);
+        self.out.extend_from_slice(before);
+        self.out.push(tag);
+        put_varint(&mut self.out, bytes.len() as u64);
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(behind);
         self.copied = field.end;
     }
 

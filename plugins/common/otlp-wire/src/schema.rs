@@ -118,6 +118,12 @@ pub mod key_value {
     pub const VALUE: u32 = 2;
 }
 
+/// `AnyValue`.
+pub mod any {
+    /// Text.
+    pub const TEXT: u32 = 1;
+}
+
 /// `Metric`.
 pub mod metric {
     /// Text.

@@ -127,6 +127,18 @@ impl<'a> Writer<'a> {
 pub(crate) fn set_length(out: &mut Vec<u8>, place: usize, room: usize) {
     let start = place.saturating_add(room);
     let length = out.len().saturating_sub(start);
+    match (out.get_mut(place..start), length) {
+        (Some([short]), 0..0x80) => *short = length as u8,
+        (Some([low, high]), 0x80..0x4000) => {
+            *low = length as u8 | 0x80;
+            *high = (length >> 7) as u8;
+        }
+        _ => move_for_length(out, place, start, length),
+    }
+}
+
+#[inline(never)]
+fn move_for_length(out: &mut Vec<u8>, place: usize, start: usize, length: usize) {
     let mut bytes = [0; 10];
     let bytes = varint(&mut bytes, length as u64);
     match out.get_mut(place..start) {
@@ -135,9 +147,29 @@ pub(crate) fn set_length(out: &mut Vec<u8>, place: usize, room: usize) {
     }
 }
 
+#[inline(always)]
 pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0..0x80 => out.push(value as u8),
+        0x80..0x4000 => out.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]),
+        _ => put_long_varint(out, value),
+    }
+}
+
+#[inline(never)]
+fn put_long_varint(out: &mut Vec<u8>, value: u64) {
     let mut bytes = [0; 10];
     out.extend_from_slice(varint(&mut bytes, value));
+}
+
+/// How many bytes a length takes.
+pub(crate) const fn varint_length(length: usize) -> usize {
+    let bits = usize::BITS.saturating_sub(length.leading_zeros());
+    match bits {
+        0..=7 => 1,
+        8..=14 => 2,
+        _ => bits.div_ceil(7) as usize,
+    }
 }
 
 /// The bytes of a number: seven bits each, the lowest first, the top bit set in all but the last.

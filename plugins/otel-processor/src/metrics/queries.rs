@@ -13,7 +13,7 @@ use super::bounded::{Bounded, Entry, Words};
 use super::hash;
 use super::point::{Attribute, Number, Point};
 use crate::config::Comments;
-use crate::statement::{Said, Statements};
+use crate::statement::{Options, Said, Statements};
 
 /// Attributes that hold query texts.
 const TEXTS: [&str; 5] = [
@@ -82,7 +82,11 @@ pub(crate) struct Queries {
 impl Queries {
     pub(crate) fn new(configured: Vec<String>, most: u32) -> Self {
         Self {
-            statements: Statements::new(Comments::Drop),
+            statements: Statements::new(Options {
+                comments: Comments::Drop,
+                names: false,
+                upkeep: false,
+            }),
             configured,
             told_apart: ToldApart::new(most),
         }

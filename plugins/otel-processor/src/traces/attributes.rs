@@ -3,38 +3,57 @@
 
 use std::rc::Rc;
 
-use otlp_wire::{Any, Editor, Field, KeyValue, Message, Writer, schema};
+use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 use pg_log::redact_plan;
 
 use super::Traces;
-use super::names::{self, Role};
+use super::names::{self, Meaning, Role, Slot};
 use crate::Error;
-use crate::config::{Exceptions, KeepAlive, Migrate};
+use crate::config::{Exceptions, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
 const OTHER_ERROR: &str = "_OTHER";
 
+/// What is read of one message, and the room for it.
+#[derive(Debug, Default)]
+pub(crate) struct Parts<'a> {
+    pub(super) found: Vec<Found<'a>>,
+    /// Fields in which something may change, in their order; of an attribute, where it is in `found`.
+    pub(super) fields: Vec<(Field<'a>, Option<usize>)>,
+}
+
+/// The numbers of a message's fields.
+pub(super) struct Layout {
+    /// Its attributes.
+    pub(super) attributes: u32,
+    /// Others in which something may change: one bit for each.
+    pub(super) others: u32,
+}
+
 /// An attribute whose name tells what it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'a> {
-    pub(super) field: Field<'a>,
-    pub(super) key: &'a [u8],
-    pub(super) role: Role,
-    /// What the stable conventions call it, if it has another name.
-    pub(super) stable: Option<&'static str>,
-    pub(super) value: Any<'a>,
-    /// The `AnyValue` as it stands.
-    any: &'a [u8],
+    field: Field<'a>,
+    pub(super) attribute: KeyValue<'a>,
+    value: Any<'a>,
+    pub(super) meaning: Meaning,
     /// It is taken out.
     gone: bool,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    pub(super) fn text(&self) -> Option<&'a [u8]> {
+        match self.value {
+            Any::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Lets it stay as it is.
     pub(super) fn spare(&mut self) {
-        self.role = Role::Plain;
+        self.meaning.role = Role::Plain;
         self.gone = false;
     }
 }
@@ -43,6 +62,10 @@ impl Found<'_> {
 #[derive(Default)]
 pub(super) struct Facts<'a> {
     pub(super) said: Option<Rc<Said>>,
+    /// Where among the attributes the text is of which that is said.
+    pub(super) statement: Option<usize>,
+    /// Attributes that are there: the bits of their slots.
+    pub(super) present: u32,
     pub(super) sqlstate: Option<[u8; 5]>,
     /// `error.type` as it stands, if it may be seen.
     pub(super) error_type: Option<&'a [u8]>,
@@ -50,10 +73,22 @@ pub(super) struct Facts<'a> {
     pub(super) exception: Option<&'a [u8]>,
     /// Its status is an error.
     pub(super) failed: bool,
+}
+
+impl Facts<'_> {
+    pub(super) const fn has(&self, slot: Slot) -> bool {
+        self.present & slot.bit() != 0
+    }
+
     /// It has been here before, or pgmesh has made it: nothing is added.
-    pub(super) described: bool,
+    pub(super) const fn is_described(&self) -> bool {
+        self.has(Slot::Fingerprint)
+    }
+
     /// It is what was left of one that could not be read.
-    pub(super) stripped: bool,
+    pub(super) const fn is_stripped(&self) -> bool {
+        self.has(Slot::Error)
+    }
 }
 
 /// Under which name an attribute goes on.
@@ -68,62 +103,81 @@ enum Name {
 }
 
 impl Traces {
-    /// Gathers attributes whose names tell what they are.
+    /// Gathers the attributes whose names tell what they are, and the fields that may change.
+    #[inline(never)]
     pub(super) fn collect<'a>(
         &self,
         message: Message<'a>,
-        number: u32,
-        found: &mut Vec<Found<'a>>,
+        layout: &Layout,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        found.clear();
-        for field in message.all(number) {
+        parts.found.clear();
+        parts.fields.clear();
+        for field in message.fields_in_place() {
             let field = field?;
-            let attribute = KeyValue::read(field.message()?)?;
-            let key = attribute.key;
-            if let Some((role, stable)) = self.role(key) {
-                let value = attribute.any()?;
-                let mut one = Found {
-                    field,
-                    key,
-                    role,
-                    stable,
-                    value,
-                    any: attribute.value.map_or(b"", Message::bytes),
-                    gone: false,
-                };
-                one.gone = self.is_taken_out(&one);
-                found.push(one);
+            if field.number == layout.attributes {
+                let attribute = KeyValue::read(field.message()?)?;
+                if let Some(meaning) = self.meaning(attribute.key) {
+                    let value = attribute.any()?;
+                    let gone = self.is_taken_out((attribute.key, value), meaning.role);
+                    parts.fields.push((field, Some(parts.found.len())));
+                    parts.found.push(Found {
+                        field,
+                        attribute,
+                        value,
+                        meaning,
+                        gone,
+                    });
+                }
+            } else if 1_u32.wrapping_shl(field.number) & layout.others != 0 && field.number < 32 {
+                parts.fields.push((field, None));
             }
         }
         Ok(())
     }
 
-    /// What an attribute of this name is.
-    pub(super) fn role(&self, key: &[u8]) -> Option<(Role, Option<&'static str>)> {
+    /// What an attribute of this name is, if it matters.
+    #[inline(always)]
+    pub(super) fn meaning(&self, key: &[u8]) -> Option<Meaning> {
+        let meaning = names::meaning(key);
+        if !self.config.query_attributes.is_empty() {
+            return self.configured(key, meaning);
+        }
+        meaning.filter(|meaning| {
+            meaning.role != Role::Plain || meaning.stable.is_some() || meaning.slot.is_some()
+        })
+    }
+
+    fn configured(&self, key: &[u8], meaning: Option<Meaning>) -> Option<Meaning> {
         let mut configured = self.config.query_attributes.iter();
-        match names::role(key) {
-            Some((role, stable)) if role != Role::Plain && role != Role::Words => {
-                Some((role, stable))
-            }
-            _ if configured.any(|name| name.as_bytes() == key) => Some((Role::Query, None)),
-            known => known,
+        match meaning {
+            Some(known) if known.role != Role::Plain && known.role != Role::Words => meaning,
+            _ if configured.any(|name| name.as_bytes() == key) => Some(Meaning::of(Role::Query)),
+            _ => meaning,
         }
     }
 
-    fn is_taken_out(&self, attribute: &Found<'_>) -> bool {
-        match attribute.role {
-            Role::BindValue => !self.keeps(attribute.key),
+    #[inline(always)]
+    fn is_taken_out(&self, (key, value): (&[u8], Any<'_>), role: Role) -> bool {
+        match role {
+            Role::BindValue => !self.keeps(key),
             Role::Credentials => true,
             Role::ExceptionMessage | Role::Stacktrace => self.config.exceptions == Exceptions::Drop,
-            Role::Sqlstate => match attribute.value {
-                Any::Text(text) => sqlstate(text)
-                    .or_else(|| self.texts.sqlstate(text))
-                    .is_none(),
-                Any::Int(_) => false,
-                _ => true,
-            },
+            Role::Sqlstate => !self.has_sqlstate(value),
             _ => false,
         }
+    }
+
+    fn has_sqlstate(&self, value: Any<'_>) -> bool {
+        match value {
+            Any::Text(text) => self.sqlstate_of(text).is_some(),
+            Any::Int(_) => true,
+            _ => false,
+        }
+    }
+
+    fn sqlstate_of(&self, text: &[u8]) -> Option<[u8; 5]> {
+        sqlstate(text).or_else(|| self.texts.sqlstate(text))
     }
 
     fn keeps(&self, key: &[u8]) -> bool {
@@ -137,45 +191,40 @@ impl Traces {
     /// What the attributes of a span or record say of it.
     pub(super) fn facts<'a>(&mut self, found: &[Found<'a>]) -> Facts<'a> {
         let mut facts = Facts {
-            said: self.statement(found),
+            statement: statement(found),
             ..Facts::default()
         };
-        for attribute in found {
-            self.learn(attribute, &mut facts);
-            facts.stripped |= attribute.key == names::ERROR.as_bytes();
-            facts.described |= attribute.key == names::FINGERPRINT.as_bytes();
+        let text = facts.statement.and_then(|place| found.get(place)?.text());
+        facts.said = text.map(|text| self.statements.say(text));
+        for one in found {
+            if let Some(slot) = one.meaning.slot.filter(|_| !one.gone) {
+                facts.present |= slot.bit();
+            }
+            self.learn(one, &mut facts);
         }
         facts
     }
 
-    /// What the query text of a span says; of several, the stable name's.
-    pub(super) fn statement(&mut self, found: &[Found<'_>]) -> Option<Rc<Said>> {
-        let texts = found.iter().filter_map(|attribute| match attribute {
-            Found {
-                role: Role::Query,
-                value: Any::Text(text),
-                ..
-            } => Some((attribute.key, *text)),
-            _ => None,
-        });
-        let (_, text) = texts.max_by_key(|(key, _)| match *key {
-            b"db.query.text" => 2,
-            b"db.statement" => 1,
-            _ => 0,
-        })?;
-        Some(self.statements.say(text))
+    /// What an attribute says of its span's errors.
+    #[inline]
+    pub(super) fn learn<'a>(&self, one: &Found<'a>, facts: &mut Facts<'a>) {
+        if matches!(
+            one.meaning.role,
+            Role::Sqlstate | Role::ExceptionMessage | Role::Stacktrace | Role::ErrorType
+        ) {
+            self.learn_of_an_error(one, facts);
+        }
     }
 
-    /// What an attribute says of its span.
-    pub(super) fn learn<'a>(&self, attribute: &Found<'a>, facts: &mut Facts<'a>) {
-        let Any::Text(text) = attribute.value else {
+    fn learn_of_an_error<'a>(&self, one: &Found<'a>, facts: &mut Facts<'a>) {
+        let Some(text) = one.text() else {
             return;
         };
-        let told = match attribute.role {
-            Role::Sqlstate => sqlstate(text).or_else(|| self.texts.sqlstate(text)),
+        let told = match one.meaning.role {
+            Role::Sqlstate => self.sqlstate_of(text),
             Role::ExceptionMessage | Role::Stacktrace => self.texts.sqlstate(text),
-            Role::ErrorType if is_class(text) => {
-                let place = match attribute.key {
+            _ if is_class(text) => {
+                let place = match one.attribute.key {
                     b"exception.type" => &mut facts.exception,
                     _ => &mut facts.error_type,
                 };
@@ -194,47 +243,38 @@ impl Traces {
         (found, place): (&[Found<'a>], usize),
         facts: &Facts<'a>,
     ) -> Result<(), Error> {
-        let Some(attribute) = found.get(place) else {
+        let Some(one) = found.get(place) else {
             return Ok(());
         };
-        let name = match facts.stripped {
-            true => Name::Own,
-            false => self.migrated(place, found),
+        let name = match self.config.migrate {
+            Migrate::Replace if !facts.is_stripped() => migrated(found, place),
+            _ => Name::Own,
         };
-        if attribute.gone || name == Name::Taken {
-            editor.remove(&attribute.field);
+        if one.gone || name == Name::Taken {
+            editor.remove(&one.field);
             return Ok(());
         }
-        self.rewrite(editor, attribute, name)
-    }
-
-    /// The name that takes the place of an attribute's own.
-    fn migrated(&self, place: usize, found: &[Found<'_>]) -> Name {
-        let own = found.get(place);
-        let Some(stable) = own.and_then(|own| own.stable) else {
-            return Name::Own;
-        };
-        if self.config.migrate != Migrate::Replace {
-            return Name::Own;
+        // What is said of the statement was asked for already.
+        if facts.statement == Some(place)
+            && one.meaning.role == Role::Query
+            && let Some(said) = &facts.said
+            && name == Name::Own
+            && (said.redacted.is_none() || editor.set_value(&one.field, &one.attribute, &said.any))
+        {
+            return Ok(());
         }
-        let mut before = found.iter().take(place);
-        let taken = found.iter().any(|other| other.key == stable.as_bytes())
-            || before.any(|other| other.stable == Some(stable));
-        if taken {
-            Name::Taken
-        } else {
-            Name::Other(stable)
-        }
+        self.rewrite(editor, one, name)
     }
 
     /// Gives an attribute its name, and its texts without their data.
     fn rewrite<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        attribute: &Found<'a>,
+        one: &Found<'a>,
         name: Name,
     ) -> Result<(), Error> {
-        let changes = match attribute.role {
+        let role = one.meaning.role;
+        let changes = match role {
             Role::System | Role::Plain | Role::BindValue | Role::Credentials => false,
             Role::ExceptionMessage | Role::Stacktrace => {
                 self.config.exceptions == Exceptions::Redact
@@ -244,7 +284,7 @@ impl Traces {
         if !changes && name == Name::Own {
             return Ok(());
         }
-        editor.inside(&attribute.field, |editor, message| {
+        editor.inside(&one.field, |editor, message| {
             for field in message.fields() {
                 let field = field?;
                 match (field.number, name) {
@@ -252,7 +292,7 @@ impl Traces {
                         editor.replace(&field, |new| new.text(schema::key_value::KEY, name));
                     }
                     (schema::key_value::VALUE, _) if changes => {
-                        editor.change_texts(&field, &mut |text| self.seen(attribute.role, text))?;
+                        editor.change_texts(&field, &mut |text| self.seen(role, text))?;
                     }
                     _ => {}
                 }
@@ -279,145 +319,45 @@ impl Traces {
         };
         (seen.as_bytes() != text).then_some(seen)
     }
+}
 
-    /// Adds the attributes that are missing, as fields of this number.
-    pub(super) fn add<'a>(
-        &mut self,
-        editor: &mut Editor<'a>,
-        (message, number): (Message<'a>, u32),
-        found: &[Found<'a>],
-        facts: &Facts<'a>,
-    ) {
-        if facts.stripped {
-            return;
-        }
-        editor.append(message, |new| {
-            let mut missing = Missing { number, found, new };
-            if !found.iter().any(|found| found.role == Role::System) {
-                missing.text(names::SYSTEM, "postgresql");
-            }
-            match self.config.migrate {
-                Migrate::Duplicate => self.duplicate(&mut missing),
-                Migrate::Off => missing.namespace(),
-                Migrate::Replace => {}
-            }
-            self.add_errors(&mut missing, facts);
-            if let Some(said) = facts.said.as_ref().filter(|_| !facts.described) {
-                self.add_said(&mut missing, said);
-            }
-        });
-    }
-
-    fn add_errors(&self, missing: &mut Missing<'_, '_, '_>, facts: &Facts<'_>) {
-        let utf8 = |text| std::str::from_utf8(text).ok();
-        let code = facts.sqlstate.as_ref().and_then(|code| utf8(code));
-        if let Some(code) = code {
-            missing.text(names::STATUS_CODE, code);
-        }
-        let exception = facts.exception.filter(|_| facts.failed).and_then(utf8);
-        if let Some(class) = code.or(exception) {
-            missing.text(names::ERROR_TYPE, class);
-        }
-    }
-
-    /// Adds older attributes under their names in the stable conventions.
-    fn duplicate(&mut self, missing: &mut Missing<'_, '_, '_>) {
-        let found = missing.found;
-        for (place, attribute) in found.iter().enumerate() {
-            let Some(stable) = attribute.stable else {
-                continue;
+/// Where the query text of a span is; of several, the stable name's.
+pub(super) fn statement(found: &[Found<'_>]) -> Option<usize> {
+    let mut best: Option<(u8, usize)> = None;
+    for (place, one) in found.iter().enumerate() {
+        if one.meaning.role == Role::Query && one.text().is_some() {
+            let rank = match one.attribute.key {
+                b"db.query.text" => 2,
+                b"db.statement" => 1,
+                _ => 0,
             };
-            let mut before = found.iter().take(place);
-            if before.any(|other| other.stable == Some(stable))
-                || found.iter().any(|other| other.key == stable.as_bytes())
-            {
-                continue;
-            }
-            let (number, new) = (missing.number, &mut missing.new);
-            match (attribute.role, attribute.value) {
-                (Role::Query | Role::Words, Any::Text(text)) => {
-                    let redacted = self.statements.redact(text);
-                    let text = redacted.map_or_else(|| text.to_vec(), String::into_bytes);
-                    let text = String::from_utf8_lossy(&text);
-                    new.text_attribute(number, stable, &text);
-                }
-                (Role::Plain | Role::System, _) => {
-                    new.attribute(number, stable, attribute.any);
-                }
-                _ => {}
+            if best.is_none_or(|(best, _)| rank >= best) {
+                best = Some((rank, place));
             }
         }
     }
+    best.map(|(_, place)| place)
+}
 
-    fn add_said(&self, missing: &mut Missing<'_, '_, '_>, said: &Said) {
-        if !said.summary.is_empty() {
-            missing.text(names::SUMMARY, &said.summary);
-        }
-        missing.text(names::FINGERPRINT, &said.fingerprint.to_string());
-        if self.config.names_from_text {
-            if let Some(operation) = said.operation {
-                missing.text(names::OPERATION, operation);
-            }
-            if let Some(collection) = &said.collection {
-                missing.text(names::COLLECTION, collection);
-            }
-        }
-        if said.statements > 1 {
-            missing.int(names::BATCH_SIZE, said.statements);
-        }
-        for (key, value) in &said.tags {
-            missing.text(&format!("sqlcommenter.{key}"), value);
-        }
-        if said.keep_alive && self.config.keep_alive != KeepAlive::Keep {
-            missing.flag(names::KEEP_ALIVE);
-        }
+/// The name that takes the place of an attribute's own.
+fn migrated(found: &[Found<'_>], place: usize) -> Name {
+    let own = found.get(place);
+    let Some(stable) = own.and_then(|own| own.meaning.stable) else {
+        return Name::Own;
+    };
+    if is_taken(found, place, stable) {
+        Name::Taken
+    } else {
+        Name::Other(stable)
     }
 }
 
-/// Adds attributes to a message that it does not have.
-struct Missing<'f, 'a, 'w> {
-    /// Of attributes in the message.
-    number: u32,
-    found: &'f [Found<'a>],
-    new: &'f mut Writer<'w>,
-}
-
-impl Missing<'_, '_, '_> {
-    /// Whether there is no attribute of this name, nor what the stable name was made of.
-    fn is(&self, name: &str) -> bool {
-        !self.found.iter().any(|found| {
-            !found.gone && (found.key == name.as_bytes() || found.stable == Some(name))
-        })
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        if self.is(name) {
-            self.new.text_attribute(self.number, name, value);
-        }
-    }
-
-    fn int(&mut self, name: &str, value: usize) {
-        if self.is(name) {
-            let value = i64::try_from(value).unwrap_or(i64::MAX);
-            self.new.int_attribute(self.number, name, value);
-        }
-    }
-
-    fn flag(&mut self, name: &str) {
-        if self.is(name) {
-            self.new.bool_attribute(self.number, name, true);
-        }
-    }
-
-    /// The database, which the conventions ask for whenever it is known.
-    fn namespace(&mut self) {
-        let mut found = self.found.iter();
-        if !found.any(|found| found.key == names::NAMESPACE.as_bytes())
-            && let Some(old) = self.found.iter().find(|found| found.key == b"db.name")
-        {
-            self.new.attribute(self.number, names::NAMESPACE, old.any);
-        }
-    }
+/// Whether a stable name is taken by another attribute than the one at this place.
+pub(super) fn is_taken(found: &[Found<'_>], place: usize, stable: &str) -> bool {
+    let mut before = found.iter().take(place);
+    let mut all = found.iter();
+    all.any(|other| other.attribute.key == stable.as_bytes())
+        || before.any(|other| other.meaning.stable == Some(stable))
 }
 
 /// A SQLSTATE that is one: five digits or capitals, a digit among them (all that the server has).

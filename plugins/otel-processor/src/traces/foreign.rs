@@ -4,8 +4,9 @@
 use otlp_wire::{Editor, Field, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found};
+use super::attributes::{Facts, Found, Parts};
 use super::names::Role;
+use super::span::EVENT;
 use crate::Error;
 use crate::config::Exceptions;
 use crate::exceptions::drivers;
@@ -16,9 +17,9 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         span: &Field<'a>,
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        if self.config.exceptions == Exceptions::Keep || !self.tells(span.message()?, found)? {
+        if self.config.exceptions == Exceptions::Keep || !self.tells(span.message()?, parts)? {
             return Ok(());
         }
         editor.inside(span, |editor, span| {
@@ -28,9 +29,9 @@ impl Traces {
                     schema::span::STATUS => {
                         self.status(editor, &field, &mut Facts::default())?;
                     }
-                    schema::span::EVENTS => editor.inside(&field, |editor, event| {
-                        self.errors(editor, event, schema::event::ATTRIBUTES, found)
-                    })?,
+                    schema::span::EVENTS => {
+                        editor.inside(&field, |editor, event| self.errors(editor, event, parts))?
+                    }
                     _ => {}
                 }
             }
@@ -39,7 +40,7 @@ impl Traces {
     }
 
     /// Whether a driver has raised what an event or the status of a span says.
-    fn tells<'a>(&self, span: Message<'a>, found: &mut Vec<Found<'a>>) -> Result<bool, Error> {
+    fn tells<'a>(&self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<bool, Error> {
         for field in span.fields() {
             let field = field?;
             let tells = match field.number {
@@ -49,8 +50,8 @@ impl Traces {
                     drivers::tells(&String::from_utf8_lossy(text))
                 }
                 schema::span::EVENTS => {
-                    self.collect(field.message()?, schema::event::ATTRIBUTES, found)?;
-                    found.iter().any(is_of_a_driver)
+                    self.collect(field.message()?, &EVENT, parts)?;
+                    parts.found.iter().any(is_of_a_driver)
                 }
                 _ => false,
             };
@@ -66,24 +67,24 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         event: Message<'a>,
-        number: u32,
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        self.collect(event, number, found)?;
-        for (place, one) in found.iter().enumerate() {
-            if matches!(one.role, Role::ExceptionMessage | Role::Stacktrace) {
-                self.attribute(editor, (found, place), &Facts::default())?;
+        self.collect(event, &EVENT, parts)?;
+        for (place, one) in parts.found.iter().enumerate() {
+            if matches!(one.meaning.role, Role::ExceptionMessage | Role::Stacktrace) {
+                self.attribute(editor, (&parts.found, place), &Facts::default())?;
             }
         }
         Ok(())
     }
 }
 
-fn is_of_a_driver(attribute: &Found<'_>) -> bool {
-    let Some(text) = attribute.value.text() else {
+fn is_of_a_driver(one: &Found<'_>) -> bool {
+    let text = one.text().and_then(|text| std::str::from_utf8(text).ok());
+    let Some(text) = text else {
         return false;
     };
-    match attribute.role {
+    match one.meaning.role {
         Role::ErrorType => drivers::is_type(text),
         Role::ExceptionMessage | Role::Stacktrace => drivers::tells(text),
         _ => false,

@@ -4,6 +4,7 @@
 //! read, and what it says of errors (`foreign`); `span` handles one that is, and `strip` one that cannot
 //! be read.
 
+mod added;
 mod attributes;
 mod foreign;
 pub(crate) mod names;
@@ -18,8 +19,8 @@ use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 use crate::Error;
 use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
-use crate::statement::Statements;
-use attributes::Found;
+use crate::statement::{Options, Statements};
+use attributes::Parts;
 pub(crate) use attributes::sqlstate;
 use names::SCOPES;
 
@@ -46,7 +47,11 @@ impl Traces {
     pub(crate) fn new(config: config::Traces) -> Self {
         Self {
             signs: Signs::new(&config.signs),
-            statements: Statements::new(config.comments),
+            statements: Statements::new(Options {
+                comments: config.comments,
+                names: config.names_from_text,
+                upkeep: config.keep_alive != KeepAlive::Keep,
+            }),
             texts: Texts::default(),
             config,
         }
@@ -57,7 +62,7 @@ impl Traces {
             return Ok(Cow::Borrowed(batch));
         }
         let mut editor = Editor::new(batch);
-        let mut found = Vec::new();
+        let mut parts = Parts::default();
         let parents = match self.config.keep_alive {
             KeepAlive::Drop => parents(editor.batch())?,
             KeepAlive::Keep | KeepAlive::Mark => Vec::new(),
@@ -66,7 +71,7 @@ impl Traces {
             editor.inside(&resource?, |editor, message| {
                 for scope in message.all(schema::resource::SCOPES) {
                     editor.inside(&scope?, |editor, message| {
-                        self.scope(editor, message, &parents, &mut found)
+                        self.scope(editor, message, &parents, &mut parts)
                     })?;
                 }
                 Ok::<_, Error>(())
@@ -80,13 +85,13 @@ impl Traces {
         editor: &mut Editor<'a>,
         scope: Message<'a>,
         parents: &[&[u8]],
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let known = self.is_known_scope(scope)?;
         for field in scope.all(schema::scope::ITEMS) {
             let field = field?;
             let mark = editor.mark();
-            let edited = self.item(editor, &field, (known, parents), found);
+            let edited = self.item(editor, &field, (known, parents), parts);
             if let Err(Error::Malformed(error)) = edited {
                 editor.roll_back(mark);
                 self.strip(editor, &field, error);
@@ -101,7 +106,7 @@ impl Traces {
         editor: &mut Editor<'a>,
         field: &Field<'a>,
         (known, parents): (bool, &[&[u8]]),
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let whose = match known {
             true => Whose::Postgres,
@@ -109,15 +114,15 @@ impl Traces {
         };
         match whose {
             Whose::Others { may_fail: false } => Ok(()),
-            Whose::Others { may_fail: true } => self.foreign(editor, field, found),
+            Whose::Others { may_fail: true } => self.foreign(editor, field, parts),
             Whose::Postgres
                 if self.config.keep_alive == KeepAlive::Drop
-                    && self.is_droppable(field, parents, found)? =>
+                    && self.is_droppable(field, parents, parts)? =>
             {
                 editor.remove(field);
                 Ok(())
             }
-            Whose::Postgres => self.span(editor, field, found),
+            Whose::Postgres => self.span(editor, field, parts),
         }
     }
 

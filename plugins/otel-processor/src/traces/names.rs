@@ -6,6 +6,8 @@
 
 use pg_log::Field;
 
+use crate::places::is_same;
+
 /// What an attribute is to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
@@ -35,27 +37,82 @@ pub(crate) enum Role {
     Plain,
 }
 
-/// A name that is known: what it is, and what the stable conventions call it if it is an old one.
-pub(crate) struct Known {
-    pub(crate) name: &'static str,
+/// An attribute that the processor adds where it is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Slot {
+    System,
+    Namespace,
+    Summary,
+    Operation,
+    Collection,
+    BatchSize,
+    StatusCode,
+    ErrorType,
+    Fingerprint,
+    KeepAlive,
+    Error,
+    /// One of `sqlcommenter.*`.
+    Tag,
+}
+
+impl Slot {
+    /// Its bit in a set of them.
+    pub(crate) const fn bit(self) -> u32 {
+        1_u32.wrapping_shl(self as u32)
+    }
+}
+
+/// What a name says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meaning {
     pub(crate) role: Role,
+    /// What the stable conventions call it, if it is an old name.
     pub(crate) stable: Option<&'static str>,
+    /// Which of the attributes that the processor adds it is, or stands for.
+    pub(crate) slot: Option<Slot>,
+}
+
+impl Meaning {
+    pub(crate) const fn of(role: Role) -> Self {
+        Self {
+            role,
+            stable: None,
+            slot: None,
+        }
+    }
+}
+
+/// A name that is known.
+pub(crate) struct Known {
+    name: &'static str,
+    meaning: Meaning,
 }
 
 const fn known(name: &'static str, role: Role) -> Known {
     Known {
         name,
-        role,
-        stable: None,
+        meaning: Meaning::of(role),
     }
 }
 
+/// A name that the processor may add.
+const fn ours(name: &'static str, role: Role, slot: Slot) -> Known {
+    let mut known = known(name, role);
+    known.meaning.slot = Some(slot);
+    known
+}
+
 const fn legacy(name: &'static str, role: Role, stable: &'static str) -> Known {
-    Known {
-        name,
-        role,
-        stable: Some(stable),
-    }
+    let mut known = known(name, role);
+    known.meaning.stable = Some(stable);
+    known
+}
+
+/// An old name in the place of one that the processor may add.
+const fn instead(name: &'static str, role: Role, stable: &'static str, slot: Slot) -> Known {
+    let mut known = legacy(name, role, stable);
+    known.meaning.slot = Some(slot);
+    known
 }
 
 pub(crate) const SYSTEM: &str = "db.system.name";
@@ -71,44 +128,43 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-/// In byte order.
-pub(crate) const NAMES: [Known; 71] = [
+const NAMES: [Known; 71] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
     // What `pg-log` makes of a BACKTRACE, too: the server's own frames.
     known("code.stacktrace", Role::Plain),
     known("db.client.connection.pool.name", Role::Plain),
-    known(COLLECTION, Role::Words),
+    ours(COLLECTION, Role::Words, Slot::Collection),
     known("db.connection.string", Role::Credentials),
     known("db.connection_string", Role::Credentials),
     known("db.instance", Role::Plain),
     legacy("db.name", Role::Plain, NAMESPACE),
-    known(NAMESPACE, Role::Plain),
-    legacy("db.operation", Role::Words, OPERATION),
-    known(BATCH_SIZE, Role::Plain),
-    known(OPERATION, Role::Words),
+    ours(NAMESPACE, Role::Plain, Slot::Namespace),
+    instead("db.operation", Role::Words, OPERATION, Slot::Operation),
+    ours(BATCH_SIZE, Role::Plain, Slot::BatchSize),
+    ours(OPERATION, Role::Words, Slot::Operation),
     // @opentelemetry/instrumentation-pg with enhancedDatabaseReporting.
     known("db.postgresql.values", Role::BindValue),
     known("db.query.bindings", Role::BindValue),
     known("db.query.parameters", Role::BindValue),
-    known(SUMMARY, Role::Words),
+    ours(SUMMARY, Role::Words, Slot::Summary),
     known(QUERY_TEXT, Role::Query),
     known("db.response.returned_rows", Role::Plain),
-    known(STATUS_CODE, Role::Sqlstate),
+    ours(STATUS_CODE, Role::Sqlstate, Slot::StatusCode),
     known("db.sql.bindings", Role::BindValue),
     known("db.sql.parameters", Role::BindValue),
-    legacy("db.sql.table", Role::Words, COLLECTION),
+    instead("db.sql.table", Role::Words, COLLECTION, Slot::Collection),
     legacy("db.statement", Role::Query, QUERY_TEXT),
     known("db.statement.parameters", Role::BindValue),
     known("db.stored_procedure.name", Role::Words),
-    legacy("db.system", Role::System, SYSTEM),
-    known(SYSTEM, Role::System),
+    instead("db.system", Role::System, SYSTEM, Slot::System),
+    ours(SYSTEM, Role::System, Slot::System),
     // opentelemetry_ecto.
     known("db.url", Role::Credentials),
     known("db.user", Role::Plain),
     known("error.msg", Role::ExceptionMessage),
-    known(ERROR_TYPE, Role::ErrorType),
+    ours(ERROR_TYPE, Role::ErrorType, Slot::ErrorType),
     known("exception.escaped", Role::Plain),
     known("exception.message", Role::ExceptionMessage),
     known("exception.stacktrace", Role::Stacktrace),
@@ -129,9 +185,9 @@ pub(crate) const NAMES: [Known; 71] = [
     known("network.type", Role::Plain),
     known("otel.status_description", Role::ExceptionMessage),
     known("peer.service", Role::Plain),
-    known(ERROR, Role::Plain),
-    known(FINGERPRINT, Role::Plain),
-    known(KEEP_ALIVE, Role::Plain),
+    ours(ERROR, Role::Plain, Slot::Error),
+    ours(FINGERPRINT, Role::Plain, Slot::Fingerprint),
+    ours(KEEP_ALIVE, Role::Plain, Slot::KeepAlive),
     // otelpgx.
     known("pgx.query.parameters", Role::BindValue),
     known("postgresql.context", Role::Companion(Field::Context)),
@@ -169,8 +225,11 @@ const PREFIXES: [(&str, Role); 12] = [
     ("r2dbc.params[", Role::BindValue),
     ("r2dbc.query[", Role::Query),
     ("sql.arg", Role::BindValue),
-    ("sqlcommenter.", Role::Plain),
+    (TAGS, Role::Plain),
 ];
+
+/// How attributes begin that say what a comment says.
+pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
@@ -245,28 +304,91 @@ pub(crate) fn is_system(name: &[u8]) -> bool {
     matches!(name, b"db.system" | b"db.system.name")
 }
 
-/// What is known of a name.
-fn find(name: &[u8]) -> Option<&'static Known> {
-    // All names begin with one of few letters.
-    if !matches!(name.first()?, b'c'..=b'e' | b'j' | b'n'..=b'p' | b's'..=b'u') {
-        return None;
+/// Places for names, which are found by their numbers; many more than names, so that most others meet
+/// an empty one.
+const PLACES: usize = 256;
+/// No name is here.
+const NONE: u8 = u8::MAX;
+
+/// Where in [`NAMES`] the name of each place is.
+static TABLE: [u8; PLACES] = table();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+const fn table() -> [u8; PLACES] {
+    let mut table = [NONE; PLACES];
+    let mut index = 0;
+    while index < NAMES.len() {
+        let mut at = place(NAMES[index].name.as_bytes());
+        while table[at] != NONE {
+            at = (at + 1) % PLACES;
+        }
+        table[at] = index as u8;
+        index += 1;
     }
-    let place = NAMES.binary_search_by(|known| known.name.as_bytes().cmp(name));
-    NAMES.get(place.ok()?)
+    table
 }
 
-/// What a name is, known as a whole or by its beginning, and what the stable conventions call it if it
-/// is an old one.
-pub(crate) fn role(name: &[u8]) -> Option<(Role, Option<&'static str>)> {
-    let whole = find(name).map(|known| (known.role, known.stable));
-    let beginning = || {
-        let mut prefixes = PREFIXES.iter();
-        let known = prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes()))?;
-        Some((known.1, None))
+/// The place of a name: its length and a few of its bytes tell nearly all names apart.
+#[inline(always)]
+const fn place(name: &[u8]) -> usize {
+    let length = name.len();
+    let (Some(last), Some(middle), Some(third)) = (
+        byte(name, length.wrapping_sub(1)),
+        byte(name, length >> 1),
+        byte(name, length.wrapping_sub(3)),
+    ) else {
+        return 0;
     };
-    whole
-        .or_else(beginning)
-        .or_else(|| Some((told_by_words(name)?, None)))
+    let number = length
+        .wrapping_mul(59)
+        .wrapping_add(last.wrapping_mul(7))
+        .wrapping_add(middle.wrapping_mul(31))
+        .wrapping_add(third.wrapping_mul(113));
+    number & PLACES.wrapping_sub(1)
+}
+
+#[inline(always)]
+const fn byte(name: &[u8], at: usize) -> Option<usize> {
+    match name.split_at_checked(at) {
+        Some((_, [byte, ..])) => Some(*byte as usize),
+        _ => None,
+    }
+}
+
+/// What is known of a name as a whole.
+#[inline(always)]
+fn find(name: &[u8]) -> Option<&'static Known> {
+    let mut at = place(name);
+    loop {
+        // There is an empty place behind every run of others.
+        let known = NAMES.get(usize::from(*TABLE.get(at)?))?;
+        if is_same(known.name.as_bytes(), name) {
+            return Some(known);
+        }
+        at = at.wrapping_add(1) & PLACES.wrapping_sub(1);
+    }
+}
+
+/// What a name says: as a whole, by its beginning, or by its words.
+#[inline(always)]
+pub(crate) fn meaning(name: &[u8]) -> Option<Meaning> {
+    match find(name) {
+        Some(known) => Some(known.meaning),
+        None => told_by_its_parts(name),
+    }
+}
+
+#[inline(never)]
+fn told_by_its_parts(name: &[u8]) -> Option<Meaning> {
+    let mut prefixes = PREFIXES.iter();
+    match prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes())) {
+        Some((TAGS, role)) => Some(Meaning {
+            slot: Some(Slot::Tag),
+            ..Meaning::of(*role)
+        }),
+        Some((_, role)) => Some(Meaning::of(*role)),
+        None => told_by_words(name).map(Meaning::of),
+    }
 }
 
 /// What the words of a name say: `db.sql.args.0`, `commandText`.
@@ -318,14 +440,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_in_order_so_that_they_are_found() {
-        assert!(NAMES.is_sorted_by(|one, other| one.name < other.name));
+    fn every_name_is_found_and_its_stable_one_too() {
         for known in &NAMES {
-            assert!(find(known.name.as_bytes()).is_some(), "{}", known.name);
-            if let Some(stable) = known.stable {
-                assert!(find(stable.as_bytes()).is_some(), "{stable}");
+            let found = find(known.name.as_bytes());
+            assert_eq!(found.map(|found| found.name), Some(known.name));
+            if let Some(stable) = known.meaning.stable {
+                let found = find(stable.as_bytes()).unwrap_or_else(|| panic!("{stable}"));
+                assert_eq!(found.meaning.role, known.meaning.role, "{stable}");
             }
         }
+        let empty = TABLE.iter().filter(|place| **place == NONE).count();
+        assert!(empty > PLACES / 2);
         for (_, _, words) in WORDS {
             assert!(words.iter().all(|word| word.len() <= LONGEST_WORD));
         }
@@ -354,7 +479,7 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(
-                role(name.as_bytes()).map(|known| known.0),
+                meaning(name.as_bytes()).map(|known| known.role),
                 expected,
                 "{name}"
             );

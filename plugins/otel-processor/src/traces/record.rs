@@ -2,17 +2,22 @@
 //! Collector's `postgresqlreceiver`, an application's line with the attributes of a span, or an entry
 //! that was described already.
 
-use otlp_wire::{Any, Editor, Field, schema};
+use otlp_wire::{Editor, Field, KeyValue, Message, schema};
 use pg_log::Field as LogField;
 
 use super::Traces;
-use super::attributes::Found;
+use super::attributes::{Found, Layout, Parts};
 use super::names::Role;
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::statement::is_like_a_statement;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
+
+const RECORD: Layout = Layout {
+    attributes: ATTRIBUTES,
+    others: 1 << schema::log_record::BODY | 1 << schema::log_record::EVENT_NAME,
+};
 
 impl Traces {
     /// Handles a record. What its body says goes by the `redaction` of logs.
@@ -23,43 +28,35 @@ impl Traces {
         redaction: LogRedaction,
     ) -> Result<(), Error> {
         editor.inside(record, |editor, record| {
-            let mut found = Vec::new();
-            self.collect(record, ATTRIBUTES, &mut found)?;
-            let facts = self.facts(&found);
-            for one in &mut found {
-                if spares(redaction, one.role) {
+            let mut parts = Parts::default();
+            self.collect(record, &RECORD, &mut parts)?;
+            let facts = self.facts(&parts.found);
+            for one in &mut parts.found {
+                if spares(redaction, one.meaning.role) {
                     one.spare();
                 }
             }
-            let mut attribute = found.iter().enumerate();
-            let mut next = attribute.next();
-            for field in record.fields() {
-                let field = field?;
-                match field.number {
-                    ATTRIBUTES => {
-                        if let Some((place, one)) = next
-                            && one.field.offset() == field.offset()
-                        {
-                            self.attribute(editor, (&found, place), &facts)?;
-                            next = attribute.next();
-                        }
+            let companion = companion(record);
+            for (field, place) in &parts.fields {
+                match (place, field.number) {
+                    (Some(place), _) => {
+                        self.attribute(editor, (&parts.found, *place), &facts)?;
                     }
-                    schema::log_record::BODY if redaction != LogRedaction::Off => {
-                        editor
-                            .change_texts(&field, &mut |text| self.body(text, &found, redaction))?;
+                    _ if redaction == LogRedaction::Off => {}
+                    (None, schema::log_record::BODY) => {
+                        editor.change_texts(field, &mut |text| {
+                            self.body(text, (&parts.found, companion), redaction)
+                        })?;
                     }
-                    schema::log_record::EVENT_NAME if redaction != LogRedaction::Off => {
+                    _ => {
                         if let Some(redacted) = self.statements.redact(field.bytes()?) {
-                            editor.replace(&field, |new| {
-                                new.text(schema::log_record::EVENT_NAME, &redacted);
-                            });
+                            editor.replace(field, |new| new.text(field.number, &redacted));
                         }
                     }
-                    _ => {}
                 }
             }
-            if facts.said.is_some() && !facts.described {
-                self.add(editor, (record, ATTRIBUTES), &found, &facts);
+            if facts.said.is_some() && !facts.is_described() {
+                self.add(editor, (record, ATTRIBUTES), &parts.found, &facts);
             }
             Ok(())
         })
@@ -69,19 +66,21 @@ impl Traces {
     fn body(
         &mut self,
         text: &[u8],
-        found: &[Found<'_>],
+        (found, companion): (&[Found<'_>], Option<LogField>),
         redaction: LogRedaction,
     ) -> Option<String> {
-        if let Some(field) = companion(found) {
+        if let Some(field) = companion {
             let strict = redaction == LogRedaction::Strict;
             let seen = strict.then(|| self.texts.companion(field, text))?;
             return (seen.as_bytes() != text).then_some(seen);
         }
-        let quotes = |one: &Found<'_>| match one.value {
-            Any::Text(statement) if one.role == Role::Query => is_in(statement, text),
-            _ => false,
-        };
-        if !self.texts.is_servers(text) && (found.iter().any(quotes) || is_like_a_statement(text)) {
+        let mut texts = found
+            .iter()
+            .filter(|one| one.meaning.role == Role::Query)
+            .filter_map(Found::text);
+        let mut quotes = || texts.any(|statement| is_in(statement, text));
+        let is_servers = self.texts.is_servers(text);
+        if !is_servers && (is_like_a_statement(text) || quotes()) {
             return self.statements.redact(text);
         }
         if redaction != LogRedaction::Strict {
@@ -105,11 +104,11 @@ fn spares(redaction: LogRedaction, role: Role) -> bool {
 }
 
 /// What below a message the body is, of a line that `pg-log` found alone.
-fn companion(found: &[Found<'_>]) -> Option<LogField> {
-    let named = found
-        .iter()
-        .find(|one| one.key == b"postgresql.companion")?;
-    match named.value.text()? {
+fn companion(record: Message<'_>) -> Option<LogField> {
+    let attributes = record.all(ATTRIBUTES).flatten();
+    let mut read = attributes.filter_map(|it| KeyValue::read(it.message().ok()?).ok());
+    let named = read.find(|one| one.key == b"postgresql.companion")?;
+    match named.any().ok()?.text()? {
         "CONTEXT" => Some(LogField::Context),
         "DETAIL" => Some(LogField::Detail),
         "HINT" => Some(LogField::Hint),

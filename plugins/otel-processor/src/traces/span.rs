@@ -1,16 +1,35 @@
 //! One span of PostgreSQL's: its attributes are read first, then what they say is written where it
 //! belongs, in the order of the bytes.
 
-use otlp_wire::{Editor, Field, Message, schema};
+use otlp_wire::{Editor, Field, KeyValue, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found};
-use super::names::{self, Role};
+use super::attributes::{Facts, Found, Layout, Parts, statement};
+use super::names::{self, Role, Slot};
 use crate::Error;
 use crate::config::Exceptions;
 
 /// `STATUS_CODE_ERROR` of `Status`.
 const STATUS_ERROR: u64 = 2;
+
+/// Where in a span something may change.
+pub(super) const SPAN: Layout = Layout {
+    attributes: schema::span::ATTRIBUTES,
+    others: 1 << schema::span::NAME
+        | 1 << schema::span::EVENTS
+        | 1 << schema::span::LINKS
+        | 1 << schema::span::STATUS,
+};
+
+pub(super) const EVENT: Layout = Layout {
+    attributes: schema::event::ATTRIBUTES,
+    others: 1 << schema::event::NAME,
+};
+
+const LINK: Layout = Layout {
+    attributes: schema::link::ATTRIBUTES,
+    others: 0,
+};
 
 impl Traces {
     /// Handles a span.
@@ -18,36 +37,32 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         span: &Field<'a>,
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         editor.inside(span, |editor, span| {
-            self.collect(span, schema::span::ATTRIBUTES, found)?;
-            let mut facts = self.facts(found);
-            let mut attribute = found.iter().enumerate();
-            let mut next = attribute.next();
-            for field in span.fields() {
-                let field = field?;
-                match field.number {
-                    schema::span::ATTRIBUTES => {
-                        if let Some((place, one)) = next
-                            && one.field.offset() == field.offset()
-                        {
-                            self.attribute(editor, (found, place), &facts)?;
-                            next = attribute.next();
-                        }
+            self.collect(span, &SPAN, parts)?;
+            let mut facts = self.facts(&parts.found);
+            for (field, place) in &parts.fields {
+                match (place, field.number) {
+                    (Some(place), _) => {
+                        self.attribute(editor, (&parts.found, *place), &facts)?;
                     }
-                    schema::span::NAME => self.name(editor, &field, (found, &facts))?,
-                    schema::span::EVENTS => {
-                        self.nested(editor, &field, schema::event::ATTRIBUTES, &mut facts)?;
+                    (None, schema::span::NAME) => {
+                        self.name(editor, field, (span, &parts.found, &facts))?;
                     }
-                    schema::span::LINKS => {
-                        self.nested(editor, &field, schema::link::ATTRIBUTES, &mut facts)?;
+                    (None, schema::span::STATUS) => self.status(editor, field, &mut facts)?,
+                    (None, schema::span::EVENTS) => {
+                        self.nested(editor, field, &EVENT, &mut facts)?;
                     }
-                    schema::span::STATUS => self.status(editor, &field, &mut facts)?,
-                    _ => {}
+                    _ => self.nested(editor, field, &LINK, &mut facts)?,
                 }
             }
-            self.add(editor, (span, schema::span::ATTRIBUTES), found, &facts);
+            self.add(
+                editor,
+                (span, schema::span::ATTRIBUTES),
+                &parts.found,
+                &facts,
+            );
             Ok(())
         })
     }
@@ -58,14 +73,21 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        (found, facts): (&[Found<'a>], &Facts<'a>),
+        (span, found, facts): (Message<'a>, &[Found<'a>], &Facts<'a>),
     ) -> Result<(), Error> {
         let name = field.bytes()?;
-        let summary = facts.said.as_ref().map(|said| said.summary.as_str());
-        let named = match summary {
-            _ if !self.config.span_names => None,
-            Some(summary) if !summary.is_empty() => Some(summary.to_owned()),
-            _ => self.operation_and_target(found),
+        if let Some(said) = &facts.said
+            && self.config.span_names
+            && !said.summary.is_empty()
+        {
+            if said.summary.as_bytes() != name {
+                editor.replace(field, |new| new.text(schema::span::NAME, &said.summary));
+            }
+            return Ok(());
+        }
+        let named = match self.config.span_names {
+            true => self.operation_and_target(span, found),
+            false => None,
         };
         let replaced = match named {
             Some(named) => (named.as_bytes() != name).then_some(named),
@@ -73,9 +95,7 @@ impl Traces {
             None => self.statements.redact(name).map(|redacted| {
                 let left = redacted.trim_matches([' ', '?']);
                 match left.is_empty() {
-                    true => self
-                        .target(found)
-                        .unwrap_or_else(|| "postgresql".to_owned()),
+                    true => self.target(span).unwrap_or_else(|| "postgresql".to_owned()),
                     false => redacted,
                 }
             }),
@@ -86,31 +106,37 @@ impl Traces {
         Ok(())
     }
 
-    fn operation_and_target(&mut self, found: &[Found<'_>]) -> Option<String> {
-        let operation = self.word(found, &[names::OPERATION, "db.operation"])?;
-        Some(match self.target(found) {
+    fn operation_and_target(&mut self, span: Message<'_>, found: &[Found<'_>]) -> Option<String> {
+        let has_operation = |one: &Found<'_>| one.meaning.slot == Some(Slot::Operation);
+        if !found.iter().any(has_operation) {
+            return None;
+        }
+        let operation = self.word(span, &[names::OPERATION, "db.operation"])?;
+        Some(match self.target(span) {
             Some(target) => format!("{operation} {target}"),
             None => operation,
         })
     }
 
     /// What a span is about: its table, procedure, database or server.
-    fn target(&mut self, found: &[Found<'_>]) -> Option<String> {
+    fn target(&mut self, span: Message<'_>) -> Option<String> {
         const TARGETS: [&[&str]; 4] = [
             &[names::COLLECTION, "db.sql.table"],
             &["db.stored_procedure.name"],
             &[names::NAMESPACE, "db.name"],
             &["server.address", "net.peer.name"],
         ];
-        TARGETS.iter().find_map(|keys| self.word(found, keys))
+        TARGETS.iter().find_map(|keys| self.word(span, keys))
     }
 
     /// The text of an attribute by one of these names, without its data.
-    fn word(&mut self, found: &[Found<'_>], keys: &[&str]) -> Option<String> {
-        let is = |one: &&Found<'_>| keys.iter().any(|key| key.as_bytes() == one.key);
-        let one = found.iter().find(is)?;
-        let text = one.value.text().filter(|text| !text.is_empty())?;
-        let redacted = match one.role {
+    fn word(&mut self, span: Message<'_>, keys: &[&str]) -> Option<String> {
+        let attributes = span.all(schema::span::ATTRIBUTES).flatten();
+        let mut read = attributes.filter_map(|it| KeyValue::read(it.message().ok()?).ok());
+        let one = read.find(|one| keys.iter().any(|key| key.as_bytes() == one.key))?;
+        let any = one.any().ok()?;
+        let text = any.text().filter(|text| !text.is_empty())?;
+        let redacted = match names::meaning(one.key)?.role {
             Role::Words => self.statements.redact(text.as_bytes()),
             _ => None,
         };
@@ -122,30 +148,24 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        attributes: u32,
+        layout: &Layout,
         facts: &mut Facts<'a>,
     ) -> Result<(), Error> {
-        let has_name = attributes == schema::event::ATTRIBUTES;
         editor.inside(field, |editor, message| {
-            let mut found = Vec::new();
-            self.collect(message, attributes, &mut found)?;
-            for one in &found {
+            let mut parts = Parts::default();
+            self.collect(message, layout, &mut parts)?;
+            for one in &parts.found {
                 self.learn(one, facts);
             }
-            let mut attribute = found.iter().enumerate();
-            let mut next = attribute.next();
-            for field in message.fields() {
-                let field = field?;
-                if let Some((place, one)) = next
-                    && one.field.offset() == field.offset()
-                {
-                    self.attribute(editor, (&found, place), facts)?;
-                    next = attribute.next();
-                } else if has_name
-                    && field.number == schema::event::NAME
-                    && let Some(redacted) = self.statements.redact(field.bytes()?)
-                {
-                    editor.replace(&field, |new| new.text(schema::event::NAME, &redacted));
+            let stripped = Facts {
+                present: facts.present & Slot::Error.bit(),
+                ..Facts::default()
+            };
+            for (field, place) in &parts.fields {
+                if let Some(place) = place {
+                    self.attribute(editor, (&parts.found, *place), &stripped)?;
+                } else if let Some(redacted) = self.statements.redact(field.bytes()?) {
+                    editor.replace(field, |new| new.text(field.number, &redacted));
                 }
             }
             Ok(())
@@ -158,6 +178,10 @@ impl Traces {
         field: &Field<'a>,
         facts: &mut Facts<'a>,
     ) -> Result<(), Error> {
+        // The Collector writes empty ones.
+        if field.bytes()?.is_empty() {
+            return Ok(());
+        }
         editor.inside(field, |editor, status| {
             for field in status.fields() {
                 let field = field?;
@@ -203,12 +227,18 @@ impl Traces {
         &mut self,
         span: &Field<'a>,
         parents: &[&[u8]],
-        found: &mut Vec<Found<'a>>,
+        parts: &mut Parts<'a>,
     ) -> Result<bool, Error> {
         let message = span.message()?;
-        self.collect(message, schema::span::ATTRIBUTES, found)?;
-        let upkeep = self.statement(found).is_some_and(|said| said.keep_alive);
-        if !upkeep || found.iter().any(|one| one.role == Role::ErrorType) {
+        self.collect(message, &SPAN, parts)?;
+        let found = &parts.found;
+        let text = statement(found).and_then(|place| found.get(place)?.text());
+        let upkeep = text.is_some_and(|text| self.statements.say(text).keep_alive);
+        let has = |slot| found.iter().any(|one| one.meaning.slot == Some(slot));
+        // What was described before, and was given no operation, was not all understood then: what was
+        // not is no longer there.
+        let was_doubtful = has(Slot::Fingerprint) && !has(Slot::Operation);
+        if !upkeep || was_doubtful || has(Slot::ErrorType) {
             return Ok(false);
         }
         for field in message.fields() {

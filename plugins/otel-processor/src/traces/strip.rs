@@ -38,7 +38,9 @@ impl Traces {
 
     fn keep(&self, field: &Field<'_>, new: &mut Writer<'_>) {
         let harmless = match field.number {
-            schema::span::ATTRIBUTES => is_harmless(field, |key| self.role(key).map(|it| it.0)),
+            schema::span::ATTRIBUTES => {
+                is_harmless(field, |key| self.meaning(key).map(|it| it.role))
+            }
             _ => is_one(field, &NUMBERS),
         };
         if harmless {
