@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::path::path_at;
+use crate::json;
 
 pub use crate::logs::config::{Logs, RedactionMode as LogRedaction};
 pub use crate::metrics::config::{Metrics, Unify};
@@ -140,20 +140,17 @@ impl Config {
     /// # Errors
     /// When it is wrong: the path, and what was expected there.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let json = match json.trim_ascii() {
+        let text = match json.trim_ascii() {
             [] | b"null" => b"{}",
             // Serde would take a list for the fields in their order.
-            json if !json.starts_with(b"{") => {
+            text if !text.starts_with(b"{") => {
                 return Err(ConfigError("expected an object".to_owned()));
             }
-            json => json,
+            text => text,
         };
-        let config: Self = serde_json::from_slice(json).map_err(|error| {
-            let text = std::str::from_utf8(json).unwrap_or_default();
-            let path = path_at(text, error.line(), error.column());
-            let colon = if path.is_empty() { "" } else { ": " };
-            ConfigError(format!("{path}{colon}{error}"))
-        })?;
+        let text = std::str::from_utf8(text);
+        let text = text.map_err(|_| ConfigError("expected UTF-8".to_owned()))?;
+        let config: Self = json::read(text).map_err(|error| ConfigError(error.to_string()))?;
         config.logs.check().map_err(ConfigError)?;
         Ok(config)
     }

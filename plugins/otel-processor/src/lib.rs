@@ -20,11 +20,12 @@
 //! - `exports`: otelwasm's calls, in the module only.
 #![deny(unsafe_code)]
 
+mod bounded;
 pub mod config;
 mod exceptions;
+mod json;
 mod logs;
 mod metrics;
-mod path;
 mod places;
 mod statement;
 mod strip;

@@ -243,19 +243,12 @@ fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Words of which a statement with data in it has one.
-const STATEMENTS: [&[u8]; 11] = [
-    b"alter", b"copy", b"create", b"delete", b"execute", b"insert", b"merge", b"select", b"set",
-    b"update", b"values",
-];
+const STATEMENTS: &str = "alter copy create delete execute insert merge select set update values";
 
 /// Whether there is a word in a text of which a statement with data has one.
 pub(crate) fn is_like_a_statement(text: &[u8]) -> bool {
     let mut words = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
-    words.any(|word| {
-        STATEMENTS
-            .iter()
-            .any(|known| word.eq_ignore_ascii_case(known))
-    })
+    words.any(|word| names::has_word(STATEMENTS, word))
 }
 
 impl Said {

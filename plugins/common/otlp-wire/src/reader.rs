@@ -121,6 +121,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// When something before it is no field.
+    #[inline(never)]
     pub fn find(self, number: u32) -> Result<Option<Field<'a>>, Error> {
         for field in self.fields_in_place() {
             let field = field?;
@@ -280,100 +281,107 @@ impl<'a> Fields<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let field = self.field();
-        if field.is_err() {
-            self.rest = &[];
-        }
-        Some(field)
-    }
-
-    /// Offset in the batch of what stands before `rest`.
-    #[inline(always)]
-    const fn at(&self, rest: &[u8]) -> usize {
-        self.end.wrapping_sub(rest.len())
-    }
-
-    #[inline(always)]
-    fn field(&mut self) -> Result<Field<'a>, Error> {
-        let start = self.at(self.rest);
-        let (tag, rest) = match self.rest {
-            [tag @ 0..0x80, rest @ ..] => (u64::from(*tag), rest),
-            _ => self.varint(self.rest)?,
-        };
-        let number = match tag >> 3 {
-            number @ 1..=LARGEST_NUMBER => number as u32,
-            _ => return Err(error(Fault::FieldNumber, start)),
-        };
-        let length_at = self.at(rest);
-        let (wire, length, rest) = match tag & 7 {
-            0 => (Wire::Varint, self.varint_length(rest)?, rest),
-            1 => (Wire::Fixed64, 8, rest),
-            2 => {
-                let (length, rest) = self.length(rest)?;
-                (Wire::Bytes, length, rest)
+        // What is read from is handed over by value, so that a loop keeps it in registers.
+        match field(self.rest, self.end) {
+            Ok((field, rest)) => {
+                self.rest = rest;
+                Some(Ok(field))
             }
-            5 => (Wire::Fixed32, 4, rest),
-            _ => return Err(error(Fault::WireType, start)),
-        };
-        let Some((payload, behind)) = rest.split_at_checked(length) else {
-            return Err(error(Fault::Truncated, self.at(rest)));
-        };
-        self.rest = behind;
-        Ok(Field {
-            number,
-            wire,
-            payload,
-            start,
-            length_at,
-            end: self.at(behind),
-        })
-    }
-
-    #[inline(always)]
-    fn length(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
-        match rest {
-            [length @ 0..0x80, behind @ ..] => Ok((usize::from(*length), behind)),
-            [low, high @ 0..0x80, behind @ ..] => {
-                Ok((usize::from(*low & 0x7f) | usize::from(*high) << 7, behind))
-            }
-            _ => {
-                let (length, behind) = self.varint(rest)?;
-                Ok((usize::try_from(length).unwrap_or(usize::MAX), behind))
+            Err(error) => {
+                self.rest = &[];
+                Some(Err(error))
             }
         }
     }
+}
 
-    /// How many bytes a number takes.
-    #[inline(always)]
-    fn varint_length(&self, rest: &'a [u8]) -> Result<usize, Error> {
-        match rest {
-            [0..0x80, ..] => Ok(1),
-            _ => {
-                let (_, behind) = self.varint(rest)?;
-                Ok(rest.len().saturating_sub(behind.len()))
-            }
+/// Offset in the batch of bytes that stand at the end of a message.
+#[inline(always)]
+const fn at(rest: &[u8], end: usize) -> usize {
+    end.wrapping_sub(rest.len())
+}
+
+/// The field that stands in front of others, and these; `end` is the offset behind them.
+#[inline(always)]
+fn field(bytes: &[u8], end: usize) -> Result<(Field<'_>, &[u8]), Error> {
+    let (tag, rest) = match bytes {
+        [tag @ 0..0x80, rest @ ..] => (u64::from(*tag), rest),
+        _ => varint(bytes, end)?,
+    };
+    let number = match tag >> 3 {
+        number @ 1..=LARGEST_NUMBER => number as u32,
+        _ => return Err(error(Fault::FieldNumber, at(bytes, end))),
+    };
+    let length_at = at(rest, end);
+    let (wire, length, rest) = match tag & 7 {
+        2 => {
+            let (length, rest) = length(rest, end)?;
+            (Wire::Bytes, length, rest)
+        }
+        0 => (Wire::Varint, varint_length(rest, end)?, rest),
+        1 => (Wire::Fixed64, 8, rest),
+        5 => (Wire::Fixed32, 4, rest),
+        _ => return Err(error(Fault::WireType, at(bytes, end))),
+    };
+    let Some((payload, behind)) = rest.split_at_checked(length) else {
+        return Err(error(Fault::Truncated, at(rest, end)));
+    };
+    let field = Field {
+        number,
+        wire,
+        payload,
+        start: at(bytes, end),
+        length_at,
+        end: at(behind, end),
+    };
+    Ok((field, behind))
+}
+
+#[inline(always)]
+fn length(rest: &[u8], end: usize) -> Result<(usize, &[u8]), Error> {
+    match rest {
+        [length @ 0..0x80, behind @ ..] => Ok((usize::from(*length), behind)),
+        [low, high @ 0..0x80, behind @ ..] => {
+            let length = usize::from(*low & 0x7f) | usize::from(*high) << 7;
+            Ok((length, behind))
+        }
+        _ => {
+            let (length, behind) = varint(rest, end)?;
+            Ok((usize::try_from(length).unwrap_or(usize::MAX), behind))
         }
     }
+}
 
-    /// Reads a number of any length.
-    #[inline(never)]
-    fn varint(&self, rest: &'a [u8]) -> Result<(u64, &'a [u8]), Error> {
-        let fault = |fault| error(fault, self.at(rest));
-        let last = rest.iter().take(10).position(|byte| *byte < 0x80);
-        let Some(last) = last else {
-            return Err(fault(match rest.len() {
-                0..10 => Fault::Truncated,
-                _ => Fault::OverlongVarint,
-            }));
-        };
-        let behind = last.saturating_add(1);
-        let (number, behind) = rest.split_at_checked(behind).unwrap_or((rest, &[]));
-        // The tenth byte has room for one bit.
-        if last == 9 && number.last().is_some_and(|byte| *byte > 1) {
-            return Err(fault(Fault::OverlongVarint));
+/// How many bytes a number takes.
+#[inline(always)]
+fn varint_length(rest: &[u8], end: usize) -> Result<usize, Error> {
+    match rest {
+        [0..0x80, ..] => Ok(1),
+        _ => {
+            let (_, behind) = varint(rest, end)?;
+            Ok(rest.len().saturating_sub(behind.len()))
         }
-        Ok((number_of(number), behind))
     }
+}
+
+/// Reads a number of any length.
+#[inline(never)]
+fn varint(rest: &[u8], end: usize) -> Result<(u64, &[u8]), Error> {
+    let fault = |fault| error(fault, at(rest, end));
+    let last = rest.iter().take(10).position(|byte| *byte < 0x80);
+    let Some(last) = last else {
+        return Err(fault(match rest.len() {
+            0..10 => Fault::Truncated,
+            _ => Fault::OverlongVarint,
+        }));
+    };
+    let behind = last.saturating_add(1);
+    let (number, behind) = rest.split_at_checked(behind).unwrap_or((rest, &[]));
+    // The tenth byte has room for one bit.
+    if last == 9 && number.last().is_some_and(|byte| *byte > 1) {
+        return Err(fault(Fault::OverlongVarint));
+    }
+    Ok((number_of(number), behind))
 }
 
 /// The number that these bytes are: seven bits each, the lowest first.

@@ -227,7 +227,7 @@ pub(super) fn is_severity(key: &[u8]) -> bool {
 pub(super) const MEMBERS: u32 = 1;
 
 /// From here on a double is not every whole number: a query id that a parser made a double of is
-/// another statement's, and null is better. What is not finite has no JSON either.
+/// another statement's, and null is better. No number of an entry has a fraction.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Writes an `AnyValue` as JSON.
@@ -236,8 +236,8 @@ pub(super) fn write_json(any: Any<'_>, depth: usize, out: &mut Vec<u8>) -> Resul
         Any::Empty | Any::Bytes(_) => out.extend_from_slice(b"null"),
         Any::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         Any::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        Any::Double(value) if value.abs() < EXACT => {
-            out.extend_from_slice(value.to_string().as_bytes());
+        Any::Double(value) if value.abs() < EXACT && value.fract() == 0.0 => {
+            out.extend_from_slice((value as i64).to_string().as_bytes());
         }
         Any::Double(_) => out.extend_from_slice(b"null"),
         Any::Text(text) => {

@@ -3,8 +3,8 @@
 //! A rate is what Prometheus' `irate` makes of the last two points: the increase over the time between
 //! them. A counter that has fallen began anew, so that all it shows is increase.
 
-use super::bounded::{Bounded, Entry, Words};
 use super::point::Point;
+use crate::bounded::{Bounded, Entry, Words};
 
 /// Counters whose last point is remembered, over all servers.
 const MOST: usize = 16_384;

@@ -8,13 +8,12 @@
 use otlp_wire::{Editor, KeyValue, Message, Writer, schema};
 use schema::number_data_point as point;
 
-use super::bounded::Bounded;
 use super::counters::{Counters, rate_of_delta};
-use super::hash;
 use super::inputs::{INPUTS, Input, Level, Row, rows};
 use super::names::{COLLECTION, NAMESPACE, Names, names};
 use super::point::Point;
 use super::source::{Source, is_part};
+use crate::bounded::{Bounded, hash};
 
 /// The instrumentation scope of what is written.
 pub(super) const SCOPE: &str = "pgmesh-otel-processor";

@@ -9,7 +9,6 @@
 //! A batch is walked once. Of a metric of no family only the name is read; histograms, exponential
 //! histograms and summaries are left as they are, whatever their name.
 
-mod bounded;
 pub(crate) mod config;
 mod counters;
 mod derived;
@@ -23,10 +22,9 @@ mod source;
 use std::borrow::Cow;
 
 use otlp_wire::{Editor, Field, Message, Writer, schema};
-use twox_hash::XxHash64;
 
 use crate::Error;
-use bounded::Bounded;
+use crate::bounded::Bounded;
 use config::Unify;
 use counters::Counters;
 use derived::Gathered;
@@ -40,11 +38,6 @@ const MOST_SERVERS: usize = 4096;
 
 /// Why a metric was not handled.
 const ERROR: &str = "pgmesh.error";
-
-#[inline(never)]
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    XxHash64::oneshot(seed, bytes)
-}
 
 /// Handles batches of metrics.
 #[derive(Debug)]

@@ -9,9 +9,8 @@ use std::rc::Rc;
 
 use otlp_wire::Any;
 
-use super::bounded::{Bounded, Entry, Words};
-use super::hash;
 use super::point::{Attribute, Number, Point};
+use crate::bounded::{Bounded, Entry, Words, hash};
 use crate::config::Comments;
 use crate::statement::{Options, Said, Statements};
 

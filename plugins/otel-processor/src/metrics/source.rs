@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
                 _ => {}
             }
         } else {
-            let hash = super::hash(0, message.bytes());
+            let hash = crate::bounded::hash(0, message.bytes());
             self.server = self.server.wrapping_add(hash);
         }
     }

@@ -26,7 +26,12 @@ impl Traces {
             }
             match self.config.migrate {
                 Migrate::Duplicate => self.duplicate(new, number, found),
-                Migrate::Off if !facts.has(Slot::Namespace) => add_namespace(new, number, found),
+                Migrate::Off if !facts.has(Slot::Namespace) => {
+                    // The conventions ask for it whenever it is known.
+                    if let Some(database) = facts.database {
+                        new.attribute(number, names::NAMESPACE, database.bytes());
+                    }
+                }
                 Migrate::Off | Migrate::Replace => {}
             }
             if facts.sqlstate.is_some() || facts.failed {
@@ -61,15 +66,6 @@ impl Traces {
                 _ => {}
             }
         }
-    }
-}
-
-/// The database, which the conventions ask for whenever it is known.
-fn add_namespace(new: &mut Writer<'_>, number: u32, found: &[Found<'_>]) {
-    let mut found = found.iter();
-    let old = found.find(|one| one.meaning.stable == Some(names::NAMESPACE));
-    if let Some(any) = old.and_then(|old| old.attribute.value) {
-        new.attribute(number, names::NAMESPACE, any.bytes());
     }
 }
 

@@ -19,6 +19,11 @@ const OTHER_ERROR: &str = "_OTHER";
 /// What is read of one message, and the room for it.
 #[derive(Debug, Default)]
 pub(crate) struct Parts<'a> {
+    /// Attributes that are there, changed or not: the bits of their slots.
+    pub(super) present: u32,
+    /// The database by its old name, as an `AnyValue`.
+    pub(super) database: Option<Message<'a>>,
+    /// Attributes that may change, or be wanted under another name.
     pub(super) found: Vec<Found<'a>>,
     /// Fields in which something may change, in their order; of an attribute, where it is in `found`.
     pub(super) fields: Vec<(Field<'a>, Option<usize>)>,
@@ -66,6 +71,8 @@ pub(super) struct Facts<'a> {
     pub(super) statement: Option<usize>,
     /// Attributes that are there: the bits of their slots.
     pub(super) present: u32,
+    /// The database by its old name, as an `AnyValue`.
+    pub(super) database: Option<Message<'a>>,
     pub(super) sqlstate: Option<[u8; 5]>,
     /// `error.type` as it stands, if it may be seen.
     pub(super) error_type: Option<&'a [u8]>,
@@ -111,24 +118,37 @@ impl Traces {
         layout: &Layout,
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
+        parts.present = 0;
+        parts.database = None;
         parts.found.clear();
         parts.fields.clear();
+        let renames = self.config.migrate != Migrate::Off;
         for field in message.fields_in_place() {
             let field = field?;
             if field.number == layout.attributes {
                 let attribute = KeyValue::read(field.message()?)?;
-                if let Some(meaning) = self.meaning(attribute.key) {
-                    let value = attribute.any()?;
-                    let gone = self.is_taken_out((attribute.key, value), meaning.role);
-                    parts.fields.push((field, Some(parts.found.len())));
-                    parts.found.push(Found {
-                        field,
-                        attribute,
-                        value,
-                        meaning,
-                        gone,
-                    });
+                let Some(meaning) = self.meaning(attribute.key) else {
+                    continue;
+                };
+                let value = attribute.any()?;
+                let gone = self.is_taken_out((attribute.key, value), meaning.role);
+                if let Some(slot) = meaning.slot.filter(|_| !gone) {
+                    parts.present |= slot.bit();
                 }
+                if matches!(meaning.role, Role::Plain | Role::System) && !renames {
+                    if meaning.stable == Some(names::NAMESPACE) {
+                        parts.database = attribute.value;
+                    }
+                    continue;
+                }
+                parts.fields.push((field, Some(parts.found.len())));
+                parts.found.push(Found {
+                    field,
+                    attribute,
+                    value,
+                    meaning,
+                    gone,
+                });
             } else if 1_u32.wrapping_shl(field.number) & layout.others != 0 && field.number < 32 {
                 parts.fields.push((field, None));
             }
@@ -189,17 +209,17 @@ impl Traces {
     }
 
     /// What the attributes of a span or record say of it.
-    pub(super) fn facts<'a>(&mut self, found: &[Found<'a>]) -> Facts<'a> {
+    pub(super) fn facts<'a>(&mut self, parts: &Parts<'a>) -> Facts<'a> {
+        let found = &parts.found;
         let mut facts = Facts {
             statement: statement(found),
+            present: parts.present,
+            database: parts.database,
             ..Facts::default()
         };
         let text = facts.statement.and_then(|place| found.get(place)?.text());
         facts.said = text.map(|text| self.statements.say(text));
         for one in found {
-            if let Some(slot) = one.meaning.slot.filter(|_| !one.gone) {
-                facts.present |= slot.bit();
-            }
             self.learn(one, &mut facts);
         }
         facts

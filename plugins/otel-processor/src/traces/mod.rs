@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 
 use crate::Error;
+use crate::bounded::{Bounded, hash};
 use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
 use crate::statement::{Options, Statements};
@@ -65,7 +66,7 @@ impl Traces {
         let mut parts = Parts::default();
         let parents = match self.config.keep_alive {
             KeepAlive::Drop => parents(editor.batch())?,
-            KeepAlive::Keep | KeepAlive::Mark => Vec::new(),
+            KeepAlive::Keep | KeepAlive::Mark => Bounded::new(0),
         };
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
@@ -84,7 +85,7 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         scope: Message<'a>,
-        parents: &[&[u8]],
+        parents: &Bounded<u64>,
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let known = self.is_known_scope(scope)?;
@@ -105,7 +106,7 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        (known, parents): (bool, &[&[u8]]),
+        (known, parents): (bool, &Bounded<u64>),
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let whose = match known {
@@ -225,20 +226,23 @@ impl Signs {
     }
 }
 
-/// The ids of all spans that are parents of spans in the batch, in order.
-fn parents(batch: Message<'_>) -> Result<Vec<&[u8]>, Error> {
-    let mut parents = Vec::new();
+/// The ids of all spans that are parents of spans in the batch.
+fn parents(batch: Message<'_>) -> Result<Bounded<u64>, Error> {
+    let mut parents = Bounded::new(usize::MAX);
     for resource in batch.all(schema::RESOURCES) {
         for scope in resource?.message()?.all(schema::resource::SCOPES) {
             for span in scope?.message()?.all(schema::scope::ITEMS) {
                 // What cannot be read of a span says nothing.
                 let fields = span?.message().into_iter().flat_map(Message::fields);
-                let named = fields.flatten();
-                let named = named.filter(|field| field.number == schema::span::PARENT_SPAN_ID);
-                parents.extend(named.filter_map(|field| field.bytes().ok()));
+                for field in fields.flatten() {
+                    if field.number == schema::span::PARENT_SPAN_ID
+                        && let Ok(id) = field.bytes()
+                    {
+                        parents.set(hash(0, id), 1);
+                    }
+                }
             }
         }
     }
-    parents.sort_unstable();
     Ok(parents)
 }

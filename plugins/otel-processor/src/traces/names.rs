@@ -233,71 +233,29 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-const WORDS: [(Role, bool, &[&str]); 4] = [
+const WORDS: [(Role, bool, &str); 4] = [
     (
         Role::BindValue,
         false,
-        &[
-            "arg",
-            "args",
-            "argument",
-            "arguments",
-            "bind",
-            "binding",
-            "bindings",
-            "binds",
-            "param",
-            "parameter",
-            "parameters",
-            "params",
-            "val",
-            "vals",
-            "value",
-            "values",
-            "var",
-            "variables",
-            "vars",
-        ],
+        "arg args argument arguments bind binding bindings binds param parameter parameters params val \
+         vals value values var variables vars",
     ),
     (
         Role::Stacktrace,
         true,
-        &["backtrace", "stack", "stacktrace", "traceback"],
+        "backtrace stack stacktrace traceback",
     ),
     (
         Role::ExceptionMessage,
         true,
-        &[
-            "cause",
-            "description",
-            "detail",
-            "details",
-            "err",
-            "error",
-            "exception",
-            "hint",
-            "message",
-            "msg",
-            "reason",
-        ],
+        "cause description detail details err error exception hint message msg reason",
     ),
     (
         Role::Words,
         false,
-        &[
-            "command",
-            "queries",
-            "query",
-            "sql",
-            "statement",
-            "statements",
-            "stmt",
-        ],
+        "command queries query sql statement statements stmt",
     ),
 ];
-
-/// The longest word in [`WORDS`].
-const LONGEST_WORD: usize = 11;
 
 /// Whether a name is that of the attribute that names the system.
 pub(crate) fn is_system(name: &[u8]) -> bool {
@@ -393,24 +351,30 @@ fn told_by_its_parts(name: &[u8]) -> Option<Meaning> {
 
 /// What the words of a name say: `db.sql.args.0`, `commandText`.
 fn told_by_words(name: &[u8]) -> Option<Role> {
-    let rank = |word: &[u8], last: bool| {
-        WORDS.iter().position(|(_, at_the_end, words)| {
-            (last || !at_the_end)
-                && words
-                    .iter()
-                    .any(|known| known.as_bytes().eq_ignore_ascii_case(word))
-        })
-    };
     let mut words = words(name).peekable();
     let mut best: Option<usize> = None;
     while let Some(word) = words.next() {
-        if word.len() <= LONGEST_WORD
-            && let Some(rank) = rank(word, words.peek().is_none())
-        {
-            best = Some(best.map_or(rank, |best| best.min(rank)));
-        }
+        let rank = rank(word, words.peek().is_none());
+        best = match (best, rank) {
+            (Some(best), Some(rank)) => Some(best.min(rank)),
+            (best, rank) => best.or(rank),
+        };
     }
     WORDS.get(best?).map(|(role, _, _)| *role)
+}
+
+/// Where in [`WORDS`] a word is.
+fn rank(word: &[u8], is_last: bool) -> Option<usize> {
+    WORDS
+        .iter()
+        .position(|(_, at_the_end, words)| (is_last || !at_the_end) && has_word(words, word))
+}
+
+/// Whether a word is among others, whatever its letter case.
+#[inline(never)]
+pub(crate) fn has_word(words: &str, word: &[u8]) -> bool {
+    let mut words = words.split(' ');
+    words.any(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }
 
 /// The runs of letters in a name; a capital behind a small letter begins a new one.
@@ -451,9 +415,6 @@ mod tests {
         }
         let empty = TABLE.iter().filter(|place| **place == NONE).count();
         assert!(empty > PLACES / 2);
-        for (_, _, words) in WORDS {
-            assert!(words.iter().all(|word| word.len() <= LONGEST_WORD));
-        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Traces {
         editor.inside(record, |editor, record| {
             let mut parts = Parts::default();
             self.collect(record, &RECORD, &mut parts)?;
-            let facts = self.facts(&parts.found);
+            let facts = self.facts(&parts);
             for one in &mut parts.found {
                 if spares(redaction, one.meaning.role) {
                     one.spare();

@@ -4,9 +4,10 @@
 use otlp_wire::{Editor, Field, KeyValue, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, Layout, Parts, statement};
+use super::attributes::{Facts, Layout, Parts, statement};
 use super::names::{self, Role, Slot};
 use crate::Error;
+use crate::bounded::{Bounded, hash};
 use crate::config::Exceptions;
 
 /// `STATUS_CODE_ERROR` of `Status`.
@@ -41,14 +42,14 @@ impl Traces {
     ) -> Result<(), Error> {
         editor.inside(span, |editor, span| {
             self.collect(span, &SPAN, parts)?;
-            let mut facts = self.facts(&parts.found);
+            let mut facts = self.facts(parts);
             for (field, place) in &parts.fields {
                 match (place, field.number) {
                     (Some(place), _) => {
                         self.attribute(editor, (&parts.found, *place), &facts)?;
                     }
                     (None, schema::span::NAME) => {
-                        self.name(editor, field, (span, &parts.found, &facts))?;
+                        self.name(editor, field, (span, &facts))?;
                     }
                     (None, schema::span::STATUS) => self.status(editor, field, &mut facts)?,
                     (None, schema::span::EVENTS) => {
@@ -73,7 +74,7 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        (span, found, facts): (Message<'a>, &[Found<'a>], &Facts<'a>),
+        (span, facts): (Message<'a>, &Facts<'a>),
     ) -> Result<(), Error> {
         let name = field.bytes()?;
         if let Some(said) = &facts.said
@@ -86,8 +87,8 @@ impl Traces {
             return Ok(());
         }
         let named = match self.config.span_names {
-            true => self.operation_and_target(span, found),
-            false => None,
+            true if facts.has(Slot::Operation) => self.operation_and_target(span),
+            _ => None,
         };
         let replaced = match named {
             Some(named) => (named.as_bytes() != name).then_some(named),
@@ -106,11 +107,7 @@ impl Traces {
         Ok(())
     }
 
-    fn operation_and_target(&mut self, span: Message<'_>, found: &[Found<'_>]) -> Option<String> {
-        let has_operation = |one: &Found<'_>| one.meaning.slot == Some(Slot::Operation);
-        if !found.iter().any(has_operation) {
-            return None;
-        }
+    fn operation_and_target(&mut self, span: Message<'_>) -> Option<String> {
         let operation = self.word(span, &[names::OPERATION, "db.operation"])?;
         Some(match self.target(span) {
             Some(target) => format!("{operation} {target}"),
@@ -226,7 +223,7 @@ impl Traces {
     pub(super) fn is_droppable<'a>(
         &mut self,
         span: &Field<'a>,
-        parents: &[&[u8]],
+        parents: &Bounded<u64>,
         parts: &mut Parts<'a>,
     ) -> Result<bool, Error> {
         let message = span.message()?;
@@ -234,7 +231,7 @@ impl Traces {
         let found = &parts.found;
         let text = statement(found).and_then(|place| found.get(place)?.text());
         let upkeep = text.is_some_and(|text| self.statements.say(text).keep_alive);
-        let has = |slot| found.iter().any(|one| one.meaning.slot == Some(slot));
+        let has = |slot: Slot| parts.present & slot.bit() != 0;
         // What was described before, and was given no operation, was not all understood then: what was
         // not is no longer there.
         let was_doubtful = has(Slot::Fingerprint) && !has(Slot::Operation);
@@ -244,7 +241,7 @@ impl Traces {
         for field in message.fields() {
             let field = field?;
             match field.number {
-                schema::span::SPAN_ID if parents.binary_search(&field.bytes()?).is_ok() => {
+                schema::span::SPAN_ID if parents.get(hash(0, field.bytes()?)).is_some() => {
                     return Ok(false);
                 }
                 schema::span::STATUS if is_error(field.message()?)? => return Ok(false),

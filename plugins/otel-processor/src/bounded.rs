@@ -1,6 +1,14 @@
-//! What is remembered from one batch to the next: a table that never has more than so many entries.
+//! What is remembered by hashes: a table that never has more than so many entries.
 
 use std::marker::PhantomData;
+
+use twox_hash::XxHash64;
+
+/// A number to remember something by.
+#[inline(never)]
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    XxHash64::oneshot(seed, bytes)
+}
 
 /// The first number of places; a power of two.
 const FIRST: usize = 16;
