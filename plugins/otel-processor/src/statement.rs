@@ -32,6 +32,8 @@ pub(crate) struct Said {
     pub(crate) fingerprint: Fingerprint,
     /// OpenTelemetry's summary; empty if the text is no statement.
     pub(crate) summary: String,
+    /// That as the name of a span.
+    pub(crate) name: Vec<u8>,
     /// The one command, where all statements are of one, and all of the text was understood.
     operation: Option<&'static str>,
     /// The one relation, as typed, where there is one, and all of the text was understood.
@@ -179,6 +181,7 @@ impl Statements {
             any: Vec::new(),
             fingerprint,
             summary: String::new(),
+            name: Vec::new(),
             operation: None,
             collection: None,
             statements: 1,
@@ -290,6 +293,7 @@ impl Said {
     fn classify(&mut self, text: &[u8]) {
         let found = classify(text, pg_sql::classify::ClassifyOptions::default());
         self.summary = found.summary();
+        Writer::new(&mut self.name).text(schema::span::NAME, &self.summary);
         self.statements = found.statements.len();
         self.keep_alive = found.complete && found.statements.iter().all(keeps_alive);
         self.complete = found.complete;

@@ -3,7 +3,7 @@
 
 use crate::editor::Editor;
 use crate::reader::{Error, Fault, Field, Message, Value};
-use crate::writer::Writer;
+use crate::writer::{Writer, varint_length};
 
 /// How deep lists and maps may be nested in each other.
 pub const MAX_DEPTH: usize = 32;
@@ -288,10 +288,14 @@ impl<'a> Editor<'a> {
 impl Writer<'_> {
     /// A `KeyValue` whose value is given as the bytes of an `AnyValue`.
     pub fn attribute(&mut self, field: u32, key: &str, any: &[u8]) {
-        self.message(field, |attribute| {
-            attribute.text(1, key);
-            attribute.bytes(2, any);
-        });
+        let parts = [key.len(), any.len()];
+        let lengths = parts
+            .iter()
+            .map(|part| varint_length(*part).saturating_add(1));
+        let length = lengths.chain(parts).fold(0, usize::saturating_add);
+        self.begin(field, length);
+        self.text(1, key);
+        self.bytes(2, any);
     }
 
     /// A `KeyValue` whose value is a number with a fraction.

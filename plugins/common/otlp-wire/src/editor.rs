@@ -117,16 +117,12 @@ impl<'a> Editor<'a> {
         if self.is_unchanged() {
             self.begin();
         }
-        while let Some(open) = self.open.get(self.written).copied() {
-            self.copy(open.length_at);
-            let out_at = self.out.len();
-            // Its length as it was: the room for what it will be.
-            self.copy(open.value_at);
-            if let Some(open) = self.open.get_mut(self.written) {
-                open.out_at = out_at;
-            }
-            self.written = self.written.saturating_add(1);
+        // Their lengths are copied as they were: the room for what they will be.
+        let ahead = self.out.len().wrapping_sub(self.copied);
+        for open in self.open.iter_mut().skip(self.written) {
+            open.out_at = open.length_at.wrapping_add(ahead);
         }
+        self.written = self.open.len();
         self.copy(at);
     }
 
@@ -171,16 +167,14 @@ impl<'a> Editor<'a> {
         let part = |from, to| self.batch.get(from..to).unwrap_or_default();
         let before = part(message.start, replaced.start);
         let behind = part(replaced.end, message.end);
-        let head = part(field.start, field.length_at);
         let kept = before.len().saturating_add(behind.len());
-        let new = bytes
-            .len()
-            .saturating_add(varint_length(bytes.len()))
-            .saturating_add(1);
-        self.change(field.start);
-        self.out.extend_from_slice(head);
-        put_varint(&mut self.out, kept.saturating_add(new) as u64);
-        self.out.extend_from_slice(before);
+        let new = bytes.len().saturating_add(varint_length(bytes.len()));
+        let length = kept.saturating_add(new).saturating_add(1);
+        self.change(field.length_at);
+        put_varint(&mut self.out, length as u64);
+        if !before.is_empty() {
+            self.out.extend_from_slice(before);
+        }
         self.out.push(tag);
         put_varint(&mut self.out, bytes.len() as u64);
         self.out.extend_from_slice(bytes);

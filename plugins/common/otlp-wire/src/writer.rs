@@ -63,10 +63,25 @@ impl<'a> Writer<'a> {
     }
 
     /// `bytes`, or an embedded message that is written already.
+    #[inline]
     pub fn bytes(&mut self, field: u32, value: &[u8]) {
-        self.tag(field, LEN);
-        put_varint(self.out, value.len() as u64);
+        self.begin(field, value.len());
         self.out.extend_from_slice(value);
+    }
+
+    /// The tag and the length of what so many bytes are to follow.
+    #[inline]
+    pub(crate) fn begin(&mut self, field: u32, length: usize) {
+        match (field, length) {
+            (1..16, 0..0x80) => {
+                let tag = (field << 3) as u8 | LEN as u8;
+                self.out.extend_from_slice(&[tag, length as u8]);
+            }
+            _ => {
+                self.tag(field, LEN);
+                put_varint(self.out, length as u64);
+            }
+        }
     }
 
     /// `string`.
@@ -116,6 +131,7 @@ impl<'a> Writer<'a> {
         });
     }
 
+    #[inline]
     fn tag(&mut self, field: u32, kind: u64) {
         put_varint(self.out, u64::from(field) << 3 | kind);
     }

@@ -20,6 +20,7 @@ use crate::Error;
 use crate::bounded::{Bounded, hash};
 use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
+use crate::places::is_same;
 use crate::statement::{Options, Statements};
 use attributes::Parts;
 pub(crate) use attributes::sqlstate;
@@ -89,8 +90,11 @@ impl Traces {
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let known = self.is_known_scope(scope)?;
-        for field in scope.all(schema::scope::ITEMS) {
+        for field in scope.fields_in_place() {
             let field = field?;
+            if field.number != schema::scope::ITEMS {
+                continue;
+            }
             let mark = editor.mark();
             let edited = self.item(editor, &field, (known, parents), parts);
             if let Err(Error::Malformed(error)) = edited {
@@ -188,7 +192,9 @@ impl Traces {
 
     fn is_system(&self, name: &[u8]) -> bool {
         let mut systems = self.config.systems.iter();
-        systems.any(|system| system.as_bytes().eq_ignore_ascii_case(name))
+        systems.any(|system| {
+            is_same(system.as_bytes(), name) || system.as_bytes().eq_ignore_ascii_case(name)
+        })
     }
 }
 

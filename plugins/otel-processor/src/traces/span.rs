@@ -9,6 +9,7 @@ use super::names::{self, Role, Slot};
 use crate::Error;
 use crate::bounded::{Bounded, hash};
 use crate::config::Exceptions;
+use crate::places::is_same;
 
 /// `STATUS_CODE_ERROR` of `Status`.
 const STATUS_ERROR: u64 = 2;
@@ -81,8 +82,8 @@ impl Traces {
             && self.config.span_names
             && !said.summary.is_empty()
         {
-            if said.summary.as_bytes() != name {
-                editor.replace(field, |new| new.text(schema::span::NAME, &said.summary));
+            if !is_same(said.summary.as_bytes(), name) {
+                editor.replace(field, |new| new.fields(&said.name));
             }
             return Ok(());
         }
