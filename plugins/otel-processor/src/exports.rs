@@ -134,7 +134,12 @@ fn handle(
         return refuse("pgmesh: the batch is empty, or larger than 64 MiB");
     }
     match process(processor, buffer.get(..length).unwrap_or_default()) {
-        Ok(result) => hand(set, &result),
+        Ok(Cow::Borrowed(same)) => hand(set, same),
+        Ok(Cow::Owned(changed)) => {
+            let handed = hand(set, &changed);
+            processor.recycle(changed);
+            handed
+        }
         Err(error) => refuse(&format!("pgmesh: {error}")),
     }
 }

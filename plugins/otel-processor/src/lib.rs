@@ -68,6 +68,8 @@ pub struct Processor {
     traces: traces::Traces,
     logs: logs::Logs,
     metrics: metrics::Metrics,
+    /// For what comes of the next batch.
+    room: Vec<u8>,
 }
 
 impl Processor {
@@ -81,6 +83,7 @@ impl Processor {
             traces: traces::Traces::new(config.traces),
             logs: logs::Logs::new(config.logs),
             metrics: metrics::Metrics::new(config.metrics),
+            room: Vec::new(),
         })
     }
 
@@ -89,7 +92,7 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_traces<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        self.traces.process(batch)
+        self.traces.process(batch, &mut self.room)
     }
 
     /// Handles a `LogsData`.
@@ -97,7 +100,7 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_logs<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        self.logs.process(batch, &mut self.traces)
+        self.logs.process(batch, &mut self.room, &mut self.traces)
     }
 
     /// Handles a `MetricsData`.
@@ -105,7 +108,12 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_metrics<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        self.metrics.process(batch)
+        self.metrics.process(batch, &mut self.room)
+    }
+
+    /// Takes back what came of a batch, once the host has it: room for the next.
+    pub fn recycle(&mut self, handled: Vec<u8>) {
+        self.room = handled;
     }
 
     /// What this is, as JSON: name, version, signals.

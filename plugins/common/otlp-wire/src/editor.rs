@@ -217,11 +217,17 @@ impl<'a> Editor<'a> {
 
     /// The batch with its changes; itself, if there are none.
     #[must_use]
-    pub fn finish(mut self) -> Cow<'a, [u8]> {
+    pub fn finish(self) -> Cow<'a, [u8]> {
+        self.finish_with_room().0
+    }
+
+    /// The same, and the room that was not needed.
+    #[must_use]
+    pub fn finish_with_room(mut self) -> (Cow<'a, [u8]>, Vec<u8>) {
         if self.is_unchanged() {
-            return Cow::Borrowed(self.batch);
+            return (Cow::Borrowed(self.batch), self.out);
         }
         self.copy(self.batch.len());
-        Cow::Owned(self.out)
+        (Cow::Owned(self.out), Vec::new())
     }
 }

@@ -58,12 +58,13 @@ impl Logs {
     pub(crate) fn process<'a>(
         &mut self,
         batch: &'a [u8],
+        room: &mut Vec<u8>,
         traces: &mut Traces,
     ) -> Result<Cow<'a, [u8]>, Error> {
         if !self.config.enabled {
             return Ok(Cow::Borrowed(batch));
         }
-        let mut editor = Editor::new(batch);
+        let mut editor = Editor::with_room(batch, std::mem::take(room));
         let mut ahead = Ahead::new(editor.batch());
         for resource in editor.batch().all(schema::RESOURCES) {
             let resource = resource?;
@@ -79,7 +80,9 @@ impl Logs {
                 Ok::<_, Error>(())
             })?;
         }
-        Ok(editor.finish())
+        let (handled, unused) = editor.finish_with_room();
+        *room = unused;
+        Ok(handled)
     }
 
     fn scope<'a>(

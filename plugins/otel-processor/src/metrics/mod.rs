@@ -65,11 +65,15 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn process<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+    pub(crate) fn process<'a>(
+        &mut self,
+        batch: &'a [u8],
+        room: &mut Vec<u8>,
+    ) -> Result<Cow<'a, [u8]>, Error> {
         if !self.config.enabled {
             return Ok(Cow::Borrowed(batch));
         }
-        let mut editor = Editor::new(batch);
+        let mut editor = Editor::with_room(batch, std::mem::take(room));
         let mut gathered = Gathered::new();
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
@@ -85,7 +89,9 @@ impl Metrics {
         gathered.write(&mut editor, |server| {
             self.derived_before.get(server).is_none()
         });
-        Ok(editor.finish())
+        let (handled, unused) = editor.finish_with_room();
+        *room = unused;
+        Ok(handled)
     }
 
     fn scope<'a>(

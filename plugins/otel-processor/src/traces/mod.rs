@@ -35,6 +35,14 @@ pub(crate) struct Traces {
     texts: Texts,
 }
 
+/// What is known of a scope so far.
+struct Scope {
+    /// All of its spans are PostgreSQL's.
+    known: bool,
+    /// One was taken for somebody else's.
+    passed: bool,
+}
+
 /// Whose a span or a log record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Whose {
@@ -59,11 +67,15 @@ impl Traces {
         }
     }
 
-    pub(crate) fn process<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+    pub(crate) fn process<'a>(
+        &mut self,
+        batch: &'a [u8],
+        room: &mut Vec<u8>,
+    ) -> Result<Cow<'a, [u8]>, Error> {
         if !self.config.enabled {
             return Ok(Cow::Borrowed(batch));
         }
-        let mut editor = Editor::new(batch);
+        let mut editor = Editor::with_room(batch, std::mem::take(room));
         let mut parts = Parts::default();
         let parents = match self.config.keep_alive {
             KeepAlive::Drop => parents(editor.batch())?,
@@ -79,7 +91,9 @@ impl Traces {
                 Ok::<_, Error>(())
             })?;
         }
-        Ok(editor.finish())
+        let (handled, unused) = editor.finish_with_room();
+        *room = unused;
+        Ok(handled)
     }
 
     fn scope<'a>(
@@ -89,17 +103,40 @@ impl Traces {
         parents: &Bounded<u64>,
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        let known = self.is_known_scope(scope)?;
+        let mark = editor.mark();
+        let mut read = Scope {
+            known: false,
+            passed: false,
+        };
+        self.spans(editor, scope, (&mut read, parents), parts)?;
+        // Some encoders name the scope behind its spans.
+        if read.known && read.passed {
+            editor.roll_back(mark);
+            self.spans(editor, scope, (&mut read, parents), parts)?;
+        }
+        Ok(())
+    }
+
+    fn spans<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        scope: Message<'a>,
+        (read, parents): (&mut Scope, &Bounded<u64>),
+        parts: &mut Parts<'a>,
+    ) -> Result<(), Error> {
         for field in scope.fields_in_place() {
             let field = field?;
-            if field.number != schema::scope::ITEMS {
-                continue;
-            }
-            let mark = editor.mark();
-            let edited = self.item(editor, &field, (known, parents), parts);
-            if let Err(Error::Malformed(error)) = edited {
-                editor.roll_back(mark);
-                self.strip(editor, &field, error);
+            match field.number {
+                schema::scope::ITEMS => {
+                    let mark = editor.mark();
+                    let edited = self.item(editor, &field, (read, parents), parts);
+                    if let Err(Error::Malformed(error)) = edited {
+                        editor.roll_back(mark);
+                        self.strip(editor, &field, error);
+                    }
+                }
+                schema::scope::SCOPE => read.known |= self.is_known_scope(&field)?,
+                _ => {}
             }
         }
         Ok(())
@@ -110,13 +147,14 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        (known, parents): (bool, &Bounded<u64>),
+        (read, parents): (&mut Scope, &Bounded<u64>),
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        let whose = match known {
+        let whose = match read.known {
             true => Whose::Postgres,
             false => self.whose(field.message()?, schema::span::ATTRIBUTES)?,
         };
+        read.passed |= whose != Whose::Postgres;
         match whose {
             Whose::Others { may_fail: false } => Ok(()),
             Whose::Others { may_fail: true } => self.foreign(editor, field, parts),
@@ -131,11 +169,8 @@ impl Traces {
         }
     }
 
-    /// Whether all spans of a scope are PostgreSQL's.
-    fn is_known_scope(&self, scope: Message<'_>) -> Result<bool, Error> {
-        let Some(scope) = scope.find(schema::scope::SCOPE)? else {
-            return Ok(false);
-        };
+    /// Whether all spans of an `InstrumentationScope` are PostgreSQL's.
+    fn is_known_scope(&self, scope: &Field<'_>) -> Result<bool, Error> {
         let Some(name) = scope.message()?.find(schema::scope::NAME)? else {
             return Ok(false);
         };
