@@ -11,11 +11,10 @@ pub const NUMBER: u8 = 2;
 /// What stands for a comment.
 pub const COMMENT: u8 = 3;
 
-const WORD_START: u8 = 1;
-const WORD: u8 = 1 << 1;
-const DIGIT: u8 = 1 << 2;
-/// Neither begins a literal, a comment, a name or a parameter, nor means nothing to the server.
-const PLAIN: u8 = 1 << 3;
+const WORD: u8 = 1;
+/// Neither begins a literal, a comment or a parameter, nor means nothing to the server, whatever stands
+/// before it.
+const PLAIN: u8 = 1 << 1;
 
 static CLASSES: [u8; 256] = classes();
 
@@ -25,8 +24,8 @@ const fn classes() -> [u8; 256] {
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..=0xff => WORD_START | WORD,
-            b'0'..=b'9' => DIGIT | WORD,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => WORD | PLAIN,
+            b'0'..=b'9' | 0x80..=0xff => WORD,
             b' ' | b'\t' | b'\n' | b'\r' | b',' | b'(' | b')' | b'[' | b']' | b';' | b':'
             | b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'*' | b'<'
             | b'>' | b'=' => PLAIN,
@@ -38,8 +37,8 @@ const fn classes() -> [u8; 256] {
 }
 
 #[inline(always)]
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+fn is(byte: u8, wanted: u8) -> bool {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0) & wanted != 0
 }
 
 /// Writes the shape of a text in the place of what is in `shape`; `false` if it has none. One that has
@@ -77,15 +76,14 @@ impl Reader<'_, '_> {
     /// `None` as soon as something is not plain.
     #[inline(always)]
     fn read(&mut self, dropped: bool) -> Option<()> {
-        while let Some(byte) = self.byte(self.at) {
-            let class = class(byte);
-            if class & WORD_START != 0 {
-                self.word(byte)?;
-            } else if class & PLAIN != 0 {
-                self.at = self.at.wrapping_add(1);
-            } else {
-                self.special(byte, dropped)?;
-            }
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let Some(plain) = rest.iter().position(|byte| !is(*byte, PLAIN)) else {
+                break;
+            };
+            self.at = self.at.wrapping_add(plain);
+            let byte = self.byte(self.at)?;
+            self.special(byte, dropped)?;
         }
         self.keep(self.text.len());
         Some(())
@@ -115,37 +113,19 @@ impl Reader<'_, '_> {
         self.at = end;
     }
 
-    #[inline(always)]
-    fn word(&mut self, first: u8) -> Option<()> {
-        let start = self.at;
-        let mut end = start;
-        while let Some(byte) = self.byte(end)
-            && class(byte) & WORD != 0
-        {
-            self.is_ascii &= byte < 0x80;
-            end = end.wrapping_add(1);
-        }
-        self.at = end;
-        match self.byte(end) {
-            Some(b'$') => None,
-            // `E'...'` and the like, `U&'...'`.
-            Some(b'\'') if end.wrapping_sub(start) == 1 => {
-                let prefix = first.to_ascii_lowercase();
-                (!matches!(prefix, b'b' | b'e' | b'n' | b'x')).then_some(())
-            }
-            Some(b'&') if end.wrapping_sub(start) == 1 => {
-                (!first.eq_ignore_ascii_case(&b'u')).then_some(())
-            }
-            _ => Some(()),
-        }
-    }
-
     fn special(&mut self, byte: u8, dropped: bool) -> Option<()> {
+        let before = self.before(1);
+        let in_word = before.is_some_and(|before| is(before, WORD));
         match byte {
-            b'0'..=b'9' => return self.number(),
+            b'0'..=b'9' if !in_word => return self.number(),
+            b'0'..=b'9' => {}
+            0x80.. => self.is_ascii = false,
+            // `E'...'` and the like, `U&'...'`.
+            b'\'' if self.is_prefixed(before) => return None,
             b'\'' => return self.string(),
+            b'"' if before == Some(b'&') && self.is_letter(2, b"u") => return None,
             b'"' => return self.identifier(),
-            b'$' => return self.parameter(),
+            b'$' if !in_word => return self.parameter(),
             b'-' if self.next() == Some(b'-') => return self.comment(dropped, Self::line_end),
             b'/' if self.next() == Some(b'*') => return self.comment(dropped, Self::block_end),
             b'-' | b'/' => {}
@@ -156,6 +136,28 @@ impl Reader<'_, '_> {
         }
         self.at = self.at.wrapping_add(1);
         Some(())
+    }
+
+    /// The byte so many places before this one. What was marked is none: a literal may run into nothing.
+    fn before(&self, places: usize) -> Option<u8> {
+        let at = self.at.checked_sub(places).filter(|at| *at >= self.kept)?;
+        self.byte(at)
+    }
+
+    /// Whether a word of one letter, and of these, stands so many places before this one.
+    fn is_letter(&self, places: usize, letters: &[u8]) -> bool {
+        let letter = self.before(places).map(|byte| byte.to_ascii_lowercase());
+        let alone = !self
+            .before(places.wrapping_add(1))
+            .is_some_and(|byte| is(byte, WORD) || byte == b'$');
+        alone && letter.is_some_and(|letter| letters.contains(&letter))
+    }
+
+    fn is_prefixed(&self, before: Option<u8>) -> bool {
+        match before {
+            Some(b'&') => self.is_letter(2, b"u"),
+            _ => self.is_letter(1, b"benx"),
+        }
     }
 
     fn is_digit(&self, at: usize) -> bool {
@@ -176,7 +178,7 @@ impl Reader<'_, '_> {
             end = self.behind_digits(end.wrapping_add(1));
         }
         let next = self.byte(end).unwrap_or(b' ');
-        if class(next) & WORD != 0 || matches!(next, b'.' | b'$') {
+        if is(next, WORD) || matches!(next, b'.' | b'$') {
             return None;
         }
         self.mark(NUMBER, end);
@@ -194,7 +196,7 @@ impl Reader<'_, '_> {
                 Some(b'\'') => end = end.wrapping_add(1),
                 _ if before == Some(b'\\') => return None,
                 Some(b'$') => return None,
-                Some(next) if class(next) & WORD != 0 => return None,
+                Some(next) if is(next, WORD) => return None,
                 Some(_) => break,
                 None => break,
             }
@@ -238,7 +240,7 @@ impl Reader<'_, '_> {
         let digits = self.at.wrapping_add(1);
         let end = self.behind_digits(digits);
         let next = self.byte(end).unwrap_or(b' ');
-        let ends = class(next) & WORD == 0 && next != b'$';
+        let ends = !is(next, WORD) && next != b'$';
         self.at = end;
         (end > digits && ends).then_some(())
     }

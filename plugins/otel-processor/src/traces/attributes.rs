@@ -43,7 +43,7 @@ pub(crate) struct Found<'a> {
     field: Field<'a>,
     pub(super) attribute: KeyValue<'a>,
     value: Any<'a>,
-    pub(super) meaning: Meaning,
+    pub(super) meaning: &'static Meaning,
     /// It is taken out.
     gone: bool,
 }
@@ -58,7 +58,7 @@ impl<'a> Found<'a> {
 
     /// Lets it stay as it is.
     pub(super) fn spare(&mut self) {
-        self.meaning.role = Role::Plain;
+        self.meaning = &names::PLAIN;
         self.gone = false;
     }
 }
@@ -130,16 +130,17 @@ impl Traces {
                 let Some(meaning) = self.meaning(attribute.key) else {
                     continue;
                 };
+                if matches!(meaning.role, Role::Plain | Role::System) && !renames {
+                    parts.present |= meaning.slot.map_or(0, Slot::bit);
+                    if meaning.slot == Some(Slot::Database) {
+                        parts.database = attribute.value;
+                    }
+                    continue;
+                }
                 let value = attribute.any()?;
                 let gone = self.is_taken_out((attribute.key, value), meaning.role);
                 if let Some(slot) = meaning.slot.filter(|_| !gone) {
                     parts.present |= slot.bit();
-                }
-                if matches!(meaning.role, Role::Plain | Role::System) && !renames {
-                    if meaning.stable == Some(names::NAMESPACE) {
-                        parts.database = attribute.value;
-                    }
-                    continue;
                 }
                 parts.fields.push((field, Some(parts.found.len())));
                 parts.found.push(Found {
@@ -158,7 +159,7 @@ impl Traces {
 
     /// What an attribute of this name is, if it matters.
     #[inline(always)]
-    pub(super) fn meaning(&self, key: &[u8]) -> Option<Meaning> {
+    pub(super) fn meaning(&self, key: &[u8]) -> Option<&'static Meaning> {
         let meaning = names::meaning(key);
         if !self.config.query_attributes.is_empty() {
             return self.configured(key, meaning);
@@ -168,11 +169,15 @@ impl Traces {
         })
     }
 
-    fn configured(&self, key: &[u8], meaning: Option<Meaning>) -> Option<Meaning> {
+    fn configured(
+        &self,
+        key: &[u8],
+        meaning: Option<&'static Meaning>,
+    ) -> Option<&'static Meaning> {
         let mut configured = self.config.query_attributes.iter();
         match meaning {
             Some(known) if known.role != Role::Plain && known.role != Role::Words => meaning,
-            _ if configured.any(|name| name.as_bytes() == key) => Some(Meaning::of(Role::Query)),
+            _ if configured.any(|name| name.as_bytes() == key) => Some(&names::QUERY),
             _ => meaning,
         }
     }

@@ -41,6 +41,8 @@ pub(crate) enum Role {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Slot {
     System,
+    /// By its old name, which does not stand in the place of the new one.
+    Database,
     Namespace,
     Summary,
     Operation,
@@ -128,7 +130,7 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-const NAMES: [Known; 71] = [
+static NAMES: [Known; 71] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
@@ -139,7 +141,7 @@ const NAMES: [Known; 71] = [
     known("db.connection.string", Role::Credentials),
     known("db.connection_string", Role::Credentials),
     known("db.instance", Role::Plain),
-    legacy("db.name", Role::Plain, NAMESPACE),
+    instead("db.name", Role::Plain, NAMESPACE, Slot::Database),
     ours(NAMESPACE, Role::Plain, Slot::Namespace),
     instead("db.operation", Role::Words, OPERATION, Slot::Operation),
     ours(BATCH_SIZE, Role::Plain, Slot::BatchSize),
@@ -210,22 +212,30 @@ const NAMES: [Known; 71] = [
     known("user_agent.original", Role::Plain),
 ];
 
+pub(crate) static PLAIN: Meaning = Meaning::of(Role::Plain);
+pub(crate) static QUERY: Meaning = Meaning::of(Role::Query);
+const BIND_VALUE: Meaning = Meaning::of(Role::BindValue);
+const TAG: Meaning = Meaning {
+    slot: Some(Slot::Tag),
+    ..PLAIN
+};
+
 /// Names with something behind them: an index or the name of a parameter.
-const PREFIXES: [(&str, Role); 12] = [
-    ("db.operation.parameter.", Role::BindValue),
-    ("db.query.parameter.", Role::BindValue),
-    ("db.query.parameters.", Role::BindValue),
-    ("db.statement.parameters.", Role::BindValue),
+static PREFIXES: [(&str, Meaning); 12] = [
+    ("db.operation.parameter.", BIND_VALUE),
+    ("db.query.parameter.", BIND_VALUE),
+    ("db.query.parameters.", BIND_VALUE),
+    ("db.statement.parameters.", BIND_VALUE),
     // datasource-micrometer and r2dbc-proxy.
-    ("jdbc.params[", Role::BindValue),
-    ("jdbc.query[", Role::Query),
-    ("pgmesh.", Role::Plain),
+    ("jdbc.params[", BIND_VALUE),
+    ("jdbc.query[", QUERY),
+    ("pgmesh.", PLAIN),
     // As `pg-log` names what it has taken out of an entry.
-    ("postgresql.", Role::Plain),
-    ("r2dbc.params[", Role::BindValue),
-    ("r2dbc.query[", Role::Query),
-    ("sql.arg", Role::BindValue),
-    (TAGS, Role::Plain),
+    ("postgresql.", PLAIN),
+    ("r2dbc.params[", BIND_VALUE),
+    ("r2dbc.query[", QUERY),
+    ("sql.arg", BIND_VALUE),
+    (TAGS, TAG),
 ];
 
 /// How attributes begin that say what a comment says.
@@ -233,25 +243,25 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-const WORDS: [(Role, bool, &str); 4] = [
+static WORDS: [(Meaning, bool, &str); 4] = [
     (
-        Role::BindValue,
+        Meaning::of(Role::BindValue),
         false,
         "arg args argument arguments bind binding bindings binds param parameter parameters params val \
          vals value values var variables vars",
     ),
     (
-        Role::Stacktrace,
+        Meaning::of(Role::Stacktrace),
         true,
         "backtrace stack stacktrace traceback",
     ),
     (
-        Role::ExceptionMessage,
+        Meaning::of(Role::ExceptionMessage),
         true,
         "cause description detail details err error exception hint message msg reason",
     ),
     (
-        Role::Words,
+        Meaning::of(Role::Words),
         false,
         "command queries query sql statement statements stmt",
     ),
@@ -329,28 +339,25 @@ fn find(name: &[u8]) -> Option<&'static Known> {
 
 /// What a name says: as a whole, by its beginning, or by its words.
 #[inline(always)]
-pub(crate) fn meaning(name: &[u8]) -> Option<Meaning> {
+pub(crate) fn meaning(name: &[u8]) -> Option<&'static Meaning> {
     match find(name) {
-        Some(known) => Some(known.meaning),
+        Some(known) => Some(&known.meaning),
         None => told_by_its_parts(name),
     }
 }
 
 #[inline(never)]
-fn told_by_its_parts(name: &[u8]) -> Option<Meaning> {
+fn told_by_its_parts(name: &[u8]) -> Option<&'static Meaning> {
     let mut prefixes = PREFIXES.iter();
-    match prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes())) {
-        Some((TAGS, role)) => Some(Meaning {
-            slot: Some(Slot::Tag),
-            ..Meaning::of(*role)
-        }),
-        Some((_, role)) => Some(Meaning::of(*role)),
-        None => told_by_words(name).map(Meaning::of),
+    let known = prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes()));
+    match known {
+        Some((_, meaning)) => Some(meaning),
+        None => told_by_words(name),
     }
 }
 
 /// What the words of a name say: `db.sql.args.0`, `commandText`.
-fn told_by_words(name: &[u8]) -> Option<Role> {
+fn told_by_words(name: &[u8]) -> Option<&'static Meaning> {
     let mut words = words(name).peekable();
     let mut best: Option<usize> = None;
     while let Some(word) = words.next() {
@@ -360,7 +367,7 @@ fn told_by_words(name: &[u8]) -> Option<Role> {
             (best, rank) => best.or(rank),
         };
     }
-    WORDS.get(best?).map(|(role, _, _)| *role)
+    WORDS.get(best?).map(|(meaning, _, _)| meaning)
 }
 
 /// Where in [`WORDS`] a word is.
