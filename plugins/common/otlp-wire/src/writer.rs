@@ -116,11 +116,38 @@ impl<'a> Writer<'a> {
     }
 
     /// A `KeyValue` whose value is text.
+    #[inline]
     pub fn text_attribute(&mut self, field: u32, key: &str, value: &str) {
-        self.message(field, |attribute| {
-            attribute.text(1, key);
-            attribute.message(2, |any| any.text(1, value));
-        });
+        self.utf8_attribute(field, key, value.as_bytes());
+    }
+
+    /// A `KeyValue` whose value is text, the UTF-8 of which the caller answers for.
+    pub fn utf8_attribute(&mut self, field: u32, key: &str, value: &[u8]) {
+        const SHORT: usize = 0x80;
+        const BYTES: u8 = 1 << 3 | LEN as u8;
+        const VALUE: u8 = 2 << 3 | LEN as u8;
+        let any = value.len().saturating_add(2);
+        let length = any.saturating_add(key.len()).saturating_add(4);
+        if length < SHORT && field < 16 {
+            // All lengths have one byte.
+            let tag = (field << 3) as u8 | LEN as u8;
+            let head = [tag, length as u8, BYTES, key.len() as u8];
+            self.out.extend_from_slice(&head);
+            self.out.extend_from_slice(key.as_bytes());
+            let head = [VALUE, any as u8, BYTES, value.len() as u8];
+            self.out.extend_from_slice(&head);
+            self.out.extend_from_slice(value);
+            return;
+        }
+        let any = value.len().saturating_add(varint_length(value.len()));
+        let any = any.saturating_add(1);
+        let lengths = varint_length(key.len()).saturating_add(varint_length(any));
+        let length = lengths.saturating_add(2);
+        let length = length.saturating_add(key.len()).saturating_add(any);
+        self.begin(field, length);
+        self.text(1, key);
+        self.begin(2, any);
+        self.bytes(1, value);
     }
 
     /// A `KeyValue` whose value is a whole number.

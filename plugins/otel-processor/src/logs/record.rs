@@ -14,20 +14,33 @@ use crate::traces::names;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
-/// What is said of an event.
+/// What is said of an event, and the room for it.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// Nanoseconds since 1970.
     time: Option<u64>,
-    severity: Option<(String, u64)>,
-    message: Option<Vec<u8>>,
-    /// The text of a companion line that stands alone.
-    companion: Option<Vec<u8>>,
-    event_name: Option<String>,
+    /// Empty if it is not known.
+    severity: String,
+    severity_number: u64,
+    body: Body,
+    /// The text that the body is.
+    text: Vec<u8>,
+    /// Empty if there is none.
+    event_name: String,
     trace_id: Option<[u8; 16]>,
     span_id: Option<[u8; 8]>,
     /// `KeyValue`s as fields of a record.
     attributes: Vec<u8>,
+}
+
+/// What the body is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Body {
+    #[default]
+    None,
+    /// A companion line that stands alone.
+    Companion,
+    Message,
 }
 
 /// Texts of which a lone companion line has one.
@@ -39,27 +52,45 @@ const COMPANIONS: [&str; 5] = [
     "postgresql.internal_query",
 ];
 
+/// How names of events begin.
+const EVENT: &str = "postgresql.";
+
 impl Said {
     /// Empty, with the room that it has.
     pub(super) fn clear(&mut self) {
-        let mut attributes = std::mem::take(&mut self.attributes);
-        attributes.clear();
-        *self = Self {
-            attributes,
-            ..Self::default()
-        };
+        self.time = None;
+        self.severity.clear();
+        self.severity_number = 0;
+        self.body = Body::None;
+        self.event_name.clear();
+        self.trace_id = None;
+        self.span_id = None;
+        self.attributes.clear();
         self.attribute(names::SYSTEM, b"postgresql");
     }
 
     /// That there is nothing to be said of the text but this.
     pub(super) fn withhold(&mut self, fault: &str) {
-        self.message = Some(b"?".to_vec());
+        self.set_body(Body::Message, b"?");
         self.attribute("pgmesh.faults", fault.as_bytes());
     }
 
+    /// A message is wanted more than a companion.
+    fn set_body(&mut self, body: Body, text: &[u8]) {
+        if self.body != Body::Message {
+            self.body = body;
+            self.text.clear();
+            self.text.extend_from_slice(text);
+        }
+    }
+
     fn attribute(&mut self, name: &str, value: &[u8]) {
-        let value = utf8(value);
-        Writer::new(&mut self.attributes).text_attribute(ATTRIBUTES, name, &value);
+        let mut writer = Writer::new(&mut self.attributes);
+        if is_ascii(value) {
+            writer.utf8_attribute(ATTRIBUTES, name, value);
+        } else {
+            writer.text_attribute(ATTRIBUTES, name, &utf8(value));
+        }
     }
 
     /// Whether an attribute of this name is among what is said.
@@ -83,11 +114,11 @@ impl Sink for Said {
                 return;
             }
             "severity" => {
-                self.severity = Some((utf8(value).into_owned(), 0));
+                self.severity.push_str(&utf8(value));
                 return;
             }
             "message" => {
-                self.message = Some(value.to_vec());
+                self.set_body(Body::Message, value);
                 return;
             }
             "trace_id" => {
@@ -99,10 +130,12 @@ impl Sink for Said {
                 return;
             }
             "postgresql.event" => {
-                let class = utf8(value);
-                self.event_name = Some(format!("postgresql.{class}"));
+                self.event_name.push_str(EVENT);
+                self.event_name.push_str(&utf8(value));
             }
-            _ if COMPANIONS.contains(&name) => self.companion = Some(value.to_vec()),
+            _ if self.body == Body::None && COMPANIONS.contains(&name) => {
+                self.set_body(Body::Companion, value);
+            }
             _ => {}
         }
         self.attribute(name, value);
@@ -111,9 +144,7 @@ impl Sink for Said {
     fn number(&mut self, name: &str, digits: &[u8]) {
         let text = std::str::from_utf8(digits).unwrap_or_default();
         if name == "severity_number" {
-            if let Some((_, number)) = &mut self.severity {
-                *number = text.parse().unwrap_or(0);
-            }
+            self.severity_number = text.parse().unwrap_or(0);
             return;
         }
         let mut writer = Writer::new(&mut self.attributes);
@@ -125,6 +156,18 @@ impl Sink for Said {
             writer.text_attribute(ATTRIBUTES, name, text);
         }
     }
+}
+
+/// Nearly all that a server writes is.
+#[inline(always)]
+fn is_ascii(text: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = text.as_chunks::<8>();
+    let words = words
+        .iter()
+        .fold(0, |all, word| all | u64::from_le_bytes(*word));
+    let rest = rest.iter().fold(0, |all, byte| all | byte);
+    words & HIGH == 0 && rest < 0x80
 }
 
 /// The text that bytes are; nearly always they are.
@@ -181,7 +224,7 @@ pub(super) fn write<'a>(
             let removed = match field.number {
                 schema::log_record::TIME => said.time.is_some(),
                 schema::log_record::SEVERITY_NUMBER | schema::log_record::SEVERITY_TEXT => {
-                    said.severity.is_some()
+                    !said.severity.is_empty()
                 }
                 schema::log_record::BODY => {
                     body = Some(field);
@@ -355,13 +398,13 @@ impl Said {
         if let Some(time) = self.time {
             new.fixed64(TIME, time);
         }
-        if let Some((text, number)) = &self.severity {
-            new.uint(SEVERITY_NUMBER, *number);
-            new.text(SEVERITY_TEXT, text);
+        if !self.severity.is_empty() {
+            new.uint(SEVERITY_NUMBER, self.severity_number);
+            new.text(SEVERITY_TEXT, &self.severity);
         }
-        if let Some(message) = self.message.as_ref().or(self.companion.as_ref()) {
-            let message = utf8(message);
-            new.message(BODY, |any| any.text(1, &message));
+        if self.body != Body::None {
+            let text = utf8(&self.text);
+            new.message(BODY, |any| any.text(schema::any::TEXT, &text));
         }
         new.fields(&self.attributes);
         new.fields(others);
@@ -374,10 +417,8 @@ impl Said {
                 new.bytes(SPAN_ID, span);
             }
         }
-        if let Some(name) = &self.event_name
-            && !has.event_name
-        {
-            new.text(EVENT_NAME, name);
+        if !(self.event_name.is_empty() || has.event_name) {
+            new.text(EVENT_NAME, &self.event_name);
         }
     }
 }
