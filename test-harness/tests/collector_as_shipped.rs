@@ -1,11 +1,8 @@
 //! `envoy-configs/collector` as it is shipped, with a test's addresses in it: the logs of a real server in
-//! each of its formats, a span and the metrics of a real postgres_exporter go in, one fingerprint and no
-//! data comes out.
-//!
-//! Our own Collector has neither the prometheus receiver nor the memory limiter; there the exporter's
-//! metrics come as OTLP. An `otelwasmcol` on the `PATH` that was built from our `builder-config.yaml` has
-//! both, and runs the file as it is.
+//! each of its formats, a span and the metrics of a real postgres_exporter, which the Collector asks, go in;
+//! one fingerprint, the gauges that are computed and no data come out.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,10 +11,9 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogsData;
+use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics,
-};
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use pg_sql::LexerOptions;
 use test_harness::fakes::otlp_sink::OtlpSink;
@@ -29,23 +25,6 @@ use test_harness::shipped;
 const LIMIT: Duration = Duration::from_secs(60);
 const SECRET: &str = "4111-1111-1111-1111";
 const STATEMENT: &str = "SELECT card / 0 FROM cards WHERE card = '4111-1111-1111-1111'";
-
-/// Lines of the file that our own Collector has no component for, and what stands in their place.
-const NOT_OURS: [(&str, &str); 3] = [
-    (
-        "  memory_limiter: { check_interval: 1s, limit_mib: 512 }\n",
-        "",
-    ),
-    ("memory_limiter, ", ""),
-    ("[otlp, prometheus]", "[otlp]"),
-];
-
-/// The receiver that asks the exporter, from its name to the next section.
-fn prometheus_receiver(text: &str) -> &str {
-    let start = text.find("  prometheus:\n").expect("the receiver");
-    let end = text.find("\nprocessors:").expect("the next section");
-    &text[start..end]
-}
 
 #[track_caller]
 fn replaced(text: &str, from: &str, to: &str) -> String {
@@ -61,7 +40,7 @@ struct Places<'a> {
     logs: &'a Path,
 }
 
-fn configuration(build: Build, places: &Places<'_>) -> String {
+fn configuration(places: &Places<'_>) -> String {
     let otlp = places.otlp.to_string();
     let [sink, exporter] = [places.sink, places.exporter].map(|address| address.to_string());
     let (module, logs) = (
@@ -90,12 +69,6 @@ fn configuration(build: Build, places: &Places<'_>) -> String {
         ),
     ] {
         text = replaced(&text, from, to);
-    }
-    if build == Build::Ours {
-        text = replaced(&text, prometheus_receiver(&text), "");
-        for (from, to) in NOT_OURS {
-            text = replaced(&text, from, to);
-        }
     }
     text
 }
@@ -126,31 +99,6 @@ fn span() -> TracesData {
         resource_spans: vec![ResourceSpans {
             scope_spans,
             ..ResourceSpans::default()
-        }],
-    }
-}
-
-/// What the exporter gives of the statement, where nobody asks it.
-fn metrics() -> MetricsData {
-    let gauge = Gauge {
-        data_points: vec![NumberDataPoint {
-            attributes: vec![attribute("query", STATEMENT)],
-            ..NumberDataPoint::default()
-        }],
-    };
-    let metric = Metric {
-        name: "pg_stat_statements_calls".to_owned(),
-        data: Some(Data::Gauge(gauge)),
-        ..Metric::default()
-    };
-    let scope_metrics = vec![ScopeMetrics {
-        metrics: vec![metric],
-        ..ScopeMetrics::default()
-    }];
-    MetricsData {
-        resource_metrics: vec![ResourceMetrics {
-            scope_metrics,
-            ..ResourceMetrics::default()
         }],
     }
 }
@@ -190,6 +138,46 @@ fn came<T: Batch + Debug + Default>(
     (came.matches(fingerprint).count() >= times).then_some(came)
 }
 
+/// The last value of each gauge that was computed, by its name and database.
+fn gauges(batches: &[MetricsData]) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    let resources = batches.iter().flat_map(|batch| &batch.resource_metrics);
+    let scopes = resources.flat_map(|resource| &resource.scope_metrics);
+    for metric in scopes.flat_map(|scope| &scope.metrics) {
+        let Some(name) = metric.name.strip_prefix("pgmesh.postgresql.") else {
+            continue;
+        };
+        let Some(Data::Gauge(gauge)) = &metric.data else {
+            panic!("{metric:?}");
+        };
+        for point in &gauge.data_points {
+            let database = point.attributes.iter().find(|it| it.key == "db.namespace");
+            let database = format!("{:?}", database.map(|it| &it.value));
+            let database = database.split('"').nth(1).unwrap_or_default().to_owned();
+            let Some(Number::AsDouble(value)) = point.value else {
+                panic!("{point:?}");
+            };
+            found.insert(format!("{name} {database}").trim().to_owned(), value);
+        }
+    }
+    found
+}
+
+/// Whether there are gauges of each kind, rates among them, and each is what it can be.
+fn are_sound(gauges: &BTreeMap<String, f64>) -> Option<()> {
+    for (name, least, most) in [
+        ("connection.utilization", 0.0, 1.0),
+        // The exporter's own queries are transactions.
+        ("transaction.rate postgres", 0.01, 1e6),
+        ("transaction.rollback_ratio postgres", 0.0, 1.0),
+        ("deadlock.rate postgres", 0.0, 0.0),
+    ] {
+        let value = gauges.get(name)?;
+        (least..=most).contains(value).then_some(())?;
+    }
+    Some(())
+}
+
 #[test]
 fn three_signals_go_through_the_shipped_configuration_with_one_fingerprint_and_no_data() {
     let server = server();
@@ -206,12 +194,9 @@ fn three_signals_go_through_the_shipped_configuration_with_one_fingerprint_and_n
                 exporter: exporter.address(),
                 logs: &logs,
             };
-            configuration(build, &places)
+            configuration(&places)
         });
         collector.send(&span()).expect("it is taken");
-        if build == Build::Ours {
-            collector.send(&metrics()).expect("it is taken");
-        }
         let all = || {
             Some([
                 came::<TracesData>(&sink, &fingerprint, 1)?,
@@ -226,5 +211,8 @@ fn three_signals_go_through_the_shipped_configuration_with_one_fingerprint_and_n
         for signal in signals {
             assert!(!signal.contains(SECRET), "{build:?}: {signal}");
         }
+        let Some(()) = wait_for(LIMIT, || are_sound(&gauges(&sink.batches()))) else {
+            panic!("{build:?}: {:?}", gauges(&sink.batches()));
+        };
     }
 }

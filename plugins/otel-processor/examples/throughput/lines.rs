@@ -1,8 +1,9 @@
 //! Lines of log as a busy server writes them, for the figures of `make bench`.
 
-use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub(crate) struct Message {
     statement: &'static str,
 }
 
-const MESSAGES: [Message; 5] = [
+pub(crate) const MESSAGES: [Message; 5] = [
     Message {
         severity: "LOG",
         sqlstate: "00000",
@@ -107,21 +108,35 @@ pub(crate) type Format = fn(&Message) -> Vec<String>;
 /// As many records as fit, each with values of its own.
 pub(crate) fn batch(format: Format, first: usize) -> Vec<u8> {
     let lines = MESSAGES.iter().cycle().flat_map(format).zip(first..);
-    let records = lines.map(|(line, number)| {
-        let line = line.replace("{}", &(100_000 + number % 900_000).to_string());
-        LogRecord {
-            observed_time_unix_nano: 1_795_404_877_123_000_000,
-            body: Some(AnyValue {
-                value: Some(Value::StringValue(line)),
-            }),
-            ..LogRecord::default()
-        }
+    let lines =
+        lines.map(|(line, number)| line.replace("{}", &(100_000 + number % 900_000).to_string()));
+    batch_of(lines.take(LINES), "db-0")
+}
+
+/// These lines as records of a pod's.
+pub(crate) fn batch_of(lines: impl Iterator<Item = String>, pod: &str) -> Vec<u8> {
+    let string = |text: String| AnyValue {
+        value: Some(Value::StringValue(text)),
+    };
+    let records = lines.map(|line| LogRecord {
+        observed_time_unix_nano: 1_795_404_877_123_000_000,
+        body: Some(string(line)),
+        ..LogRecord::default()
     });
+    let pod = KeyValue {
+        key: "k8s.pod.name".to_owned(),
+        value: Some(string(pod.to_owned())),
+        ..KeyValue::default()
+    };
     let scope = ScopeLogs {
-        log_records: records.take(LINES).collect(),
+        log_records: records.collect(),
         ..ScopeLogs::default()
     };
     let resource = ResourceLogs {
+        resource: Some(Resource {
+            attributes: vec![pod],
+            ..Resource::default()
+        }),
         scope_logs: vec![scope],
         ..ResourceLogs::default()
     };

@@ -14,6 +14,7 @@ mod lines;
 mod load;
 mod log;
 mod memory;
+mod metrics;
 mod policy;
 mod report;
 #[path = "../../../../plugins/otel-processor/examples/throughput/spans.rs"]
