@@ -21,6 +21,8 @@ const OTHER_ERROR: &str = "_OTHER";
 pub(crate) struct Parts<'a> {
     /// Attributes that are there, changed or not: the bits of their slots.
     pub(super) present: u32,
+    /// One of them names PostgreSQL.
+    pub(super) is_postgres: bool,
     /// The database by its old name, as an `AnyValue`.
     pub(super) database: Option<Message<'a>>,
     /// Attributes that may change, or be wanted under another name.
@@ -119,6 +121,7 @@ impl Traces {
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         parts.present = 0;
+        parts.is_postgres = false;
         parts.database = None;
         parts.found.clear();
         parts.fields.clear();
@@ -130,6 +133,11 @@ impl Traces {
                 let Some(meaning) = self.meaning(attribute.key) else {
                     continue;
                 };
+                if meaning.role == Role::System
+                    && let Any::Text(system) = attribute.any()?
+                {
+                    parts.is_postgres |= self.is_system(system);
+                }
                 if matches!(meaning.role, Role::Plain | Role::System) && !renames {
                     parts.present |= meaning.slot.map_or(0, Slot::bit);
                     if meaning.slot == Some(Slot::Database) {

@@ -25,6 +25,7 @@ use crate::statement::{Options, Statements};
 use attributes::Parts;
 pub(crate) use attributes::sqlstate;
 use names::SCOPES;
+use span::SPAN;
 
 /// Handles batches of spans.
 #[derive(Debug)]
@@ -41,7 +42,12 @@ struct Scope {
     known: bool,
     /// One was taken for somebody else's.
     passed: bool,
+    /// So many of PostgreSQL's stand one behind the other.
+    run: u32,
 }
+
+/// From so many spans of PostgreSQL's on, the next one is likely to be one.
+const LONG_RUN: u32 = 3;
 
 /// Whose a span or a log record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,6 +113,7 @@ impl Traces {
         let mut read = Scope {
             known: false,
             passed: false,
+            run: 0,
         };
         self.spans(editor, scope, (&mut read, parents), parts)?;
         // Some encoders name the scope behind its spans.
@@ -150,17 +157,29 @@ impl Traces {
         (read, parents): (&mut Scope, &Bounded<u64>),
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        let whose = match read.known {
+        let span = field.message()?;
+        // Spans of one kind come together: what is PostgreSQL's for all we know is not looked at twice.
+        let mut collected = read.known || read.run >= LONG_RUN;
+        if collected {
+            self.collect(span, &SPAN, parts)?;
+        }
+        let whose = match read.known || (collected && parts.is_postgres) {
             true => Whose::Postgres,
-            false => self.whose(field.message()?, schema::span::ATTRIBUTES)?,
+            false => self.whose(span, schema::span::ATTRIBUTES)?,
         };
-        read.passed |= whose != Whose::Postgres;
+        if whose != Whose::Postgres {
+            read.run = 0;
+            read.passed = true;
+        } else if !std::mem::replace(&mut collected, true) {
+            read.run = read.run.saturating_add(1);
+            self.collect(span, &SPAN, parts)?;
+        }
         match whose {
             Whose::Others { may_fail: false } => Ok(()),
             Whose::Others { may_fail: true } => self.foreign(editor, field, parts),
             Whose::Postgres
                 if self.config.keep_alive == KeepAlive::Drop
-                    && self.is_droppable(field, parents, parts)? =>
+                    && self.is_droppable(span, parents, parts)? =>
             {
                 editor.remove(field);
                 Ok(())

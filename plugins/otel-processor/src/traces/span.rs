@@ -34,15 +34,14 @@ const LINK: Layout = Layout {
 };
 
 impl Traces {
-    /// Handles a span.
+    /// Handles a span whose parts were collected.
     pub(super) fn span<'a>(
         &mut self,
         editor: &mut Editor<'a>,
         span: &Field<'a>,
-        parts: &mut Parts<'a>,
+        parts: &Parts<'a>,
     ) -> Result<(), Error> {
         editor.inside(span, |editor, span| {
-            self.collect(span, &SPAN, parts)?;
             let mut facts = self.facts(parts);
             for (field, place) in &parts.fields {
                 match (place, field.number) {
@@ -223,12 +222,10 @@ impl Traces {
     /// Whether a span may be dropped: of upkeep, without an error, and nobody's parent in the batch.
     pub(super) fn is_droppable<'a>(
         &mut self,
-        span: &Field<'a>,
+        span: Message<'a>,
         parents: &Bounded<u64>,
-        parts: &mut Parts<'a>,
+        parts: &Parts<'a>,
     ) -> Result<bool, Error> {
-        let message = span.message()?;
-        self.collect(message, &SPAN, parts)?;
         let found = &parts.found;
         let text = statement(found).and_then(|place| found.get(place)?.text());
         let upkeep = text.is_some_and(|text| self.statements.say(text).keep_alive);
@@ -239,7 +236,7 @@ impl Traces {
         if !upkeep || was_doubtful || has(Slot::ErrorType) {
             return Ok(false);
         }
-        for field in message.fields() {
+        for field in span.fields() {
             let field = field?;
             match field.number {
                 schema::span::SPAN_ID if parents.get(hash(0, field.bytes()?)).is_some() => {
