@@ -17,11 +17,14 @@ const VALUE: u8 = 2 << 3 | 2;
 /// A field of bytes as nearly all are written: its tag, its bytes, and what follows it.
 #[inline(always)]
 const fn part(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, length, rest) = match bytes {
-        [tag, length @ 0..0x80, rest @ ..] => (*tag, *length as usize, rest),
-        [tag, low, high @ 0..0x80, rest @ ..] => {
-            (*tag, (*low & 0x7f) as usize | (*high as usize) << 7, rest)
-        }
+    let Some((head, rest)) = bytes.split_first_chunk::<2>() else {
+        return None;
+    };
+    let head = u16::from_le_bytes(*head) as usize;
+    let (tag, length) = (head as u8, head >> 8);
+    let (length, rest) = match (length, rest) {
+        (0..0x80, _) => (length, rest),
+        (_, [high @ 0..0x80, rest @ ..]) => (length & 0x7f | (*high as usize) << 7, rest),
         _ => return None,
     };
     match rest.split_at_checked(length) {

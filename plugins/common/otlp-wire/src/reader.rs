@@ -304,21 +304,25 @@ const fn at(rest: &[u8], end: usize) -> usize {
 /// The field that stands in front of others, and these; `end` is the offset behind them.
 #[inline(always)]
 fn field(bytes: &[u8], end: usize) -> Result<(Field<'_>, &[u8]), Error> {
-    // Most fields are bytes, and short.
-    if let [tag @ 8..0x80, length @ 0..0x80, rest @ ..] = bytes
-        && tag & 7 == Wire::Bytes as u8
-        && let Some((payload, behind)) = rest.split_at_checked(usize::from(*length))
-    {
-        let start = at(bytes, end);
-        let field = Field {
-            number: u32::from(tag >> 3),
-            wire: Wire::Bytes,
-            payload,
-            start,
-            length_at: start.wrapping_add(1),
-            end: at(behind, end),
-        };
-        return Ok((field, behind));
+    // Most fields are bytes, and short: tag and length are read at once.
+    if let Some((head, rest)) = bytes.split_first_chunk::<2>() {
+        let head = usize::from(u16::from_le_bytes(*head));
+        let (tag, length) = (head & 0xff, head >> 8);
+        if head & 0x8087 == Wire::Bytes as usize
+            && tag >> 3 != 0
+            && let Some((payload, behind)) = rest.split_at_checked(length)
+        {
+            let start = at(bytes, end);
+            let field = Field {
+                number: (tag >> 3) as u32,
+                wire: Wire::Bytes,
+                payload,
+                start,
+                length_at: start.wrapping_add(1),
+                end: at(behind, end),
+            };
+            return Ok((field, behind));
+        }
     }
     any_field(bytes, end)
 }
