@@ -11,34 +11,54 @@ pub const NUMBER: u8 = 2;
 /// What stands for a comment.
 pub const COMMENT: u8 = 3;
 
-const WORD: u8 = 1;
-/// Neither begins a literal, a comment or a parameter, nor means nothing to the server, whatever stands
-/// before it.
-const PLAIN: u8 = 1 << 1;
+/// The bytes below 0x40 and those below 0x80, one bit for each, that neither begin a literal, a comment or
+/// a parameter, nor mean nothing to the server, whatever stands before them.
+const PLAIN: [u64; 2] = [
+    bits(b"\t\n\r !#&()*+,:;<=>?"),
+    bits(b"@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz|~"),
+];
 
-static CLASSES: [u8; 256] = classes();
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
-const fn classes() -> [u8; 256] {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => WORD | PLAIN,
-            b'0'..=b'9' | 0x80..=0xff => WORD,
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b'(' | b')' | b'[' | b']' | b';' | b':'
-            | b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'*' | b'<'
-            | b'>' | b'=' => PLAIN,
-            _ => 0,
-        };
-        byte += 1;
+const fn bits(bytes: &[u8]) -> u64 {
+    let mut bits = 0;
+    let mut rest = bytes;
+    while let [byte, tail @ ..] = rest {
+        bits |= 1_u64.wrapping_shl(*byte as u32);
+        rest = tail;
     }
-    classes
+    bits
 }
 
 #[inline(always)]
-fn is(byte: u8, wanted: u8) -> bool {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0) & wanted != 0
+fn is_plain(byte: u8) -> bool {
+    let [low, high] = PLAIN;
+    let bits = if byte < 0x40 { low } else { high };
+    byte < 0x80 && bits.wrapping_shr(u32::from(byte)) & 1 == 1
+}
+
+/// How many plain bytes there are in front of the first that is none. Reads eight at once: a host may check
+/// each access of its own.
+#[inline(always)]
+fn plain_run(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut run = 0_usize;
+    for word in words {
+        let mut word = u64::from_le_bytes(*word);
+        for _ in 0..8 {
+            if !is_plain(word as u8) {
+                return run;
+            }
+            word >>= 8;
+            run = run.wrapping_add(1);
+        }
+    }
+    let plain = rest.iter().take_while(|byte| is_plain(**byte));
+    run.wrapping_add(plain.count())
+}
+
+/// Whether a byte may go on with a word.
+#[inline(always)]
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
 /// Writes the shape of a text in the place of what is in `shape`; `false` if it has none. One that has
@@ -78,11 +98,10 @@ impl Reader<'_, '_> {
     fn read(&mut self, dropped: bool) -> Option<()> {
         loop {
             let rest = self.text.get(self.at..)?;
-            let Some(plain) = rest.iter().position(|byte| !is(*byte, PLAIN)) else {
+            self.at = self.at.wrapping_add(plain_run(rest));
+            let Some(byte) = self.byte(self.at) else {
                 break;
             };
-            self.at = self.at.wrapping_add(plain);
-            let byte = self.byte(self.at)?;
             self.special(byte, dropped)?;
         }
         self.keep(self.text.len());
@@ -115,7 +134,7 @@ impl Reader<'_, '_> {
 
     fn special(&mut self, byte: u8, dropped: bool) -> Option<()> {
         let before = self.before(1);
-        let in_word = before.is_some_and(|before| is(before, WORD));
+        let in_word = before.is_some_and(is_word);
         match byte {
             b'0'..=b'9' if !in_word => return self.number(),
             b'0'..=b'9' => {}
@@ -149,7 +168,7 @@ impl Reader<'_, '_> {
         let letter = self.before(places).map(|byte| byte.to_ascii_lowercase());
         let alone = !self
             .before(places.wrapping_add(1))
-            .is_some_and(|byte| is(byte, WORD) || byte == b'$');
+            .is_some_and(|byte| is_word(byte) || byte == b'$');
         alone && letter.is_some_and(|letter| letters.contains(&letter))
     }
 
@@ -178,7 +197,7 @@ impl Reader<'_, '_> {
             end = self.behind_digits(end.wrapping_add(1));
         }
         let next = self.byte(end).unwrap_or(b' ');
-        if is(next, WORD) || matches!(next, b'.' | b'$') {
+        if is_word(next) || matches!(next, b'.' | b'$') {
             return None;
         }
         self.mark(NUMBER, end);
@@ -196,7 +215,7 @@ impl Reader<'_, '_> {
                 Some(b'\'') => end = end.wrapping_add(1),
                 _ if before == Some(b'\\') => return None,
                 Some(b'$') => return None,
-                Some(next) if is(next, WORD) => return None,
+                Some(next) if is_word(next) => return None,
                 Some(_) => break,
                 None => break,
             }
@@ -240,7 +259,7 @@ impl Reader<'_, '_> {
         let digits = self.at.wrapping_add(1);
         let end = self.behind_digits(digits);
         let next = self.byte(end).unwrap_or(b' ');
-        let ends = !is(next, WORD) && next != b'$';
+        let ends = !is_word(next) && next != b'$';
         self.at = end;
         (end > digits && ends).then_some(())
     }
