@@ -1,5 +1,6 @@
 //! Log records through the processor, judged by OpenTelemetry's own messages: entries of PostgreSQL's
 //! log in every shape a Collector meets them in, and records that are none.
+
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;

@@ -16,6 +16,7 @@ mod leaks_in_logs;
 mod logs;
 mod metrics;
 mod metrics_model;
+mod options;
 mod order;
 mod otlp;
 mod traces;

@@ -1,5 +1,6 @@
 //! Metrics through the processor, judged by OpenTelemetry's own messages: what was meant to change has
 //! changed, and nothing else.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

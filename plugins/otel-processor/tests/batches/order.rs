@@ -3,27 +3,23 @@
 use otlp_wire::Message as Wire;
 
 /// The message with its fields in the opposite order, messages inside it too as far as `depth` goes:
-/// what the Collector writes.
+/// what the Collector writes. What a repeated field holds keeps its order.
 pub(crate) fn reversed(message: &[u8], depth: usize) -> Vec<u8> {
-    let mut fields = Vec::new();
-    let mut before = 0;
-    for field in Wire::new(message).fields() {
-        let field = field.expect("a field");
-        let end = field.offset();
-        if end > before {
-            fields.push((before, end));
-        }
-        before = end;
-    }
-    fields.push((before, message.len()));
-    let mut out = Vec::new();
-    for (start, end) in fields.into_iter().rev() {
-        let bytes = &message[start..end];
-        let field = Wire::new(bytes)
+    let fields = || {
+        Wire::new(message)
             .fields()
-            .next()
-            .expect("one")
-            .expect("a field");
+            .map(|field| field.expect("a field"))
+    };
+    let ends = fields().skip(1).map(|field| field.offset());
+    let ends = ends.chain([message.len()]);
+    // The fields of one number.
+    let mut runs: Vec<(u32, Vec<u8>)> = Vec::new();
+    for (field, end) in fields().zip(ends) {
+        if runs.last().is_none_or(|run| run.0 != field.number) {
+            runs.push((field.number, Vec::new()));
+        }
+        let (_, run) = runs.last_mut().expect("one");
+        let bytes = &message[field.offset()..end];
         match field.bytes() {
             // Tags of one byte only.
             Ok(inner)
@@ -31,21 +27,13 @@ pub(crate) fn reversed(message: &[u8], depth: usize) -> Vec<u8> {
                     && bytes[0] < 0x80
                     && Wire::new(inner).fields().all(|field| field.is_ok()) =>
             {
-                out.push(bytes[0]);
-                let inner = reversed_or_empty(inner, depth - 1);
-                prost::encoding::encode_varint(inner.len() as u64, &mut out);
-                out.extend(inner);
+                run.push(bytes[0]);
+                let inner = reversed(inner, depth - 1);
+                prost::encoding::encode_varint(inner.len() as u64, run);
+                run.extend(inner);
             }
-            _ => out.extend_from_slice(bytes),
+            _ => run.extend_from_slice(bytes),
         }
     }
-    out
-}
-
-fn reversed_or_empty(message: &[u8], depth: usize) -> Vec<u8> {
-    if message.is_empty() {
-        Vec::new()
-    } else {
-        reversed(message, depth)
-    }
+    runs.into_iter().rev().flat_map(|(_, run)| run).collect()
 }

@@ -1,5 +1,6 @@
 //! Spans through the processor, judged by OpenTelemetry's own messages: what was meant to change has
 //! changed, and nothing else.
+
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -47,7 +48,7 @@ pub(crate) fn batch(spans: Vec<Span>) -> TracesData {
 }
 
 /// The one span of what comes out.
-fn processed(config: &str, bytes: &[u8]) -> Span {
+pub(crate) fn processed(config: &str, bytes: &[u8]) -> Span {
     let out = processor(config)
         .process_traces(bytes)
         .expect("OTLP")
