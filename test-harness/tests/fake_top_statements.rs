@@ -235,7 +235,8 @@ fn the_slowest_traced_run_of_an_interval_is_the_exemplar() {
     traced("2222222222222222", "01", 20);
     // Nobody keeps this one's trace.
     traced("3333333333333333", "00", 9000);
-    let point = durations(&read(&reported(&host)[0]))["select ? from t"].clone();
+    let metrics = read(&reported(&host)[0]);
+    let point = durations(&metrics)["select ? from t"].clone();
     let [exemplar] = point.exemplars.as_slice() else {
         panic!("{point:?}")
     };
@@ -246,6 +247,15 @@ fn the_slowest_traced_run_of_an_interval_is_the_exemplar() {
     );
     assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(700.0)));
     assert_eq!(exemplar.time_unix_nano, START + 710_000);
+    // It ended well, so that it is one of the calls and none of the errors.
+    let calls = sum(&metrics, "pgmesh.statement.calls");
+    let [run] = calls["select ? from t"].1.exemplars.as_slice() else {
+        panic!("{calls:?}")
+    };
+    assert_eq!(hex(&run.span_id), SPAN);
+    assert_eq!(run.value, Some(exemplar::Value::AsInt(1)));
+    let errors = sum(&metrics, "pgmesh.statement.errors");
+    assert_eq!(errors["select ? from t"].1.exemplars, []);
     // The next interval has none of its own, and goes on counting.
     ask(&host, &connection, "select 1 from t", 5);
     let point = durations(&read(&reported(&host)[0]))["select ? from t"].clone();

@@ -1,9 +1,9 @@
 //! A real Prometheus: it scrapes what it is told to, runs our rules, and answers queries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -236,6 +236,22 @@ impl Prometheus {
             (!series.is_empty()).then_some(series)
         });
         found.unwrap_or_else(|| panic!("nothing in {limit:?} from: {expression}"))
+    }
+
+    /// The values of a label of the exemplars of the last ten minutes of what a query selects, each once.
+    #[track_caller]
+    pub fn exemplars(&self, expression: &str, label: &str) -> Vec<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let end = now.expect("after 1970").as_secs() + 1;
+        let query = percent_encoded(expression);
+        let start = end - 600;
+        let path = format!("/api/v1/query_exemplars?query={query}&start={start}&end={end}");
+        let answer = self.api(&path);
+        let series = answer["data"].as_array().into_iter().flatten();
+        let exemplars = series.flat_map(|series| series["exemplars"].as_array());
+        let values = exemplars.flatten().map(|it| it["labels"][label].as_str());
+        let values: BTreeSet<&str> = values.flatten().collect();
+        values.into_iter().map(str::to_owned).collect()
     }
 
     /// The alerts that are pending or firing now.

@@ -10,7 +10,8 @@
 //!        v           v          v                               |
 //!      Jaeger       Loki <----------------------------------------'
 //!
-//!   Prometheus, with the shipped rules -> Alertmanager     asks Envoy and each server's exporter
+//!   Prometheus, with the shipped rules -> Alertmanager     asks Envoy, the Collector and each
+//!                                                          server's exporter
 //! ```
 //!
 //! The tests that follow something through more than two of these start it, and so does
@@ -30,7 +31,7 @@ use crate::hosts::collector::Build;
 use crate::hosts::places::{RunDirectory, built_module};
 use crate::hosts::{
     Alertmanager, Collector, Envoy, HostError, Jaeger, Loki, Postgres, PostgresExporter,
-    Prometheus, Version,
+    Prometheus, Version, free_port,
 };
 use crate::{rules, shipped};
 
@@ -44,7 +45,7 @@ pub const SERVER: &str = "orders";
 const METRICS: &str = r#"{
   "max_label_sets": 40,
   "query_log": { "slower_than_ms": 200, "failed": true, "per_fingerprint_and_minute": 20 },
-  "top_statements": { "top": 100, "interval_s": 1, "stats": 50, "export": true },
+  "top_statements": { "top": 100, "interval_s": 5, "stats": 50, "export": true },
   "traces": { "root_one_in": 100 },
   "export": { "cluster": "otlp", "timeout_ms": 1000, "max_queue_bytes": 300000 },
   "resource": { "service.name": "orders-db" }
@@ -102,8 +103,9 @@ impl Stack {
         primary.sql("create extension pg_stat_statements");
         let standby = primary.standby();
         let (jaeger, loki) = (Jaeger::start(), Loki::start());
+        let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let collector = Collector::with_configuration(Build::Ours, |otlp| {
-            collector_configuration(otlp, &primary, &jaeger, &loki).to_string()
+            collector_configuration(otlp, metrics, &primary, &jaeger, &loki).to_string()
         });
         let authority = Authority::new();
         let envoy = envoy(&primary, &standby, collector.otlp(), &authority)?;
@@ -114,7 +116,7 @@ impl Stack {
             PostgresExporter::with_queries(server, &format!("{queries}\n{LAG}\n"))
         });
         let alertmanager = Alertmanager::start(&shipped::file("prometheus/alertmanager.yml"));
-        let prometheus = prometheus(&envoy, &exporters, &alertmanager);
+        let prometheus = prometheus(&envoy, &exporters, metrics, &alertmanager);
         Ok(Self {
             prometheus,
             alertmanager,
@@ -250,6 +252,7 @@ fn tls_socket(kind: &str, authority: &Authority, workload: &str) -> Value {
 /// OTLP from applications and from Envoy, and the server's jsonlog; each signal to its store.
 fn collector_configuration(
     otlp: SocketAddr,
+    metrics: SocketAddr,
     server: &Postgres,
     jaeger: &Jaeger,
     loki: &Loki,
@@ -276,29 +279,36 @@ fn collector_configuration(
         "exporters": {
             "otlp_http/jaeger": {"endpoint": format!("http://{}", jaeger.otlp())},
             "otlp_http/loki": {"endpoint": format!("http://{}/otlp", loki.address())},
-            "debug": {"verbosity": "basic"},
+            "prometheus": {
+                "endpoint": metrics.to_string(),
+                // Without it there are no exemplars.
+                "enable_open_metrics": true,
+            },
         },
         "service": {
             "telemetry": {"metrics": {"level": "none"}},
             "pipelines": {
                 "traces": pipeline(&["otlp"], "otlp_http/jaeger"),
                 "logs": pipeline(&["otlp", "filelog"], "otlp_http/loki"),
-                "metrics": pipeline(&["otlp"], "debug"),
+                "metrics": pipeline(&["otlp"], "prometheus"),
             },
         },
     })
 }
 
-/// The shipped configuration with this stack's addresses, and the standby's exporter beside it.
+/// The shipped configuration with this stack's addresses, and the standby's exporter and the Collector
+/// beside it.
 fn prometheus(
     envoy: &Envoy,
     exporters: &[PostgresExporter; 2],
+    collector: SocketAddr,
     alertmanager: &Alertmanager,
 ) -> Prometheus {
     let [primary, standby] = exporters;
     let mut text = shipped::file("prometheus/prometheus.yml");
-    let replica = format!(
-        "\n  - targets: ['{}']\n    labels: {{ postgresql: {SERVER}-replica }}\n",
+    let others = format!(
+        "\n  - targets: ['{}']\n    labels: {{ postgresql: {SERVER}-replica }}\n\
+         - job_name: collector\n  static_configs:\n  - targets: ['{collector}']\n",
         standby.address()
     );
     for (from, to) in [
@@ -314,7 +324,7 @@ fn prometheus(
         assert!(text.contains(from), "no {from} in prometheus.yml");
         text = text.replace(from, &to);
     }
-    let mut builder = Prometheus::builder().text(&(text + &replica));
+    let mut builder = Prometheus::builder().text(&(text + &others));
     for file in rules::files() {
         builder = builder.rules(&format!("rules/{}.yaml", file.name), &file.text);
     }

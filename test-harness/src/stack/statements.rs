@@ -7,6 +7,7 @@ use super::Stack;
 use crate::drivers::{conninfo, python};
 use crate::hosts::loki::Line;
 use crate::hosts::postgres::output_of;
+use crate::hosts::wait_for;
 
 /// What `till.py` runs, as it is written there; its instrumentation adds a comment.
 const SLOW: &str =
@@ -24,6 +25,8 @@ pub struct Statement {
     pub trace: String,
     /// Which of Envoy's counters of top statements counts it.
     counter: &'static str,
+    /// The same metric as the Collector has it from Envoy, with exemplars.
+    exported: &'static str,
 }
 
 /// Where a statement was found.
@@ -77,14 +80,23 @@ pub fn run(stack: &Stack) -> [Statement; 2] {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut traces = printed.lines().map(str::to_owned);
     [
-        (SLOW, "pgmesh_top_statement_calls_total"),
-        (DENIED, "pgmesh_top_statement_errors_total"),
+        (
+            SLOW,
+            "pgmesh_top_statement_calls_total",
+            "pgmesh_statement_calls_total",
+        ),
+        (
+            DENIED,
+            "pgmesh_top_statement_errors_total",
+            "pgmesh_statement_errors_total",
+        ),
     ]
-    .map(|(text, counter)| Statement {
+    .map(|(text, counter, exported)| Statement {
         text,
         fingerprint: fingerprint(text),
         trace: traces.next().expect("the id of a trace"),
         counter,
+        exported,
     })
 }
 
@@ -97,7 +109,8 @@ pub fn look(stack: &Stack, statement: &Statement, limit: Duration) -> Vec<Sighti
         in_jaeger(stack, statement, "Jaeger, Envoy", "orders-db", limit),
     ];
     found.extend(in_loki);
-    found.push(in_prometheus(stack, statement, limit));
+    found.push(counted_by_envoy(stack, statement, limit));
+    found.push(with_an_exemplar(stack, statement, limit));
     found
 }
 
@@ -141,7 +154,7 @@ fn in_loki(stack: &Stack, statement: &Statement, way: &Way, limit: Duration) -> 
 }
 
 #[track_caller]
-fn in_prometheus(stack: &Stack, statement: &Statement, limit: Duration) -> Sighting {
+fn counted_by_envoy(stack: &Stack, statement: &Statement, limit: Duration) -> Sighting {
     let Statement {
         fingerprint,
         counter,
@@ -150,12 +163,31 @@ fn in_prometheus(stack: &Stack, statement: &Statement, limit: Duration) -> Sight
     let query = format!("{counter}{{fingerprint=\"{fingerprint}\"}}");
     let series = stack.prometheus.query_until_it_gives(&query, limit);
     Sighting {
-        place: "Prometheus",
+        place: "Prometheus, Envoy's counters",
         by_fingerprint: series
             .iter()
             .map(|series| format!("{counter} {}", series.value))
             .collect(),
         by_trace: None,
+    }
+}
+
+/// The exemplar of the counter: it is found by the fingerprint, and leads to the trace.
+#[track_caller]
+fn with_an_exemplar(stack: &Stack, statement: &Statement, limit: Duration) -> Sighting {
+    let query = format!(
+        "{}{{pgmesh_fingerprint=\"{}\"}}",
+        statement.exported, statement.fingerprint
+    );
+    let traces = wait_for(limit, || {
+        std::thread::sleep(Duration::from_millis(500));
+        let traces = stack.prometheus.exemplars(&query, "trace_id");
+        (!traces.is_empty()).then_some(traces)
+    });
+    Sighting {
+        place: "Prometheus, exemplars",
+        by_fingerprint: traces.unwrap_or_else(|| panic!("no exemplar of {query}")),
+        by_trace: Some(vec![statement.trace.clone()]),
     }
 }
 

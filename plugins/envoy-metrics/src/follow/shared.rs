@@ -14,7 +14,7 @@ use super::top::{Example, Key, Row, Table};
 use crate::config::TopStatements;
 
 /// Changes with the form of the bytes.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 /// Attempts when other workers write at the same time; what is left is handed over the next time.
 const ATTEMPTS: usize = 8;
 /// Rows that are admitted to the host's stats, for each of the few that are there at a time.
@@ -141,11 +141,18 @@ fn encode(shared: &Shared, with_examples: bool) -> Vec<u8> {
 
 fn encode_example(out: &mut Vec<u8>, example: Option<Example>) {
     put(out, u64::from(example.is_some()));
-    if let Some(Example { context, took, at }) = example {
+    if let Some(example) = example {
+        let Example {
+            context,
+            took,
+            at,
+            failed,
+        } = example;
         out.extend_from_slice(&context.trace_id);
         out.extend_from_slice(&context.span_id);
         put(out, took);
         put(out, at);
+        put(out, u64::from(failed));
     }
 }
 
@@ -231,8 +238,12 @@ fn decode_example(rest: &mut &[u8]) -> Option<Example> {
         trace_id: *trace_id,
         span_id: *span_id,
     };
-    let (took, at) = (take(rest)?, take(rest)?);
-    Some(Example { context, took, at })
+    Some(Example {
+        context,
+        took: take(rest)?,
+        at: take(rest)?,
+        failed: take(rest)? != 0,
+    })
 }
 
 /// Seven bits to a byte, the lowest first, as protobuf has it.

@@ -64,22 +64,25 @@ pub(crate) struct Example {
     pub(crate) took: Nanos,
     /// Since the epoch.
     pub(crate) at: Nanos,
+    /// It counts among the errors.
+    pub(crate) failed: bool,
 }
 
 impl Row {
     fn add(&mut self, statement: &Statement, bytes: u64, context: Option<SpanContext>) {
         let took = duration(statement);
+        // As in pg_stat_statements, a call is one that ran to its end.
+        let completed = statement.outcome == Outcome::Completed;
         self.take_example(context.map(|context| Example {
             context,
             took,
             at: statement.finished,
+            failed: !completed,
         }));
         if self.calls == 0 && self.errors == 0 {
             self.first_seen = statement.received;
             self.min = took;
         }
-        // As in pg_stat_statements, a call is one that ran to its end.
-        let completed = statement.outcome == Outcome::Completed;
         let count = if completed {
             &mut self.calls
         } else {

@@ -3,7 +3,8 @@
 //! They count from the row's `first_seen` on (cumulative temporality), so that a row that was dropped
 //! and has come back begins anew, as the data model wants it. Durations are an exponential histogram,
 //! whose buckets at scale 2 are those of the [sketch](super::sketch); the slowest traced run since
-//! the last report is its exemplar.
+//! the last report is its exemplar, and that of the calls or errors among which it counts, for stores that
+//! keep no exemplars of histograms without bounds.
 
 use otlp_wire::Writer;
 use pg_wire::Nanos;
@@ -21,34 +22,45 @@ const CUMULATIVE: u64 = 2;
 /// Buckets grow by 2^(2^-2).
 const SCALE: i32 = 2;
 
-/// A metric that is a sum: name, unit, description, and what of a row it counts.
-type Sum = (&'static str, &'static str, &'static str, fn(&Row) -> u64);
+/// A metric that is a sum of what each run adds.
+struct Sum {
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    value: fn(&Row) -> u64,
+    /// Whether a run is one of those that it counts.
+    counts: fn(&Example) -> bool,
+}
 
 const SUMS: &[Sum] = &[
-    (
-        "pgmesh.statement.calls",
-        "{call}",
-        "Runs that ended well",
-        |row| row.calls,
-    ),
-    (
-        "pgmesh.statement.errors",
-        "{error}",
-        "Runs that failed, or were cut off",
-        |row| row.errors,
-    ),
-    (
-        "pgmesh.statement.rows",
-        "{row}",
-        "Rows returned or changed",
-        |row| row.rows,
-    ),
-    (
-        "pgmesh.statement.bytes",
-        "By",
-        "Bytes of rows and COPY data",
-        |row| row.bytes,
-    ),
+    Sum {
+        name: "pgmesh.statement.calls",
+        unit: "{call}",
+        description: "Runs that ended well",
+        value: |row| row.calls,
+        counts: |run| !run.failed,
+    },
+    Sum {
+        name: "pgmesh.statement.errors",
+        unit: "{error}",
+        description: "Runs that failed, or were cut off",
+        value: |row| row.errors,
+        counts: |run| run.failed,
+    },
+    Sum {
+        name: "pgmesh.statement.rows",
+        unit: "{row}",
+        description: "Rows returned or changed",
+        value: |row| row.rows,
+        counts: |_| false,
+    },
+    Sum {
+        name: "pgmesh.statement.bytes",
+        unit: "By",
+        description: "Bytes of rows and COPY data",
+        value: |row| row.bytes,
+        counts: |_| false,
+    },
 ];
 
 /// Adds the rows of a report.
@@ -106,21 +118,29 @@ impl<'a> Point<'a> {
 
 /// `Metric` with a `Sum` of `NumberDataPoint`s.
 fn write_sum(metric: &mut Writer<'_>, sum: &Sum, points: &[Point<'_>]) {
-    let (name, unit, description, value) = sum;
-    write_head(metric, name, unit, description);
-    metric.message(7, |sum| {
+    write_head(metric, sum.name, sum.unit, sum.description);
+    metric.message(7, |out| {
         for point in points {
-            sum.message(1, |out| {
-                point.write_attributes(out, 7);
-                out.fixed64(2, point.started);
-                out.fixed64(3, point.now);
-                out.fixed64(6, value(point.row));
-            });
+            out.message(1, |out| write_count(out, sum, point));
         }
-        sum.uint(2, CUMULATIVE);
+        out.uint(2, CUMULATIVE);
         // is_monotonic
-        sum.uint(3, 1);
+        out.uint(3, 1);
     });
+}
+
+/// `NumberDataPoint`
+fn write_count(out: &mut Writer<'_>, sum: &Sum, point: &Point<'_>) {
+    point.write_attributes(out, 7);
+    out.fixed64(2, point.started);
+    out.fixed64(3, point.now);
+    if let Some(example) = point.row.example.filter(sum.counts) {
+        out.message(5, |out| {
+            write_run(out, &example);
+            out.fixed64(6, 1);
+        });
+    }
+    out.fixed64(6, (sum.value)(point.row));
 }
 
 /// `Metric` with an `ExponentialHistogram`.
@@ -151,16 +171,18 @@ fn write_duration(out: &mut Writer<'_>, point: &Point<'_>) {
         buckets.packed(2, count);
     });
     if let Some(example) = &row.example {
-        out.message(11, |out| write_example(out, example));
+        out.message(11, |out| {
+            write_run(out, example);
+            out.double(3, microseconds(example.took));
+        });
     }
     out.double(12, microseconds(row.min));
     out.double(13, microseconds(row.max));
 }
 
-/// `Exemplar`
-fn write_example(out: &mut Writer<'_>, example: &Example) {
+/// `Exemplar`, all but its value.
+fn write_run(out: &mut Writer<'_>, example: &Example) {
     out.fixed64(2, example.at);
-    out.double(3, microseconds(example.took));
     out.bytes(4, &example.context.span_id);
     out.bytes(5, &example.context.trace_id);
 }
