@@ -105,6 +105,7 @@ impl<'a> Ahead<'a> {
                 event,
                 text,
                 whole,
+                members: found.members.map(|members| members.place),
                 joined: Joined::default(),
             }))
         };

@@ -5,13 +5,13 @@ use otlp_wire::{Any, Error, Fault, Field, KeyValue, MAX_DEPTH, Message, schema};
 use pg_log::json::escape;
 use pg_log::{Parser, Reader};
 
-/// An entry, as it was found.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Entry<'a> {
-    /// The text of a line, or of an entry in csvlog or JSON.
-    Text(&'a [u8]),
-    /// The members of an entry.
-    Members(Members<'a>),
+/// Where in its record an entry stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry<'a> {
+    /// The text of a line, or of an entry in csvlog or JSON; empty if there are its members alone.
+    pub(super) text: &'a [u8],
+    /// Where its members are, if somebody has taken it apart; the text may be there as well.
+    pub(super) members: Option<Place>,
 }
 
 /// Members that may be those of an entry.

@@ -148,11 +148,15 @@ impl Logs {
             What::Withheld(text, fault) => {
                 self.said.clear();
                 self.said.withhold(fault);
-                self.put(editor, &record, Entry::Text(text), None)
+                let entry = Entry {
+                    text,
+                    members: None,
+                };
+                self.put(editor, &record, entry, None)
             }
             What::Event(text) if text.joined.parts.is_empty() => {
                 self.report(source, &text.event);
-                self.put(editor, &record, Entry::Text(text.text), Some(&text.event))
+                self.put(editor, &record, text.entry(), Some(&text.event))
             }
             What::Event(text) => {
                 let first = text.whole.unwrap_or(text.text);
@@ -161,7 +165,7 @@ impl Logs {
                 let event = parsed.map(|(event, _)| event);
                 let event = event.as_ref().unwrap_or(&text.event);
                 self.report(source, event);
-                self.put(editor, &record, Entry::Text(text.text), Some(event))
+                self.put(editor, &record, text.entry(), Some(event))
             }
         }
     }
@@ -190,7 +194,11 @@ impl Logs {
             }
             None => return Ok(false),
         }
-        self.put(editor, record, Entry::Members(members), event.as_ref())?;
+        let entry = Entry {
+            text: b"",
+            members: Some(members.place),
+        };
+        self.put(editor, record, entry, event.as_ref())?;
         Ok(true)
     }
 

@@ -299,10 +299,10 @@ impl<'a> Taken<'_, 'a> {
         if self.said.has(attribute.key) {
             return Ok(true);
         }
-        let own = match self.entry {
-            Entry::Members(members) => members.place == among && is_member(attribute.key),
-            Entry::Text(line) => {
-                matches!(attribute.any(), Ok(Any::Text(text)) if std::ptr::eq(text, line))
+        let own = match self.entry.members {
+            Some(place) if place == among && is_member(attribute.key) => true,
+            _ => {
+                matches!(attribute.any(), Ok(Any::Text(text)) if std::ptr::eq(text, self.entry.text))
             }
         };
         Ok(own || (self.redacts && (COPIES.contains(&attribute.key) || self.is_copy(&attribute))))
@@ -321,14 +321,12 @@ impl<'a> Taken<'_, 'a> {
         if !is_long(text) {
             return false;
         }
-        let line = match self.entry {
-            Entry::Text(line) => line,
-            Entry::Members(_) => b"",
-        };
         let event = self.event.into_iter();
         let fields = event.flat_map(|event| TEXTS.into_iter().map(|field| event.fields.get(field)));
         let mut fields = fields.flatten().map(|text| text.decode());
-        share(text, line) || entry::is_json_entry(text) || fields.any(|field| share(text, &field))
+        share(text, self.entry.text)
+            || entry::is_json_entry(text)
+            || fields.any(|field| share(text, &field))
     }
 
     /// Members of a map that was the body, as attributes of the record, where they are not the entry's.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use otlp_wire::Field;
 use pg_log::{Event, Field as LogField, Level};
 
-use super::entry::Members;
+use super::entry::{Entry, Members, Place};
 use crate::Error;
 
 /// Records of their own between a message and a line of its own at most.
@@ -49,7 +49,18 @@ pub(super) struct Text<'a> {
     pub(super) text: &'a [u8],
     /// The text without what carried it, if it is no part of a longer one.
     pub(super) whole: Option<&'a [u8]>,
+    /// Where its members are, if somebody has taken it apart as well.
+    pub(super) members: Option<Place>,
     pub(super) joined: Joined<'a>,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn entry(&self) -> Entry<'a> {
+        Entry {
+            text: self.text,
+            members: self.members,
+        }
+    }
 }
 
 /// Lines that were joined, with what parts them from what is before.
