@@ -8,6 +8,7 @@
 
 mod classes;
 mod csvlog;
+mod denial;
 mod detect;
 mod event;
 mod field;

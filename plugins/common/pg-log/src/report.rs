@@ -6,6 +6,7 @@ use pg_sql::sqlcommenter::{self, TraceParent};
 use pg_sql::{LexerOptions, RedactOptions, redact_and_fingerprint};
 
 use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
+use crate::denial::{self, Denial};
 use crate::event::{Event, Faults, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
@@ -153,10 +154,16 @@ impl<'t> Report<'_, '_, 't> {
             .as_deref()
             .filter(|_| !raised)
             .and_then(|message| self.reporter.classes.of_message(message));
-        let own = match &found {
+        let mut own = match &found {
             Some(found) => Some(found.class),
             None => self.class_without_text(),
         };
+        let denial = message
+            .as_deref()
+            .and_then(|message| Denial::of_message(message, self.event.severity(), own));
+        if denial.is_some() {
+            own = denial::class();
+        }
         let remembered = memory.note(self.event, own);
         let class = own.or(remembered.and_then(|message| message.class));
         self.time(Field::LogTime);
@@ -172,7 +179,7 @@ impl<'t> Report<'_, '_, 't> {
             let author = self.author(field, found.is_some(), remembered.as_ref());
             self.companion(field, author);
         }
-        self.statements(found.as_ref(), message.as_deref());
+        self.statements(found.as_ref(), message.as_deref(), denial);
         self.audit();
         for field in SOURCE {
             self.plain(field);
@@ -418,7 +425,12 @@ impl<'t> Report<'_, '_, 't> {
 
     /// The statement of the client, wherever it stands, its fingerprint and its trace; and the
     /// query of a function.
-    fn statements(&mut self, found: Option<&Recognized<'_>>, message: Option<&[u8]>) {
+    fn statements(
+        &mut self,
+        found: Option<&Recognized<'_>>,
+        message: Option<&[u8]>,
+        denial: Option<Denial<'_>>,
+    ) {
         let internal = self.field(Field::InternalQuery).map(|text| text.decode());
         if let Some(text) = internal {
             self.sql(Field::InternalQuery.name(), &text);
@@ -432,10 +444,26 @@ impl<'t> Report<'_, '_, 't> {
                 .find(|capture| capture.value.name == "db.query.text")
                 .map(|capture| Cow::Borrowed(capture.text))
         };
-        match own.or(audited).or_else(in_message) {
-            Some(text) => self.statement(&text),
-            None => self.trace(None),
+        let text = own.or(audited).or_else(in_message);
+        let denial = denial.or_else(|| Denial::of_statement(text.as_deref()?));
+        match (denial, text.as_deref()) {
+            (Some(denial), text) => self.denied(denial, text),
+            (None, Some(text)) => self.statement(text),
+            (None, None) => self.trace(None),
         }
+    }
+
+    /// The client's statement is not there, and what stood in for it is another one each time.
+    fn denied(&mut self, denial: Denial<'_>, text: Option<&[u8]>) {
+        if let Some(text) = text.filter(|_| self.reporter.options.redaction == Redaction::Off) {
+            self.out.text(Field::Statement.name(), text);
+        }
+        self.out.text(denial::RULE, denial.rule.as_bytes());
+        let fingerprint = denial.stand_in.fingerprint.0;
+        if fingerprint != 0 {
+            self.hexadecimal("pgmesh.fingerprint", &fingerprint.to_be_bytes());
+        }
+        self.trace(text);
     }
 
     fn sql(&mut self, name: &str, text: &[u8]) {

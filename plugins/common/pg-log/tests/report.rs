@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use pg_log::{Memory, Options, Parser, Redaction, Reporter, Sink};
+use pg_sql::Fingerprint;
+use pg_sql::stand_in::StandIn;
 
 /// The values of a report, in their order.
 #[derive(Default)]
@@ -74,6 +76,80 @@ fn an_error_with_all_its_companions_is_one_report() {
         assert_eq!(values.get(name), Some(expected), "{name}");
     }
     assert_eq!(values.get("pgmesh.fingerprint").unwrap().len(), 16);
+}
+
+/// What stands in for a denied statement.
+fn stand_in(number: u32) -> String {
+    let stand_in = StandIn {
+        code: 16,
+        number,
+        fingerprint: Fingerprint(0x0123_4567_89ab_cdef),
+        seal: 7,
+    };
+    stand_in.write("no drop")
+}
+
+#[test]
+fn a_statement_that_the_policy_denied_is_known_by_its_rule_fingerprint_and_trace() {
+    let token = stand_in(1);
+    for message in [
+        format!("syntax error at or near \"{token}\""),
+        format!("Syntaxfehler bei »{token}«"),
+    ] {
+        let statement = format!(
+            "{token} /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
+        );
+        let text = format!("{HEAD}ERROR:  {message}\n{HEAD}STATEMENT:  {statement}\n");
+        let values = report(Redaction::Strict, &text);
+        for (name, expected) in [
+            ("postgresql.event", "policy_denied"),
+            ("pgmesh.rule", "no_drop"),
+            ("pgmesh.fingerprint", "0123456789abcdef"),
+            ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+        ] {
+            assert_eq!(values.get(name), Some(expected), "{name}");
+        }
+        assert_eq!(values.get("db.query.text"), None);
+        let other = stand_in(2);
+        let again = report(Redaction::Strict, &text.replace(&token, &other));
+        assert_eq!(values.get("message"), again.get("message"));
+        let raw = report(Redaction::Off, &text);
+        assert_eq!(raw.get("db.query.text"), Some(statement.as_str()));
+    }
+}
+
+#[test]
+fn its_statement_on_a_line_of_its_own_is_known_too() {
+    let token = stand_in(1);
+    let reporter = Reporter::new(Options::default());
+    let (mut parser, mut memory) = (Parser::new(), Memory::default());
+    for line in [
+        format!("{HEAD}ERROR:  syntax error at or near \"{token}\" at character 1"),
+        format!("{HEAD}STATEMENT:  {token}"),
+    ] {
+        let mut values = Values::default();
+        let (event, _) = parser.parse(line.as_bytes()).unwrap();
+        reporter.report(&event, &mut memory, &mut values);
+        assert_eq!(values.get("postgresql.event"), Some("policy_denied"));
+        assert_eq!(values.get("pgmesh.rule"), Some("no_drop"));
+        assert_eq!(values.get("pgmesh.fingerprint"), Some("0123456789abcdef"));
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_denied_statement_is_none() {
+    let token = stand_in(1);
+    for text in [
+        format!("{HEAD}LOG:  syntax error at or near \"{token}\""),
+        format!("{HEAD}ERROR:  relation \"{token}\" does not exist"),
+        format!("{HEAD}ERROR:  syntax error at or near \"pgmesh_denied_\""),
+    ] {
+        assert_eq!(
+            report(Redaction::Strict, &text).get("pgmesh.rule"),
+            None,
+            "{text}"
+        );
+    }
 }
 
 #[test]
