@@ -105,7 +105,8 @@ fn loki_finds_an_error_by_severity_event_and_fingerprint() {
     };
     let loki = Loki::start();
     let log = log_of_a_server(Version::V18);
-    let running = host.into_loki(&log.stderr, loki.address());
+    let no_envoy = log.stderr.with_file_name("envoy.log");
+    let running = host.into_loki(&log.stderr, &no_envoy, loki.address());
     let limit = Duration::from_secs(30);
     let errors = loki.lines(r#"{job="postgres"} | severity="ERROR""#, 3, limit);
     assert_eq!(errors.len(), 3, "{errors:?}\n{}", running.log());
@@ -125,4 +126,50 @@ fn loki_finds_an_error_by_severity_event_and_fingerprint() {
     }
     let all = loki.lines(r#"{job="postgres"}"#, 3, limit);
     assert!(!format!("{all:?}").contains(SECRET));
+}
+
+/// A container's log as the runtime writes it.
+fn by_cri(log: &str) -> String {
+    let lines = log.lines();
+    let lines = lines.map(|line| format!("2026-11-23T02:34:37.123456789Z stderr F {line}\n"));
+    lines.collect()
+}
+
+#[test]
+fn the_daemonset_finds_servers_and_envoys_by_their_containers_and_names_their_pods() {
+    let Some(host) = FluentBit::find() else {
+        return;
+    };
+    let loki = Loki::start();
+    let log = log_of_a_server(Version::V18);
+    let server = std::fs::read_to_string(&log.stderr).expect("it has logged");
+    let envoy = "[2026-11-23 02:34:37.123][1][info][wasm] [context.cc:1] wasm log: {\"event\":\"pgmesh.policy\"}\n\
+                 [2026-11-23 02:34:37.123][1][info][main] [server.cc:1] all clusters initialized\n";
+    let containers = tempfile::tempdir().expect("a directory");
+    for (container, log) in [
+        ("postgres", server.as_str()),
+        ("istio-proxy", envoy),
+        ("application", "not to be read"),
+    ] {
+        let name = format!("orders-0_shop_{container}-{:064x}.log", 7);
+        std::fs::write(containers.path().join(name), by_cri(log)).expect("written");
+    }
+    let _running = host.on_a_node(containers.path(), loki.address());
+    let limit = Duration::from_secs(30);
+    let of_pod = r#"namespace="shop", pod="orders-0""#;
+    let errors = format!(r#"{{job="postgres", {of_pod}}} | severity="ERROR""#);
+    let errors = loki.lines(&errors, 3, limit);
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    let denials = loki.lines(&format!(r#"{{job="envoy", {of_pod}}}"#), 1, limit);
+    assert_eq!(denials.len(), 1, "{denials:?}");
+    assert!(
+        denials[0].text.ends_with("{\"event\":\"pgmesh.policy\"}"),
+        "{denials:?}"
+    );
+    let all = loki.lines(r#"{job=~".+"}"#, 4, limit);
+    let all = format!("{all:?}");
+    assert!(
+        !all.contains(SECRET) && !all.contains("not to be read"),
+        "{all}"
+    );
 }

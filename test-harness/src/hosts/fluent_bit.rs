@@ -15,10 +15,14 @@ use super::places::{RunDirectory, program_on_path, tree};
 use super::postgres::output_of;
 use super::process::{Process, Spec};
 use super::wait_for;
+use crate::{rules, shipped};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The parser waits two seconds for the next line of an entry, and the output is flushed every second.
 const PATIENCE: Duration = Duration::from_millis(3500);
+
+/// Where a shipped configuration expects Envoy's log.
+const ENVOYS_LOG: &str = "/var/log/envoy/*.log";
 
 /// How a shipped configuration ends, in place of Loki.
 const FILE_OUTPUT_YAML: &str = "
@@ -81,12 +85,14 @@ impl FluentBit {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs the shipped YAML over `log` into the Loki at this address, until it is dropped.
+    /// Runs the shipped YAML over a server's log and Envoy's, into the Loki at this address, until it
+    /// is dropped.
     #[track_caller]
-    pub fn into_loki(&self, log: &Path, loki: SocketAddr) -> Running {
+    pub fn into_loki(&self, log: &Path, envoys: &Path, loki: SocketAddr) -> Running {
         let directory = RunDirectory::new("fluent-bit").expect("a directory");
         let path = configuration(Shipped::Yaml, Filters::All, log, directory.path());
         let text = fs::read_to_string(&path).expect("just written");
+        let text = text.replace(ENVOYS_LOG, &envoys.to_string_lossy());
         let (kept, _) = text.split_once("\n    - name: file").expect("the output");
         let shipped = fs::read_to_string(tree().join("envoy-configs/fluent-bit/fluent-bit.yaml"));
         let shipped = shipped.expect("it is shipped");
@@ -101,8 +107,50 @@ impl FluentBit {
             .replace("host: loki\n", &format!("host: {}\n", loki.ip()))
             .replace("port: 3100\n", &format!("port: {}\n", loki.port()));
         fs::write(&path, format!("{kept}{output}")).expect("written");
+        self.run(&path, directory)
+    }
+
+    /// Runs the configuration of the shipped DaemonSet over a folder in the place of the node's
+    /// `/var/log/containers`, into the Loki at this address, until it is dropped.
+    #[track_caller]
+    pub fn on_a_node(&self, containers: &Path, loki: SocketAddr) -> Running {
+        let directory = RunDirectory::new("fluent-bit").expect("a directory");
+        let all = shipped::file("fluent-bit/kubernetes.yaml");
+        let map = all
+            .split("\n---\n")
+            .find(|one| one.contains("kind: ConfigMap"));
+        let map = rules::parse(map.expect("a ConfigMap"));
+        let text = map["data"]["fluent-bit.yaml"].as_str();
+        let mut text = text.expect("the configuration").to_owned();
+        let modules = format!("{}/pgmesh-", tree().join("dist").display());
+        for (shipped, here) in [
+            ("/var/log/containers", containers.display().to_string()),
+            (
+                "/var/lib/fluent-bit",
+                directory.path().display().to_string(),
+            ),
+            ("/pgmesh/pgmesh-", modules),
+            (
+                "accessible_paths: /pgmesh",
+                format!("accessible_paths: {}", tree().display()),
+            ),
+            ("host: loki.loki", format!("host: {}", loki.ip())),
+            ("port: 3100", format!("port: {}", loki.port())),
+            // It is to read what was there before it.
+            ("db: ", "read_from_head: true\n      db: ".to_owned()),
+        ] {
+            assert!(text.contains(shipped), "{shipped} in {text}");
+            text = text.replace(shipped, &here);
+        }
+        let path = directory.path().join("fluent-bit.yaml");
+        fs::write(&path, text).expect("written");
+        self.run(&path, directory)
+    }
+
+    #[track_caller]
+    fn run(&self, configuration: &Path, directory: RunDirectory) -> Running {
         let spec = Spec::new("Fluent Bit", &self.0, directory.path().join("log"))
-            .args(["-c".as_ref(), path.as_os_str()]);
+            .args(["-c".as_ref(), configuration.as_os_str()]);
         Running {
             process: Process::start(spec).unwrap_or_else(|error| panic!("{error}")),
             _directory: directory,

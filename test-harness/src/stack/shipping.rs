@@ -26,28 +26,27 @@ const TIMEOUT_SECONDS: u64 = 10;
 #[derive(Debug)]
 pub(super) struct Shipping {
     name: String,
-    _envoys: Again,
-    _servers: Box<dyn std::fmt::Debug>,
+    _shippers: Vec<Box<dyn std::fmt::Debug>>,
 }
 
 impl Shipping {
     #[track_caller]
     pub(super) fn start(server: &Path, envoy: &Envoy, loki: &Loki) -> Self {
-        let address = loki.address();
-        let labels = BTreeMap::from([("job".to_owned(), "envoy".to_owned())]);
-        let mut lines = Tail::of(envoy.log_file());
-        let envoys = Again::and_again(move || {
-            let lines = lines.lines().into_iter();
-            push(
-                address,
-                lines.map(|line| Line::plain(&labels, line)).collect(),
-            );
-        });
-        let (name, servers) = servers_log(server, address);
+        let (envoys, loki) = (envoy.log_file(), loki.address());
+        if let Some(host) = FluentBit::find() {
+            let version = host.version();
+            return Self {
+                name: version.lines().next().unwrap_or_default().to_owned(),
+                _shippers: vec![Box::new(host.into_loki(server, envoys, loki))],
+            };
+        }
         Self {
-            name,
-            _envoys: envoys,
-            _servers: servers,
+            name: "the host of Fluent Bit's contract".to_owned(),
+            _shippers: vec![
+                Box::new(as_they_are(envoys, loki)),
+                #[cfg(feature = "fake-host")]
+                Box::new(contract::ship(server, loki)),
+            ],
         }
     }
 
@@ -56,19 +55,14 @@ impl Shipping {
     }
 }
 
-/// Whoever ships the server's log, by name.
-#[track_caller]
-fn servers_log(log: &Path, loki: SocketAddr) -> (String, Box<dyn std::fmt::Debug>) {
-    if let Some(host) = FluentBit::find() {
-        let version = host.version();
-        let name = version.lines().next().unwrap_or_default().to_owned();
-        return (name, Box::new(host.into_loki(log, loki)));
-    }
-    #[cfg(feature = "fake-host")]
-    let shipper = Box::new(contract::ship(log, loki));
-    #[cfg(not(feature = "fake-host"))]
-    let shipper = Box::new(());
-    ("the host of Fluent Bit's contract".to_owned(), shipper)
+/// Ships the lines of Envoy's log.
+fn as_they_are(log: &Path, loki: SocketAddr) -> Again {
+    let labels = BTreeMap::from([("job".to_owned(), "envoy".to_owned())]);
+    let mut lines = Tail::of(log);
+    Again::and_again(move || {
+        let lines = lines.lines().into_iter();
+        push(loki, lines.map(|line| Line::plain(&labels, line)).collect());
+    })
 }
 
 /// A line with what Loki finds it by.
