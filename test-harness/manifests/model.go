@@ -29,6 +29,8 @@ type pods struct {
 	ports  map[string]int32
 	// sidecar: an Istio proxy that takes plugins stands in these pods.
 	sidecar bool
+	// ambient: what comes to these pods and leaves them passes ztunnel.
+	ambient bool
 }
 
 func (p *pods) hasPort(number int32) bool {
@@ -47,6 +49,8 @@ type service struct {
 	headless bool
 	ports    []corev1.ServicePort
 	labels   labels.Set
+	// spec is nil where an operator makes it.
+	spec *corev1.ServiceSpec
 }
 
 // world is all that was built together, and what operators and meshes are known to add to it.
@@ -122,7 +126,7 @@ func (w *world) add(object object) error {
 	case *corev1.Service:
 		w.services = append(w.services, &service{
 			at(object), typed.Spec.Selector, typed.Spec.ClusterIP == corev1.ClusterIPNone,
-			typed.Spec.Ports, typed.Labels,
+			typed.Spec.Ports, typed.Labels, &typed.Spec,
 		})
 	case *networkingv1.NetworkPolicy:
 		w.policies = append(w.policies, *typed)
@@ -225,6 +229,8 @@ func (w *world) addWaypoint(object object) {
 	w.accounts[at(object)] = true
 }
 
+const dataplane = "istio.io/dataplane-mode"
+
 // inject adds the ports of the proxies that meshes put into pods.
 func (w *world) inject(pods *pods) {
 	namespace := w.namespaces[pods.namespace]
@@ -235,7 +241,8 @@ func (w *world) inject(pods *pods) {
 		pods.ports["http-envoy-prom"] = 15090
 		pods.ports["istio-metrics"] = 15020
 	}
-	if namespace["istio.io/dataplane-mode"] == "ambient" {
+	if namespace[dataplane] == "ambient" || pods.labels[dataplane] == "ambient" {
+		pods.ambient = true
 		pods.ports["hbone"] = 15008
 	}
 	if pods.annotations["linkerd.io/inject"] == "enabled" {

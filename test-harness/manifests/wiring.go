@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,6 +37,7 @@ func wiring(paths []string) error {
 		if check, known := checks[object.GetKind()]; known {
 			check(report, object)
 		}
+		report.inNamespace(object)
 	}
 	report.exports()
 	for _, name := range slices.Sorted(maps.Keys(report.yours)) {
@@ -150,6 +152,7 @@ func (r *report) pods(pods *pods) {
 				r.wrong(pods, "no volume %s", mount.Name)
 			}
 		}
+		r.shared(pods, container)
 		for _, variable := range container.Env {
 			if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
 				r.needs("Secret", here(from.SecretKeyRef.Name))
@@ -186,6 +189,16 @@ func (r *report) injected(pods *pods) {
 		if !slices.ContainsFunc(mounts, named) {
 			r.wrong(pods, "nothing mounts the volume %s", volume.Name)
 		}
+	}
+}
+
+// inNamespace: where an object goes to is there, or yours: deleting what was applied must not delete it.
+func (r *report) inNamespace(object object) {
+	if object.GetKind() == "Namespace" || object.GetNamespace() == "" {
+		return
+	}
+	if _, made := r.namespaces[object.GetNamespace()]; !made {
+		r.yours["Namespace "+object.GetNamespace()] = true
 	}
 }
 
@@ -252,7 +265,7 @@ func (r *report) serviceMonitor(object object) {
 			}
 		}
 		for _, pods := range r.selected(service.namespace, service.selector.AsSelector()) {
-			r.scraped(object, pods, service.ports[0].TargetPort.String())
+			r.scraped(object, pods, pods.ports[service.ports[0].TargetPort.String()])
 		}
 	}
 	if found == 0 {
@@ -268,21 +281,26 @@ func (r *report) podMonitor(object object) {
 	}
 	for _, pods := range selected {
 		for _, endpoint := range nestedMaps(object.Object, "spec", "podMetricsEndpoints") {
-			r.scraped(object, pods, fmt.Sprint(endpoint["port"]))
+			named, _ := endpoint["port"].(string)
+			number, _ := endpoint["portNumber"].(int64)
+			port := cmp.Or(pods.ports[named], int32(number))
+			if !pods.hasPort(port) {
+				r.wrong(object, "%s has no port %s", pods, cmp.Or(named, fmt.Sprint(number)))
+			}
+			r.scraped(object, pods, port)
 		}
 	}
 }
 
-// scraped: the port is there, and Prometheus gets to it.
-func (r *report) scraped(object object, pods *pods, port string) {
-	number, there := pods.ports[port]
-	if !there {
-		r.wrong(object, "%s has no port %s", pods, port)
-	}
+// scraped: Prometheus gets to the port, and a mesh whose mutual TLS is strict lets it in.
+func (r *report) scraped(object object, pods *pods, port int32) {
 	prometheus, _ := r.end("ns/monitoring")
 	target, _ := r.end(pods.name)
-	if !r.passes(prometheus, target, number) {
-		r.wrong(object, "no NetworkPolicy lets Prometheus reach %s:%d", pods, number)
+	if !r.passes(prometheus, target, port) {
+		r.wrong(object, "no NetworkPolicy lets Prometheus reach %s:%d", pods, port)
+	}
+	if !r.takesPlaintext(pods, port) {
+		r.wrong(object, "where the mesh is strict, %s refuses Prometheus at %d", pods, port)
 	}
 }
 
@@ -323,6 +341,8 @@ func (r *report) attached(object object) {
 
 func (r *report) plugin(object object) {
 	r.attached(object)
+	r.bounded(object)
+	r.cancels(object)
 	for _, pods := range r.attachedTo(object) {
 		if !pods.sidecar {
 			r.wrong(object, "%s has no proxy of Istio's", pods)
@@ -474,8 +494,10 @@ func (r *report) gateway(object object) {
 			sends := func(its corev1.ServicePort) bool { return its.TargetPort.IntValue() == int(port) }
 			return labels.Equals(service.selector, wanted) && slices.ContainsFunc(service.ports, sends)
 		}
-		if !slices.ContainsFunc(r.services, leads) {
+		if at := slices.IndexFunc(r.services, leads); at < 0 {
 			r.wrong(object, "no Service leads to port %d", port)
+		} else {
+			r.exposed(object, r.services[at], server)
 		}
 		if secret, found, _ := unstructured.NestedString(server, "tls", "credentialName"); found {
 			r.needs("Secret", place{object.GetNamespace(), secret})
