@@ -19,6 +19,7 @@ use test_harness::fakes::otlp_sink::OtlpSink;
 use test_harness::hosts::places::built_module;
 use test_harness::hosts::{Envoy, Postgres, Samples, Version, free_port, wait_for};
 use test_harness::manifests::{judge, judged, plugins};
+use test_harness::net::{Client, messages};
 use test_harness::shipped;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -363,6 +364,58 @@ fn a_cancel_finds_its_session(primary: &Postgres, replica: &Postgres, port: u16)
     assert!(said.contains("due to user request"), "{said}");
 }
 
+/// The DestinationRules' bound holds for all that passes the gateway, and Envoy closes what comes above it
+/// without a word: before that the policy has said that there are too many.
+#[test]
+fn the_gateway_says_that_there_are_too_many() {
+    let everybody = plugins(GATEWAY)
+        .iter()
+        .flat_map(|plugin| plugin.configuration["limits"].as_array().cloned())
+        .flatten()
+        .find(|limit| limit["name"] == "everybody")
+        .and_then(|limit| limit["max_connections"].as_u64())
+        .expect("a limit for everybody");
+    let built = judged(&["build", GATEWAY]);
+    let bounds = built.split("maxConnections: ").skip(1);
+    let bounds: Vec<u64> = bounds
+        .map(|rest| rest.lines().next().and_then(|it| it.parse().ok()))
+        .map(|bound| bound.expect("a number"))
+        .collect();
+    assert_eq!(bounds.len(), 2, "of postgres-rw and postgres-ro");
+
+    let server = Postgres::builder(Version::V18).setting("max_connections", "200");
+    let server = server.start();
+    server.sql("create role shop login; create role reports login");
+    let mut shape = through_one_listener(GATEWAY, [&server, &server]);
+    for (index, bound) in bounds.iter().enumerate() {
+        shape["static_resources"]["clusters"][index]["circuit_breakers"] =
+            json!({"thresholds": [{ "max_connections": bound }]});
+    }
+    let shape = filtered("gateway", "istio=postgres-gateway", GATEWAY, &shape);
+    let envoy = Envoy::with_bootstrap(&on(shape, 0, ([127, 0, 0, 1], 9).into())).start();
+    let address = envoy.listener("0.0.0.0_5432");
+    let begin = |number: u64| {
+        // No user comes to an allowance of its own.
+        let user = ["shop", "reports"][usize::from(number.is_multiple_of(2))];
+        let parameters = [("user", user), ("database", "postgres")];
+        let mut client = Client::connect(address);
+        client.send(&messages::startup(messages::PROTOCOL_3_0, &parameters));
+        client
+    };
+    let sessions: Vec<Client> = (0..everybody)
+        .map(|number| {
+            let mut client = begin(number);
+            client.read_until_ready();
+            client
+        })
+        .collect();
+    let refused = begin(everybody).read_to_end();
+    let refused = String::from_utf8_lossy(&refused);
+    assert!(refused.contains("53300"), "{refused}");
+    assert!(refused.contains("everybody"), "{refused}");
+    drop(sessions);
+}
+
 /// A waypoint ends the mesh's TLS in one listener and hands the session to an internal one, where the
 /// filters stand: they see no certificate.
 #[test]
@@ -536,15 +589,15 @@ fn the_client_s_sidecar_encrypts_towards_a_database_outside() {
     external["transport_socket"] = socket;
     let listener = "240.240.0.10_5432";
     let shape = bootstrap(listener, 5432, chain(EXTERNAL, DATABASE), vec![external]);
-    let start = |shape: Value| {
-        let address = ([127, 0, 0, 1], 9).into();
-        Envoy::with_bootstrap(&on(shape, 0, address)).start()
-    };
+    let sink = OtlpSink::keeping();
+    let start = |shape: Value| Envoy::with_bootstrap(&on(shape, 0, sink.address())).start();
     let envoy = start(filtered("sidecar", "app=shop", EXTERNAL, &shape));
     let port = envoy.listener(listener).port();
     assert_eq!(port_seen(&server, port, ""), server.port().to_string());
     let (_, denied) = psql(&server, port, "", "drop table t");
     assert!(denied.contains("not dropped through the mesh"), "{denied}");
+    psql(&server, port, "", TRACED);
+    a_span_arrives(&sink, &envoy);
     // Without the EnvoyFilter the database hangs up.
     let envoy = start(filtered("sidecar", "app=other", EXTERNAL, &shape));
     let (printed, _) = psql(&server, envoy.listener(listener).port(), "", "select 1");

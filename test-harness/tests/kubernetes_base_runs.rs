@@ -31,23 +31,20 @@ fn container(name: &str) -> Value {
     found.unwrap_or_else(|| panic!("no container {name}"))
 }
 
-/// Runs the script of the replica's container `copy`, as a host called `postgres-replica-0`.
+/// Runs the script of the replica's container `copy` in the pod `postgres-replica-0`, with the names that
+/// its manifest gives it.
 fn copy(script: &str, primary: &Postgres, data: &Path) -> Output {
     let programs = primary.version().program("psql").expect("psql is there");
     let programs = programs.parent().expect("a folder");
-    let bin = data.parent().expect("a folder").join("bin");
-    fs::create_dir_all(&bin).expect("made");
-    let hostname = bin.join("hostname");
-    fs::write(&hostname, "#!/bin/sh\necho postgres-replica-0\n").expect("written");
-    let made = Command::new("chmod").arg("+x").arg(&hostname).status();
-    assert!(made.expect("chmod runs").success());
     let path = std::env::var("PATH").expect("a PATH");
+    let variables = container("copy")["env"].clone();
+    let mut variables = variables.as_array().expect("a list").iter();
+    let pod = variables.find(|it| it["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name");
+    let pod = pod.expect("the pod's name")["name"].as_str();
     Command::new("sh")
         .args(["-ec", script])
-        .env(
-            "PATH",
-            format!("{}:{}:{path}", bin.display(), programs.display()),
-        )
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env(pod.expect("a string"), "postgres-replica-0")
         .env("PGDATA", data)
         .env("PGHOST", "127.0.0.1")
         .env("PGPORT", primary.port().to_string())
@@ -165,8 +162,38 @@ fn the_exporter_s_own_queries_give_their_metrics() {
     }
 }
 
-/// The Collector that is deployed beside it takes what our filters export, and sends it on. Our own build
-/// has no memory limiter.
+/// What `operators/README.md` tells to give an exporter beside a server of one's own is enough for it, by the
+/// server's socket, and lets nobody else in.
+#[test]
+fn an_exporter_of_one_s_own_server_gets_in_by_its_socket() {
+    let readme = shipped::file("operators/README.md");
+    let (_, part) = readme.split_once("## An exporter for").expect("a part");
+    let (_, sql) = part.split_once("```sql\n").expect("SQL");
+    let (sql, rest) = sql.split_once("```\n").expect("its end");
+    let (_, rules) = rest.split_once("\n```\n").expect("a line of pg_hba.conf");
+    let (rule, _) = rules.split_once("\n```\n").expect("its end");
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        server.sql(sql);
+        server.sql("create role other login");
+        let path = server.data_directory().join("pg_hba.conf");
+        let rules = format!("{rule}\nlocal all postgres trust\n");
+        fs::write(path, rules).expect("it can be written");
+        server.reload();
+        let sees_all = |user: &str| {
+            let mut psql = server.client("psql");
+            let seen = "select count(*) > 0 from pg_stat_activity where query like '%pg_stat%'";
+            let output = psql.args(["-XAtqU", user, "-c", seen]).output();
+            let output = output.expect("psql runs");
+            String::from_utf8_lossy(&output.stdout).trim() == "t"
+        };
+        let entered = wait_for(LIMIT, || sees_all("exporter").then_some(()));
+        assert!(entered.is_some(), "{}", server.log());
+        assert!(!sees_all("other"), "{rule}");
+    }
+}
+
+/// The Collector that is deployed beside it takes what our filters export, and sends it on.
 #[test]
 fn the_collector_sends_on_what_it_is_given() {
     let sink = OtlpSink::keeping();
@@ -181,11 +208,6 @@ fn the_collector_sends_on_what_it_is_given() {
                 "http://prometheus-operated.monitoring:9090/api/v1/otlp }",
                 &to,
             ),
-            (
-                "  memory_limiter: { check_interval: 1s, limit_mib: 400 }\n",
-                "",
-            ),
-            ("memory_limiter, ", ""),
             (
                 "\nservice:\n",
                 "\nservice:\n  telemetry: { metrics: { level: none } }\n",

@@ -1,5 +1,5 @@
-//! No link leads nowhere: in any Markdown of the repository to a file or a heading of it, and in any
-//! file to a page of the repository on GitHub.
+//! No link leads nowhere: in any Markdown of the repository to a file or a heading of it, in any file to a
+//! page of the repository on GitHub, and in the comments of what we ship to what lies beside it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,6 +70,15 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
     anchors
 }
 
+/// The paths to other folders in a configuration's comments.
+fn paths_in_comments(text: &str) -> Vec<&str> {
+    let comments = text.lines().filter_map(|line| line.split_once('#'));
+    let inside = |it: char| it.is_ascii_alphanumeric() || "/._-".contains(it);
+    let words = comments.flat_map(|(_, comment)| comment.split(move |it| !inside(it)));
+    let paths = words.filter(|word| word.starts_with("../"));
+    paths.map(|path| path.trim_end_matches('.')).collect()
+}
+
 /// Why a link of `from` leads nowhere.
 fn fault(from: &Path, link: &str) -> Option<String> {
     let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
@@ -136,6 +145,26 @@ fn every_address_of_a_page_of_ours_on_github_is_a_file_here() {
 }
 
 #[test]
+fn every_path_in_a_comment_of_what_we_ship_is_there() {
+    let mut checked = 0;
+    let mut faults = Vec::new();
+    for name in files() {
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        if !["yaml", "yml", "toml", "conf", "sh"].contains(&ending) {
+            continue;
+        }
+        let path = tree().join(&name);
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        for other in paths_in_comments(&text) {
+            checked += 1;
+            faults.extend(fault(&path, other).map(|why| format!("{name}: {other}: {why}")));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(checked > 40, "only {checked} paths were found");
+}
+
+#[test]
 fn a_link_that_leads_nowhere_is_noticed() {
     let readme = tree().join("README.md");
     assert!(fault(&readme, "no-such-file.md").is_some());
@@ -143,4 +172,6 @@ fn a_link_that_leads_nowhere_is_noticed() {
     assert_eq!(fault(&readme, "#what-is-measured"), None);
     let text = "[a](b.md) and `[c](d.md)`\n```\n[e](f.md)\n```\n[g](h.md#i \"title\")";
     assert_eq!(links(text), ["b.md", "h.md#i"]);
+    let text = "a: ../b # as ../c/d.yaml, and in ../../e.\n# (../f)";
+    assert_eq!(paths_in_comments(text), ["../c/d.yaml", "../../e", "../f"]);
 }

@@ -181,6 +181,10 @@ fn a_plugin_is_the_same_whichever_istio_it_is_for() {
             "kubernetes/overlays/istio-ambient".to_owned(),
             format!("{overlays}/waypoint-1.29"),
         ),
+        (
+            format!("{overlays}/external"),
+            format!("{overlays}/external-1.29"),
+        ),
     ] {
         let built = judged(&["build", &earlier]);
         assert!(!built.contains("kind: TrafficExtension"), "{earlier}");
@@ -212,6 +216,12 @@ fn the_roll_out_s_patch_fits_a_stateful_set_by_its_name() {
     assert_eq!(patch.matches("name: any").count(), 1);
     let readme = fs::read_to_string(tree().join("README.md")).expect("the README");
     assert!(readme.contains("s/name: any/name: ${set##*/}/"));
+    // And the way back takes out what it has put in.
+    let patch = test_harness::rules::parse(&patch);
+    let annotations = patch["spec"]["template"]["metadata"]["annotations"].as_object();
+    for name in annotations.expect("annotations").keys() {
+        assert!(readme.contains(&format!("\"{name}\": null")), "{name}");
+    }
 }
 
 /// Grafana reads these itself; here that they are YAML, and that no link leads to a data source that

@@ -12,15 +12,8 @@ use test_harness::manifests::{
 };
 use test_harness::shipped;
 
-/// The folders with a README of their own.
-const FOLDERS: [&str; 6] = [
-    "cilium",
-    "consul",
-    "istio",
-    "kubernetes",
-    "linkerd",
-    "operators",
-];
+/// Where kube-prometheus-stack is, which all of this takes for granted.
+const PROMETHEUS_IS_THERE: &str = "Namespace monitoring";
 
 /// Overlays that are whole: all that a namespace needs stands in them.
 fn overlays() -> BTreeSet<String> {
@@ -33,7 +26,12 @@ fn overlays() -> BTreeSet<String> {
 
 #[test]
 fn every_overlay_fits_together_and_says_what_is_yours_to_make() {
-    let documents = ["README.md", "kubernetes/README.md", "istio/README.md"];
+    let documents = [
+        "README.md",
+        "kubernetes/README.md",
+        "istio/README.md",
+        "operators/README.md",
+    ];
     let documents: String = documents
         .iter()
         .map(|name| match *name {
@@ -44,13 +42,14 @@ fn every_overlay_fits_together_and_says_what_is_yours_to_make() {
     for overlay in overlays() {
         for line in judged(&["wiring", &overlay]).lines() {
             let what = line.strip_prefix("yours ").expect("no fault");
+            if what == PROMETHEUS_IS_THERE {
+                continue;
+            }
             let (kind, name) = what.split_once(' ').expect("a kind and a name");
-            let (namespace, name) = name.split_once('/').expect("a namespace and a name");
             let told = documents.lines().any(|line| {
                 let words: Vec<&str> = line.split_whitespace().collect();
                 line.contains(&format!("kubectl create {}", kind.to_lowercase()))
-                    && words.contains(&name)
-                    && words.contains(&namespace)
+                    && name.split('/').all(|part| words.contains(&part))
             });
             assert!(told, "{overlay}: no README has a command that makes {what}");
         }
@@ -71,8 +70,8 @@ fn what_does_not_meet_is_noticed() {
         ),
         (
             "istio-sidecar",
-            "role: replica\n    spec:",
-            "role: standby\n    spec:",
+            "role: replica\n        sidecar.istio.io",
+            "role: standby\n        sidecar.istio.io",
             "Service databases/postgres-ro: selects no pod",
         ),
         (
@@ -95,9 +94,72 @@ fn what_does_not_meet_is_noticed() {
         ),
         (
             "istio-sidecar",
-            "istio-injection: enabled",
-            "istio-injection: disabled",
+            "sidecar.istio.io/inject: \"true\"",
+            "sidecar.istio.io/inject: \"false\"",
             "has no proxy of Istio's",
+        ),
+        // As they were: mutual TLS in the way of scrapes, and no memory for parallel queries.
+        (
+            "istio-sidecar",
+            "excludeInboundPorts: \"9187\"",
+            "excludeInboundPorts: \"9188\"",
+            "postgres-exporter-primary refuses Prometheus at 9187",
+        ),
+        (
+            "istio-ambient",
+            "mode: PERMISSIVE",
+            "mode: STRICT",
+            "postgres-exporter-primary refuses Prometheus at 9187",
+        ),
+        (
+            "istio-sidecar",
+            "mountPath: /dev/shm",
+            "mountPath: /dev/shared",
+            "postgres shares 64 MiB of memory",
+        ),
+        // As they were: the gateway's port open to the world, cancels that came to any proxy, and
+        // sessions that were closed without a word.
+        (
+            "istio-gateway",
+            "type: ClusterIP",
+            "type: LoadBalancer",
+            "shows plaintext to the world",
+        ),
+        (
+            "../../../test-harness/tests/overlays/direct-tls",
+            "externalTrafficPolicy: Local",
+            "externalTrafficPolicy: Cluster",
+            "does not keep the client's address",
+        ),
+        (
+            "istio-gateway",
+            "sessionAffinity: ClientIP",
+            "sessionAffinity: None",
+            "databases/postgres-gateway sends a CancelRequest to any proxy",
+        ),
+        (
+            "istio-gateway",
+            "useSourceIp: true",
+            "useSourceIp: false",
+            "in the mesh databases/postgres-gateway sends a CancelRequest to any proxy",
+        ),
+        (
+            "istio-gateway",
+            "maxConnections: 1000",
+            "maxConnections: 90",
+            "databases/postgres-rw closes without a word at 90",
+        ),
+        (
+            "istio-ambient",
+            "name: everybody",
+            "key: [user]\n        name: everybody",
+            "databases/postgres-rw closes without a word at 1000",
+        ),
+        (
+            "istio-sidecar",
+            "- port: 15020",
+            "- port: 15021",
+            "lets Prometheus reach databases/postgres-primary:15020",
         ),
         // As it was: the agent of the pod fetches the plugins, and could not.
         (
@@ -478,105 +540,4 @@ fn every_proxy_with_our_filters_is_told_their_labels() {
         assert_eq!(has_plugins, !told.is_empty(), "{overlay}");
     }
     assert!(seen > 10, "only {seen}");
-}
-
-/// What `kubernetes/README.md` says a container takes is what its manifest gives it.
-#[test]
-fn the_table_of_resources_tells_what_the_manifests_give() {
-    let readme = shipped::file("kubernetes/README.md");
-    for (row, manifest, container) in [
-        ("Envoy, ours", "kubernetes/overlays/envoy-sidecar", "envoy"),
-        ("postgres_exporter", "kubernetes/base", "exporter"),
-        (
-            "Fluent Bit per node",
-            "kubernetes/observability/logs",
-            "fluent-bit",
-        ),
-        (
-            "Collector",
-            "kubernetes/observability/collector",
-            "collector",
-        ),
-    ] {
-        let told = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| {row} |")))
-            .unwrap_or_else(|| panic!("no row {row}"));
-        let built = judged(&["build", manifest]);
-        let given = resources(&built, container).unwrap_or_else(|| panic!("no {container}"));
-        let cell = |text: &str| format!("| {text} |");
-        let quantity = |value: &Value| {
-            let text = value.as_str().expect("a quantity");
-            text.replace("Mi", " MiB").replace("Gi", " GiB")
-        };
-        let requests = &given["requests"];
-        let asked = format!(
-            "{}, {}",
-            quantity(&requests["cpu"]),
-            quantity(&requests["memory"])
-        );
-        assert!(told.contains(&cell(&asked)), "{told} is not {asked}");
-        let limit = quantity(&given["limits"]["memory"]);
-        assert!(told.contains(&limit), "{told} has no {limit}");
-    }
-}
-
-/// The resources of the first container of this name.
-fn resources(documents: &str, container: &str) -> Option<Value> {
-    documents
-        .split("\n---\n")
-        .map(test_harness::rules::parse)
-        .find_map(|object| {
-            let spec = &object["spec"]["template"]["spec"];
-            ["initContainers", "containers"].iter().find_map(|list| {
-                let found = spec[*list].as_array()?.iter();
-                let mut named = found.filter(|it| it["name"] == container);
-                named.next().map(|it| it["resources"].clone())
-            })
-        })
-}
-
-/// What a README tells to apply or to delete is there, and can be built.
-#[test]
-fn what_a_reader_is_told_to_apply_can_be_applied() {
-    let mut readmes = vec![(tree().to_owned(), "README.md".to_owned())];
-    let named = |name: &str| (folder().join(name), "README.md".to_owned());
-    readmes.extend(FOLDERS.map(named));
-    let mut applied = 0;
-    for (below, name) in readmes {
-        let text = fs::read_to_string(below.join(&name)).expect("it can be read");
-        // Other parts of the README go into a folder first.
-        let part = text.split("\n## ").find(|it| it.starts_with("Roll it out"));
-        let words: Vec<&str> = part
-            .unwrap_or(&text)
-            .split(|it: char| it.is_whitespace() || it == '`')
-            .collect();
-        for window in words.windows(2) {
-            let [option, path] = window else { continue };
-            if !["-k", "-f"].contains(option) || path.contains("...") {
-                continue;
-            }
-            let path = below.join(path.trim_end_matches([';', '.', ',']));
-            assert!(path.exists(), "{name} of {below:?}: no {path:?}");
-            if *option == "-k" {
-                let path = path.canonicalize().expect("it is there");
-                judged(&["build", &from_folder(&path)]);
-            }
-            applied += 1;
-        }
-    }
-    assert!(applied > 10, "only {applied}");
-}
-
-#[test]
-fn every_folder_says_what_when_how_to_verify_and_how_to_remove() {
-    for name in FOLDERS {
-        let readme = shipped::file(&format!("{name}/README.md"));
-        for part in ["When", "Verify", "Remove"] {
-            let told = readme
-                .lines()
-                .any(|line| line.trim_start_matches('#').trim_start().starts_with(part));
-            assert!(told, "{name}/README.md has no {part}");
-        }
-    }
 }

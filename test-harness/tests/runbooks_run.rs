@@ -1,5 +1,6 @@
 //! What a runbook tells somebody to run at three in the morning runs: its SQL on the servers, its
-//! PromQL in a Prometheus with our rules.
+//! PromQL in a Prometheus with our rules; and what it asks of Envoy's admin interface it asks of an Envoy in a
+//! pod, too, whose image has no shell.
 
 use std::fs;
 
@@ -33,6 +34,25 @@ fn every_sql_block_runs_on_every_server() {
             server.sql(sql);
         }
     }
+}
+
+#[test]
+fn envoy_s_admin_interface_is_reached_in_a_pod_too() {
+    let mut asked = 0;
+    for alert in rules::alerts() {
+        let path = rules::folder().join(format!("runbooks/{}.md", alert.name));
+        let page = fs::read_to_string(path).expect("a runbook");
+        if page.contains("http://127.0.0.1:9901") {
+            asked += 1;
+            for way in [
+                "-c istio-proxy -- pilot-agent request GET ",
+                "kubectl port-forward -n databases POD 9901",
+            ] {
+                assert!(page.contains(way), "{}: no {way}", alert.name);
+            }
+        }
+    }
+    assert!(asked >= 4, "only {asked}");
 }
 
 #[test]
