@@ -82,24 +82,6 @@ func (r *report) bounded(object object) {
 	}
 }
 
-// takesPlaintext: no proxy of Istio's stands before the port, or one that is told not to mind it.
-func (r *report) takesPlaintext(pods *pods, port int32) bool {
-	number := fmt.Sprint(port)
-	// A proxy's own ports, which it does not stand before.
-	own := []string{"15020", "15021", "15090"}
-	excluded := strings.Split(pods.annotations["traffic.sidecar.istio.io/excludeInboundPorts"], ",")
-	if !pods.ambient && (!pods.sidecar || slices.Contains(append(own, excluded...), number)) {
-		return true
-	}
-	return slices.ContainsFunc(r.objects, func(other object) bool {
-		if other.GetKind() != "PeerAuthentication" || !slices.Contains(r.attachedTo(other), pods) {
-			return false
-		}
-		mode, _, _ := unstructured.NestedString(other.Object, "spec", "portLevelMtls", number, "mode")
-		return mode == "PERMISSIVE" || mode == "DISABLE"
-	})
-}
-
 // shared: PostgreSQL's parallel queries meet in /dev/shm, of which a container is given 64 MiB.
 func (r *report) shared(pods *pods, container corev1.Container) {
 	if !strings.HasPrefix(container.Image, "postgres:") || len(container.Ports) == 0 {

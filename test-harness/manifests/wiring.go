@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -247,68 +246,6 @@ func (r *report) chosen(namespace string, selector *metav1.LabelSelector) []*pod
 		return nil
 	}
 	return r.selected(namespace, made)
-}
-
-func (r *report) serviceMonitor(object object) {
-	r.released(object)
-	wanted := labelsAt(object, "spec", "selector", "matchLabels")
-	found := 0
-	for _, service := range r.services {
-		if service.namespace != object.GetNamespace() || !wanted.AsSelector().Matches(service.labels) {
-			continue
-		}
-		found++
-		for _, endpoint := range nestedMaps(object.Object, "spec", "endpoints") {
-			named := func(port corev1.ServicePort) bool { return port.Name == endpoint["port"] }
-			if !slices.ContainsFunc(service.ports, named) {
-				r.wrong(object, "%s has no port %v", service, endpoint["port"])
-			}
-		}
-		for _, pods := range r.selected(service.namespace, service.selector.AsSelector()) {
-			r.scraped(object, pods, pods.ports[service.ports[0].TargetPort.String()])
-		}
-	}
-	if found == 0 {
-		r.wrong(object, "selects no Service")
-	}
-}
-
-func (r *report) podMonitor(object object) {
-	r.released(object)
-	selected := r.selected(object.GetNamespace(), labelsAt(object, "spec", "selector", "matchLabels").AsSelector())
-	if len(selected) == 0 {
-		r.wrong(object, "selects no pod")
-	}
-	for _, pods := range selected {
-		for _, endpoint := range nestedMaps(object.Object, "spec", "podMetricsEndpoints") {
-			named, _ := endpoint["port"].(string)
-			number, _ := endpoint["portNumber"].(int64)
-			port := cmp.Or(pods.ports[named], int32(number))
-			if !pods.hasPort(port) {
-				r.wrong(object, "%s has no port %s", pods, cmp.Or(named, fmt.Sprint(number)))
-			}
-			r.scraped(object, pods, port)
-		}
-	}
-}
-
-// scraped: Prometheus gets to the port, and a mesh whose mutual TLS is strict lets it in.
-func (r *report) scraped(object object, pods *pods, port int32) {
-	prometheus, _ := r.end("ns/monitoring")
-	target, _ := r.end(pods.name)
-	if !r.passes(prometheus, target, port) {
-		r.wrong(object, "no NetworkPolicy lets Prometheus reach %s:%d", pods, port)
-	}
-	if !r.takesPlaintext(pods, port) {
-		r.wrong(object, "where the mesh is strict, %s refuses Prometheus at %d", pods, port)
-	}
-}
-
-// released: kube-prometheus-stack's Prometheus looks for the name of its release.
-func (r *report) released(object object) {
-	if object.GetLabels()["release"] == "" {
-		r.wrong(object, "no label `release`")
-	}
 }
 
 // attachedTo are the proxies that a policy of Istio's is for, by selector, by targetRefs, or all of its
