@@ -10,9 +10,12 @@ use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread};
 
 use crate::config::{self, Config, NameStyle, Object, Preset, RedactionMode};
-use crate::output::{Output, Style};
+use crate::output::{Output, Place, Style};
+use crate::sessions::Sessions;
 use crate::streams::{Streams, hash};
 
+/// Members a record has at most, as a rule.
+const USUAL_MEMBERS: usize = 8;
 /// Bytes of a buffer that are kept between records; a larger one is given back.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
@@ -56,6 +59,7 @@ pub struct Filter {
     reporter: Reporter,
     memory: Memory,
     streams: Streams,
+    sessions: Sessions,
     sampled: Vec<(&'static str, u32)>,
     counters: Counters,
     counters_due: u64,
@@ -100,6 +104,7 @@ impl Filter {
             source: Vec::new(),
             memory: Memory::default(),
             streams: Streams::default(),
+            sessions: Sessions::default(),
             sampled: Vec::new(),
             counters: Counters::default(),
             counters_due: 0,
@@ -129,24 +134,33 @@ impl Filter {
         self.memory.in_stream(stream);
         self.streams.enter(stream);
         let mut members = Members::of(record);
-        let all: Vec<Member<'_>> = members.by_ref().collect();
+        let mut all: Vec<Place<'_>> = Vec::with_capacity(USUAL_MEMBERS);
+        all.extend(members.by_ref().map(|member| Place {
+            member,
+            taken: false,
+            stays: true,
+        }));
         let finished = members
             .finished()
             .is_some_and(|rest| rest.trim_ascii().is_empty());
-        if !finished || !is_utf8(record) {
+        if !finished || !(members.is_ascii() || is_utf8(record)) {
             return Outcome::Unchanged;
         }
-        let configured = all.iter().find(|member| member.key == config::MEMBER);
-        if let Some(member) = configured {
-            self.configure(member);
+        let mut configured = None;
+        for place in &mut all {
+            if place.member.key == config::MEMBER {
+                place.stays = false;
+                configured.get_or_insert(place.member);
+            }
         }
-        match self.entry(&all, seconds) {
+        if let Some(member) = configured {
+            self.configure(&member);
+        }
+        match self.entry(&mut all, seconds) {
             Outcome::Unchanged if configured.is_some() => {
                 let style = self.style();
                 let mut output = Output::begin(&mut self.output, &all, style);
-                for member in all.iter().filter(|member| member.key != config::MEMBER) {
-                    output.member(member);
-                }
+                output.members();
                 if let Some(error) = &self.error {
                     output.text("pgmesh.config_error", error.as_bytes());
                 }
@@ -208,37 +222,42 @@ impl Filter {
             None => Parser::new(),
         };
         self.sampled.clear();
+        self.sessions.clear();
         self.config = config;
         Ok(())
     }
 
     /// Finds the entry among the members and writes the record that takes their place.
-    fn entry(&mut self, all: &[Member<'_>], seconds: u64) -> Outcome {
-        let mut taken = vec![false; all.len()];
-        if all.iter().any(|member| Reader::is_entry(member.key)) {
+    fn entry(&mut self, all: &mut [Place<'_>], seconds: u64) -> Outcome {
+        if all.iter().any(|place| Reader::is_entry(place.member.key)) {
             let mut reader = Reader::default();
-            for (taken, member) in taken.iter_mut().zip(all) {
-                *taken = member.key != config::MEMBER && reader.take(*member);
+            for place in all.iter_mut() {
+                place.taken = place.stays && reader.take(place.member);
             }
             if let Some(event) = reader.finish() {
-                self.take_copies(all, &mut taken);
-                return self.write(&event, all, &taken, seconds);
+                self.take_copies(all);
+                return self.write(&event, all, seconds);
             }
         }
         // The buffers are out of their place while the texts in them are read.
         let (mut unescaped, mut joined) = (take(&mut self.text), take(&mut self.joined));
         let mut outcome = Outcome::Unchanged;
         for key in 0..self.config.keys.len() {
-            let Some((place, text)) = self.text_member(key, all) else {
+            let Some(found) = self.text_member(key, all) else {
                 continue;
             };
-            taken.fill(false);
-            if let Some(taken) = taken.get_mut(place) {
-                *taken = true;
+            for (number, place) in all.iter_mut().enumerate() {
+                place.taken = number == found;
             }
-            let text = json::unescaped(text, &mut unescaped);
+            let Some(Place { member, .. }) = all.get(found).copied() else {
+                continue;
+            };
+            let text = match member.plain {
+                true => member.value,
+                false => json::unescaped(member.value, &mut unescaped),
+            };
             let text = pg_log::joined(text, &mut joined).unwrap_or(text);
-            outcome = self.text(text, all, &mut taken, seconds);
+            outcome = self.text(text, all, seconds);
             if outcome != Outcome::Unchanged {
                 break;
             }
@@ -248,14 +267,8 @@ impl Filter {
         outcome
     }
 
-    /// Handles a record by the text of its member that is `taken`.
-    fn text(
-        &mut self,
-        text: &[u8],
-        all: &[Member<'_>],
-        taken: &mut [bool],
-        seconds: u64,
-    ) -> Outcome {
+    /// Handles a record by the text of its member that is taken.
+    fn text(&mut self, text: &[u8], all: &mut [Place<'_>], seconds: u64) -> Outcome {
         let stream = self.streams.current();
         let mut open = stream;
         let read = self.parser.read(text, &mut open);
@@ -264,8 +277,8 @@ impl Filter {
         }
         let fault = match read {
             Ok((event, _)) => {
-                self.take_copies(all, taken);
-                return self.write(&event, all, taken, seconds);
+                self.take_copies(all);
+                return self.write(&event, all, seconds);
             }
             Err(Unread::Foreign) => return Outcome::Unchanged,
             Err(Unread::Continuation) => "continuation",
@@ -275,25 +288,19 @@ impl Filter {
         if keep || self.config.redaction == RedactionMode::Off {
             return Outcome::Unchanged;
         }
-        self.take_copies(all, taken);
-        self.without_text(all, taken, fault)
+        self.take_copies(all);
+        self.without_text(all, fault)
     }
 
     /// Writes a record whose text goes as a whole.
-    fn without_text(&mut self, all: &[Member<'_>], taken: &[bool], fault: &str) -> Outcome {
+    fn without_text(&mut self, all: &mut [Place<'_>], fault: &str) -> Outcome {
+        for place in all.iter_mut().filter(|place| place.taken) {
+            place.member.kind = Kind::String;
+            place.member.value = b"?";
+        }
         let style = self.style();
         let mut output = Output::begin(&mut self.output, all, style);
-        for (member, taken) in all.iter().zip(taken) {
-            if *taken {
-                output.member(&Member {
-                    kind: Kind::String,
-                    value: b"?",
-                    ..*member
-                });
-            } else if member.key != config::MEMBER {
-                output.member(member);
-            }
-        }
+        output.members();
         output.text("pgmesh.faults", fault.as_bytes());
         output.end();
         Outcome::Replaced
@@ -301,13 +308,13 @@ impl Filter {
 
     /// Hosts keep what they have taken apart beside what they made of it (`Merge_Log` with `Keep_Log`,
     /// `Merge_Log_Key`): a second copy of an entry would leave unredacted.
-    fn take_copies(&mut self, all: &[Member<'_>], taken: &mut [bool]) {
+    fn take_copies(&mut self, all: &mut [Place<'_>]) {
         let keys = &self.config.keys;
         let mut buffer = Vec::new();
-        for (taken, member) in taken.iter_mut().zip(all) {
+        for place in all.iter_mut().filter(|place| place.stays && !place.taken) {
+            let member = place.member;
             let is_key = || keys.iter().any(|key| key.as_bytes() == member.key);
-            *taken |= match member.kind {
-                _ if *taken || member.key == config::MEMBER => false,
+            place.taken = match member.kind {
                 Kind::String if is_key() => {
                     let text = json::unescaped(member.value, &mut buffer);
                     let read = self.parser.read(text, &mut Stream::default());
@@ -325,43 +332,32 @@ impl Filter {
     }
 
     /// The member of a configured key whose text may be an entry.
-    fn text_member<'r>(&self, key: usize, all: &[Member<'r>]) -> Option<(usize, &'r [u8])> {
+    fn text_member(&self, key: usize, all: &[Place<'_>]) -> Option<usize> {
         let key = self.config.keys.get(key)?.as_bytes();
-        let place = all
-            .iter()
-            .position(|member| member.kind == Kind::String && member.key == key)?;
-        all.get(place).map(|member| (place, member.value))
+        all.iter()
+            .position(|place| place.member.kind == Kind::String && place.member.key == key)
     }
 
-    /// Writes the record: members that stay as they came, the entry where the first of `taken` was.
-    fn write(
-        &mut self,
-        event: &Event<'_>,
-        all: &[Member<'_>],
-        taken: &[bool],
-        seconds: u64,
-    ) -> Outcome {
+    /// Writes the record: members that stay as they came, the entry where the first that is taken was.
+    fn write(&mut self, event: &Event<'_>, all: &mut [Place<'_>], seconds: u64) -> Outcome {
         self.counters.events = self.counters.events.saturating_add(1);
         let keep = self.config.keep_raw || self.config.classify_only;
-        let stays = |place: usize, member: &Member<'_>| {
-            let taken = taken.get(place).copied().unwrap_or(false);
-            member.key != config::MEMBER && (keep || !taken)
-        };
-        let places = || all.iter().enumerate();
-        let kept: Vec<Member<'_>> = places()
-            .filter(|(place, member)| stays(*place, member))
-            .map(|(_, member)| *member)
-            .collect();
+        for place in all.iter_mut() {
+            place.stays &= keep || !place.taken;
+        }
+        let all: &[Place<'_>] = all;
         let mut buffer = take(&mut self.output);
-        let mut output = Output::begin(&mut buffer, &kept, self.style());
+        let mut sessions = take(&mut self.sessions);
+        let mut output = Output::begin(&mut buffer, all, self.style()).with_sessions(&mut sessions);
         let mut class = None;
         let mut written = false;
-        for (place, member) in places() {
-            if stays(place, member) {
-                output.member(member);
+        for place in all {
+            if place.stays {
+                output.member(&place.member);
             }
-            if !written && taken.get(place) == Some(&true) {
+            if !written && place.taken {
                 written = true;
+                output.of(&place.member);
                 class = self.reporter.report(event, &mut self.memory, &mut output);
             }
         }
@@ -377,6 +373,7 @@ impl Filter {
         }
         output.end();
         self.output = buffer;
+        self.sessions = sessions;
         if dropped {
             self.counters.dropped = self.counters.dropped.saturating_add(1);
             return Outcome::Dropped;

@@ -1,16 +1,36 @@
 //! The record that is handed back: members as they came, and what the log entry says in the place of
-//! the text it was read from.
+//! the text it was read from. What it says of a session is written once and copied from then on.
 
-use pg_log::Sink;
 use pg_log::json::{Kind, Member, escape};
+use pg_log::{Severity, Sink};
+
+use crate::sessions::Sessions;
+
+/// A member of the record that came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'r> {
+    pub(crate) member: Member<'r>,
+    /// The entry was read from it.
+    pub(crate) taken: bool,
+    /// It is in the record that is handed back.
+    pub(crate) stays: bool,
+}
 
 /// A record under construction.
 #[derive(Debug)]
 pub(crate) struct Output<'o, 'r> {
     out: &'o mut Vec<u8>,
-    /// Members that stay: what is added does not take their names.
-    kept: &'o [Member<'r>],
+    /// What is added does not take the names of those that stay.
+    places: &'o [Place<'r>],
+    /// There are such.
+    beside: bool,
     style: Style,
+    /// What was written of sessions in records with the same members.
+    sessions: Option<&'o mut Sessions>,
+    /// Where that of the one at hand begins.
+    session: usize,
+    /// Where a text stands, any part of which can stand in a JSON string as it is: from, and its length.
+    plain: (usize, usize),
 }
 
 /// What is added, and how it is called.
@@ -24,10 +44,41 @@ pub(crate) struct Style {
 
 impl<'o, 'r> Output<'o, 'r> {
     /// Begins a record in `out`.
-    pub(crate) fn begin(out: &'o mut Vec<u8>, kept: &'o [Member<'r>], style: Style) -> Self {
+    pub(crate) fn begin(out: &'o mut Vec<u8>, places: &'o [Place<'r>], style: Style) -> Self {
         out.clear();
         out.push(b'{');
-        Self { out, kept, style }
+        Self {
+            out,
+            places,
+            beside: places.iter().any(|place| place.stays),
+            style,
+            sessions: None,
+            session: 0,
+            plain: (0, 0),
+        }
+    }
+
+    /// Remembers what it writes of sessions.
+    pub(crate) fn with_sessions(mut self, sessions: &'o mut Sessions) -> Self {
+        let kept = self.places.iter().filter(|place| place.stays);
+        sessions.beside(kept.map(|place| place.member.key));
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Writes parts of a text as they are, if it is plain.
+    pub(crate) fn of(&mut self, member: &Member<'_>) {
+        if member.plain {
+            self.plain = (member.value.as_ptr().addr(), member.value.len());
+        }
+    }
+
+    /// All members that stay, as they came.
+    pub(crate) fn members(&mut self) {
+        let places = self.places;
+        for place in places.iter().filter(|place| place.stays) {
+            self.member(&place.member);
+        }
     }
 
     /// A member as it came.
@@ -63,8 +114,11 @@ impl<'o, 'r> Output<'o, 'r> {
         let from = self.out.len();
         self.out.extend_from_slice(name.as_bytes());
         self.underscore(from);
-        let taken = |name: &[u8]| self.kept.iter().any(|member| member.key == name);
-        if self.out.get(from..).is_some_and(taken) {
+        let taken = |name: &[u8]| {
+            let mut places = self.places.iter();
+            places.any(|place| place.stays && place.member.key == name)
+        };
+        if self.beside && self.out.get(from..).is_some_and(taken) {
             self.out.truncate(from);
             self.out.extend_from_slice(b"pgmesh.");
             self.out.extend_from_slice(name.as_bytes());
@@ -101,7 +155,12 @@ impl Sink for Output<'_, '_> {
         if self.is_wanted(name) {
             self.key(name);
             self.out.extend_from_slice(b"\":\"");
-            escape(value, self.out);
+            let (from, length) = self.plain;
+            if value.as_ptr().addr().wrapping_sub(from) < length {
+                self.out.extend_from_slice(value);
+            } else {
+                escape(value, self.out);
+            }
             self.out.push(b'"');
         }
     }
@@ -111,6 +170,63 @@ impl Sink for Output<'_, '_> {
             self.key(name);
             self.out.extend_from_slice(b"\":");
             self.out.extend_from_slice(digits);
+        }
+    }
+
+    fn severity(&mut self, severity: Severity) {
+        if self.beside || self.out.len() == 1 {
+            self.text("severity", severity.name().as_bytes());
+            self.number("severity_number", severity.digits().as_bytes());
+        } else {
+            self.out.extend_from_slice(written(severity).as_bytes());
+        }
+    }
+
+    fn recall(&mut self, session: u64) -> bool {
+        self.session = self.out.len();
+        let known = self.sessions.as_ref().and_then(|known| known.get(session));
+        if let Some(written) = known {
+            self.out.extend_from_slice(written);
+        }
+        known.is_some()
+    }
+
+    fn remember(&mut self, session: u64) {
+        if let (Some(sessions), Some(written)) = (&mut self.sessions, self.out.get(self.session..))
+        {
+            sessions.set(session, written);
+        }
+    }
+}
+
+/// A severity as members behind others.
+const fn written(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Debug => r#","severity":"DEBUG","severity_number":5"#,
+        Severity::Log => r#","severity":"LOG","severity_number":9"#,
+        Severity::Info => r#","severity":"INFO","severity_number":9"#,
+        Severity::Notice => r#","severity":"NOTICE","severity_number":10"#,
+        Severity::Warning => r#","severity":"WARNING","severity_number":13"#,
+        Severity::Error => r#","severity":"ERROR","severity_number":17"#,
+        Severity::Fatal => r#","severity":"FATAL","severity_number":21"#,
+        Severity::Panic => r#","severity":"PANIC","severity_number":24"#,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_severity_is_written_as_its_name_and_number_are() {
+        for severity in Severity::ALL {
+            let written = written(severity);
+            let expected = format!(
+                r#","severity":"{}","severity_number":{}"#,
+                severity.name(),
+                severity.number()
+            );
+            assert_eq!(written, expected);
         }
     }
 }

@@ -232,16 +232,34 @@ const UNKNOWN: [&str; 13] = [
     "[알수없음]",
 ];
 
-/// The fields of one entry. Setting one never allocates.
+/// Values that are made room for at once: as many as nearly all entries have.
+const USUAL: usize = 24;
+
+/// A field among others.
+#[inline]
+const fn bit(field: Field) -> u64 {
+    1_u64.wrapping_shl(field as u32)
+}
+
+/// The fields of one entry. They are moved about, and few of those that there are have a value.
 #[derive(Clone, Debug)]
 pub struct Fields<'t> {
-    values: [Text<'t>; COUNT],
+    /// Which have one, a bit for each.
+    set: u64,
+    /// Which of the values it is, from 1; 0 if there never was one.
+    places: [u8; COUNT],
+    values: Vec<Text<'t>>,
+    /// Tells the fields that a prefix of text logs has, but for the time, if they were seen before; or 0.
+    pub(crate) session: u64,
 }
 
 impl Default for Fields<'_> {
     fn default() -> Self {
         Self {
-            values: [const { Text::plain(b"") }; COUNT],
+            set: 0,
+            places: [0; COUNT],
+            values: Vec::new(),
+            session: 0,
         }
     }
 }
@@ -251,20 +269,54 @@ impl<'t> Fields<'t> {
     #[inline]
     #[must_use]
     pub fn get(&self, field: Field) -> Option<Text<'t>> {
-        let text = self.values.get(field as usize)?;
-        (!text.is_empty()).then_some(*text)
+        if self.set & bit(field) == 0 {
+            return None;
+        }
+        let place = usize::from(*self.places.get(field as usize)?);
+        self.values.get(place.checked_sub(1)?).copied()
+    }
+
+    /// Whether the log has one of these.
+    #[inline]
+    pub(crate) fn has(&self, fields: &[Field]) -> bool {
+        let bits = fields.iter().fold(0, |bits, field| bits | bit(*field));
+        self.set & bits != 0
     }
 
     /// Sets a field; a value that says there is none leaves it unset.
     #[inline]
     pub fn set(&mut self, field: Field, text: Text<'t>) {
-        if let Some(place) = self.values.get_mut(field as usize) {
-            *place = if field.is_absent(text.raw) {
-                Text::plain(b"")
-            } else {
-                text
-            };
+        if field.is_absent(text.raw) {
+            self.set &= !bit(field);
+        } else {
+            self.set_known(field, text);
         }
+    }
+
+    /// Sets a field to a value that is known to be one.
+    #[inline]
+    pub(crate) fn set_known(&mut self, field: Field, text: Text<'t>) {
+        let Some(place) = self.places.get_mut(field as usize) else {
+            return;
+        };
+        self.set |= bit(field);
+        match self.values.get_mut(usize::from(*place).wrapping_sub(1)) {
+            Some(value) => *value = text,
+            None => {
+                if self.values.is_empty() {
+                    self.values.reserve_exact(USUAL);
+                }
+                self.values.push(text);
+                // There are not more of them than fields.
+                *place = self.values.len() as u8;
+            }
+        }
+    }
+
+    /// As if none had been set.
+    pub(crate) fn clear(&mut self) {
+        self.set = 0;
+        self.session = 0;
     }
 
     /// Those that are set, in the order of [`Field::ALL`].

@@ -3,7 +3,10 @@
 //! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
 //! strings without control characters, numbers and words as RFC 8259 has them.
 
-use crate::scan::{before, behind, find_json_special, is_ascii, is_plain};
+use crate::scan::{
+    before, behind, find_json_special, find_json_special_and_note, is_ascii, is_ascii_bits,
+    is_plain,
+};
 
 /// Objects and arrays inside each other at most; deeper is refused, not followed.
 const MOST_LEVELS: usize = 64;
@@ -32,6 +35,8 @@ pub struct Member<'t> {
     pub value: &'t [u8],
     /// What the value is.
     pub kind: Kind,
+    /// The value is a string that stands for itself, and so does any part of it: ASCII without escapes.
+    pub plain: bool,
 }
 
 /// The members of an object, in their order. Stops at the first thing that is no JSON;
@@ -40,6 +45,8 @@ pub struct Member<'t> {
 pub struct Members<'t> {
     rest: &'t [u8],
     state: State,
+    /// Of all bytes in the keys and strings so far.
+    bits: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,10 +65,12 @@ impl<'t> Members<'t> {
             Some(rest) => Self {
                 rest,
                 state: State::First,
+                bits: 0,
             },
             None => Self {
                 rest: text,
                 state: State::Broken,
+                bits: 0,
             },
         }
     }
@@ -70,6 +79,12 @@ impl<'t> Members<'t> {
     #[must_use]
     pub fn finished(&self) -> Option<&'t [u8]> {
         (self.state == State::Finished).then_some(self.rest)
+    }
+
+    /// Whether what was read so far is ASCII.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        is_ascii_bits(self.bits)
     }
 
     /// The next member, and the text behind it.
@@ -85,10 +100,18 @@ impl<'t> Members<'t> {
         if self.state == State::Next {
             rest = blank(rest.strip_prefix(b",")?);
         }
-        let (key, rest) = string(rest)?;
+        let (key, rest) = string(rest, &mut self.bits)?;
         let rest = blank(blank(rest).strip_prefix(b":")?);
-        let (value, kind, rest) = value(rest)?;
-        Some((Member { key, value, kind }, rest))
+        let mut bits = 0;
+        let (value, kind, rest) = value(rest, &mut bits)?;
+        self.bits |= bits;
+        let member = Member {
+            key: key.inside,
+            value: value.inside,
+            kind,
+            plain: kind == Kind::String && !value.escaped && is_ascii_bits(bits),
+        };
+        Some((member, rest))
     }
 }
 
@@ -123,25 +146,43 @@ fn blank(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// The string that `text` begins with, and what follows it. Control characters end it: they have no
-/// place in one.
-fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let inside = text.strip_prefix(b"\"")?;
+/// A value as it is written, and whether it is a string with an escape in it.
+struct Written<'t> {
+    inside: &'t [u8],
+    escaped: bool,
+}
+
+impl<'t> Written<'t> {
+    fn plain(inside: &'t [u8]) -> Self {
+        Self {
+            inside,
+            escaped: false,
+        }
+    }
+}
+
+/// The string that `text` begins with, and what follows it; notes the bits of its bytes. Control
+/// characters end it: they have no place in one.
+#[inline]
+fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
+    let text = text.strip_prefix(b"\"")?;
+    let mut escaped = false;
     let mut at = 0_usize;
     loop {
-        let rest = inside.get(at..)?;
-        at = at.saturating_add(find_json_special(rest)?);
-        match inside.get(at)? {
+        let rest = text.get(at..)?;
+        at = at.saturating_add(find_json_special_and_note(rest, bits)?);
+        match text.get(at)? {
             b'"' => {
-                let string = before(inside, at);
-                return Some((string, behind(inside, at.saturating_add(1))));
+                let inside = before(text, at);
+                let rest = behind(text, at.saturating_add(1));
+                return Some((Written { inside, escaped }, rest));
             }
-            b'\\' => {}
+            b'\\' => escaped = true,
             _ => return None,
         }
-        at = match inside.get(at.saturating_add(1))? {
+        at = match text.get(at.saturating_add(1))? {
             b'u' => {
-                let digits = inside.get(at.saturating_add(2)..at.saturating_add(6))?;
+                let digits = text.get(at.saturating_add(2)..at.saturating_add(6))?;
                 if !digits.iter().all(u8::is_ascii_hexdigit) {
                     return None;
                 }
@@ -153,18 +194,19 @@ fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-fn value(text: &[u8]) -> Option<(&[u8], Kind, &[u8])> {
+fn value<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, Kind, &'t [u8])> {
     match text.first()? {
-        b'"' => string(text).map(|(value, rest)| (value, Kind::String, rest)),
-        b'{' => nested(text).map(|(value, rest)| (value, Kind::Object, rest)),
-        b'[' => nested(text).map(|(value, rest)| (value, Kind::Array, rest)),
+        b'"' => string(text, bits).map(|(value, rest)| (value, Kind::String, rest)),
+        b'{' => nested(text, bits).map(|(value, rest)| (value, Kind::Object, rest)),
+        b'[' => nested(text, bits).map(|(value, rest)| (value, Kind::Array, rest)),
         b't' | b'f' | b'n' => ["true", "false", "null"].iter().find_map(|word| {
             let rest = text.strip_prefix(word.as_bytes())?;
-            Some((before(text, word.len()), Kind::Word, rest))
+            Some((Written::plain(before(text, word.len())), Kind::Word, rest))
         }),
         _ => {
             let length = number_length(text)?;
-            Some((before(text, length), Kind::Number, behind(text, length)))
+            let number = Written::plain(before(text, length));
+            Some((number, Kind::Number, behind(text, length)))
         }
     }
 }
@@ -194,7 +236,7 @@ fn number_length(text: &[u8]) -> Option<usize> {
 
 /// The object or array that `text` begins with. Checks that it is JSON, without recursion: bit `n`
 /// of `objects` says whether level `n` is an object.
-fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn nested<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
     let mut objects = 0_u64;
     let mut depth = 0_usize;
     let mut rest = text;
@@ -216,12 +258,12 @@ fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
             let end: &[u8] = if object { b"}" } else { b"]" };
             if !rest.starts_with(end) {
                 if object {
-                    rest = key(rest)?;
+                    rest = key(rest, bits)?;
                 }
                 continue;
             }
         } else {
-            let (_, _, behind) = value_of_no_parts(rest)?;
+            let (_, _, behind) = value_of_no_parts(rest, bits)?;
             rest = behind;
         }
         // Behind a value: ends of levels, then a comma.
@@ -234,7 +276,7 @@ fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
                 (b',', behind) => {
                     rest = blank(behind);
                     if object {
-                        rest = key(rest)?;
+                        rest = key(rest, bits)?;
                     }
                     break;
                 }
@@ -244,23 +286,23 @@ fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
             depth = depth.saturating_sub(1);
             if depth == 0 {
                 let length = text.len().saturating_sub(rest.len());
-                return Some((before(text, length), rest));
+                return Some((Written::plain(before(text, length)), rest));
             }
         }
     }
 }
 
 /// A value that is neither object nor array.
-fn value_of_no_parts(text: &[u8]) -> Option<(&[u8], Kind, &[u8])> {
+fn value_of_no_parts<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, Kind, &'t [u8])> {
     match text.first()? {
         b'{' | b'[' => None,
-        _ => value(text),
+        _ => value(text, bits),
     }
 }
 
 /// What follows a key and its colon.
-fn key(text: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = string(text)?;
+fn key<'t>(text: &'t [u8], bits: &mut u64) -> Option<&'t [u8]> {
+    let (_, rest) = string(text, bits)?;
     blank(rest).strip_prefix(b":")
 }
 
@@ -383,6 +425,9 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn escape_odd(text: &[u8], out: &mut Vec<u8>) {
+    if is_ascii(text) {
+        return escape_valid(text, out);
+    }
     for chunk in text.utf8_chunks() {
         escape_valid(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {

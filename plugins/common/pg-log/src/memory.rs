@@ -9,8 +9,9 @@ use crate::field::Field;
 use crate::scan::{number, write_hexadecimal};
 use crate::severity::Severity;
 
-/// Processes remembered.
-const MOST_PROCESSES: usize = 64;
+/// Processes remembered: some in each of several sets, so that few are looked at.
+const SETS: usize = 32;
+const PER_SET: usize = 4;
 /// Lines after which a message is forgotten: its companions come right behind it, with at most lines
 /// of other processes in between.
 const MOST_LINES: u32 = 4096;
@@ -33,6 +34,10 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    fn is_of(&self, stream: u64, process: u64) -> bool {
+        self.process == process && self.stream == stream
+    }
+
     /// The SQLSTATE, if it was said.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&[u8]> {
@@ -48,7 +53,8 @@ impl Remembered {
 /// The last message of each process.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    messages: Vec<Remembered>,
+    /// Made when there is something to remember.
+    sets: Vec<[Option<Remembered>; PER_SET]>,
     /// Which log the lines are of: processes of two servers may have the same id.
     stream: u64,
     lines: u32,
@@ -66,12 +72,7 @@ impl Memory {
         self.lines = self.lines.wrapping_add(1);
         let process = number(event.fields.get(Field::ProcessId)?.raw)?;
         let Level::Severity(severity) = event.level else {
-            let mut messages = self.messages.iter();
-            let found = messages
-                .find(|message| message.process == process && message.stream == self.stream)
-                .copied()?;
-            let age = self.lines.wrapping_sub(found.line);
-            return (age <= MOST_LINES).then_some(found);
+            return self.message_of(process).copied();
         };
         let mut code = [0; 5];
         if let Some(text) = event.fields.get(Field::Sqlstate)
@@ -96,24 +97,39 @@ impl Memory {
         Some(message)
     }
 
-    /// In the place of the last message of the process, of a forgotten one, or of the oldest.
+    /// The last message of a process, unless it is forgotten.
+    fn message_of(&self, process: u64) -> Option<&Remembered> {
+        let mut known = self.sets.get(self.set(process))?.iter().flatten();
+        let found = known.find(|known| known.is_of(self.stream, process))?;
+        (self.lines.wrapping_sub(found.line) <= MOST_LINES).then_some(found)
+    }
+
+    /// In the place of the last message of the process, a free one, or that of the oldest.
     fn put(&mut self, message: Remembered) {
-        let lines = self.lines;
-        let place = self
-            .messages
-            .iter()
-            .position(|known| known.process == message.process && known.stream == message.stream)
-            .or_else(|| (self.messages.len() >= MOST_PROCESSES).then(|| self.oldest(lines)));
-        match place.and_then(|place| self.messages.get_mut(place)) {
-            Some(place) => *place = message,
-            None => self.messages.push(message),
+        if self.sets.is_empty() {
+            self.sets.resize(SETS, [None; PER_SET]);
+        }
+        let (lines, number) = (self.lines, self.set(message.process));
+        let Some(set) = self.sets.get_mut(number) else {
+            return;
+        };
+        // They are filled in their order.
+        let fits = |known: &Remembered| known.is_of(message.stream, message.process);
+        let fitting = |place: &Option<Remembered>| place.as_ref().is_none_or(fits);
+        let age = |place: &Option<Remembered>| place.map(|known| lines.wrapping_sub(known.line));
+        let place = match set.iter().position(fitting) {
+            Some(fitting) => set.get_mut(fitting),
+            None => set.iter_mut().max_by_key(|place| age(place)),
+        };
+        if let Some(place) = place {
+            *place = Some(message);
         }
     }
 
-    fn oldest(&self, lines: u32) -> usize {
-        let ages = self.messages.iter().enumerate();
-        ages.max_by_key(|(_, message)| lines.wrapping_sub(message.line))
-            .map_or(0, |(place, _)| place)
+    /// The set of a process.
+    fn set(&self, process: u64) -> usize {
+        let mixed = (process ^ self.stream).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize % SETS
     }
 
     /// FNV-1a of the time, the process and the number of the line.

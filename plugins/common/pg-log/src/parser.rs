@@ -2,6 +2,7 @@
 
 use crate::detect::Detector;
 use crate::event::{Event, Faults, Level};
+use crate::heads::Heads;
 use crate::prefix::Prefix;
 use crate::stream::{Stream, Unread};
 use crate::wrapper::{Chunk, Unwrapped, unwrapped};
@@ -13,6 +14,8 @@ pub struct Parser {
     given: Option<Box<Prefix>>,
     /// Made when it is needed first.
     detector: Option<Box<Detector>>,
+    /// What lines begin with, behind the prefix that is given, or else the one that is found.
+    heads: Heads,
 }
 
 impl Parser {
@@ -29,6 +32,7 @@ impl Parser {
         Self {
             given: Some(Box::new(prefix)),
             detector: None,
+            heads: Heads::default(),
         }
     }
 
@@ -98,12 +102,12 @@ impl Parser {
             _ => {}
         }
         let Some(given) = &self.given else {
-            return detected(&mut self.detector, text);
+            return detected(&mut self.detector, Some(&mut self.heads), text);
         };
-        if let Some(found) = stderr::parse(given, text) {
+        if let Some(found) = stderr::parse_again(given, &mut self.heads, text) {
             return Some(found);
         }
-        let (mut event, rest) = detected(&mut self.detector, text)?;
+        let (mut event, rest) = detected(&mut self.detector, None, text)?;
         event.faults.insert(Faults::OTHER_PREFIX);
         Some((event, rest))
     }
@@ -112,12 +116,22 @@ impl Parser {
 /// Reads a line behind a prefix that is found out.
 fn detected<'t>(
     detector: &mut Option<Box<Detector>>,
+    mut heads: Option<&mut Heads>,
     text: &'t [u8],
 ) -> Option<(Event<'t>, &'t [u8])> {
     let detector = detector.get_or_insert_default();
-    let current = detector.current();
-    if let Some(found) = current.and_then(|prefix| stderr::parse(prefix, text)) {
-        return Some(found);
+    if let Some(prefix) = detector.current() {
+        let found = match &mut heads {
+            Some(heads) => stderr::parse_again(prefix, heads, text),
+            None => stderr::parse(prefix, text),
+        };
+        if found.is_some() {
+            return found;
+        }
     }
-    stderr::parse(detector.search(text)?, text)
+    let prefix = detector.search(text)?;
+    if let Some(heads) = heads {
+        heads.clear();
+    }
+    stderr::parse(prefix, text)
 }

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::field::{Field, Fields};
-use crate::scan::{before, behind, digits, find, find_byte};
+use crate::scan::{before, begins, behind, digits, find, find_byte};
 use crate::severity::{Word, word};
 use crate::text::Text;
 use crate::time;
@@ -173,6 +173,27 @@ impl Prefix {
             .count()
     }
 
+    /// Whether what stands behind its time is the same for many lines.
+    pub(crate) fn repeats(&self) -> bool {
+        let each = |part: &Part| match part {
+            Part::Literal(_) => false,
+            Part::Escape(escape) => matches!(
+                escape.field,
+                Field::SessionLine
+                    | Field::SessionStart
+                    | Field::VirtualTransactionId
+                    | Field::TransactionId
+                    | Field::QueryId
+            ),
+        };
+        let timed = |escape: &Escape| matches!(escape.shape, Shape::Time { .. });
+        let begins = match self.parts.first() {
+            Some(Part::Escape(escape)) => timed(escape) && escape.padding == 0,
+            _ => false,
+        };
+        begins && !self.parts.iter().any(each)
+    }
+
     /// Whether a line fits, prefix and word.
     #[must_use]
     pub fn fits(&self, line: &[u8]) -> bool {
@@ -194,7 +215,7 @@ impl Prefix {
             return Some(found);
         }
         let parts = self.parts.get(..self.background?)?;
-        *fields = Fields::default();
+        fields.clear();
         Match::new(parts, line).run(fields)
     }
 }
@@ -395,7 +416,7 @@ impl<'p, 't> Match<'p, 't> {
                     }
                 }
                 Some(Part::Literal(literal)) => {
-                    if behind(self.line, at).starts_with(literal) {
+                    if begins(behind(self.line, at), literal) {
                         place = Some((part.saturating_add(1), at.saturating_add(literal.len())));
                     }
                 }

@@ -5,10 +5,13 @@
 //! message what stands in parentheses too. A quote that is not closed reaches to the end: what cannot
 //! be read is data.
 
+use std::cell::RefCell;
+
 use pg_sql::{Comments, RedactOptions};
 
 use crate::classes::{Classes, Recognized, Sensitivity, Value};
 use crate::scan::{before, behind, find_byte};
+use crate::statements::Statements;
 
 /// How much is taken out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -49,6 +52,7 @@ pub(crate) struct Redactor<'c> {
     pub(crate) classes: &'c Classes,
     pub(crate) redaction: Redaction,
     pub(crate) names: Names,
+    pub(crate) statements: &'c RefCell<Statements>,
 }
 
 impl Redactor<'_> {
@@ -67,12 +71,13 @@ impl Redactor<'_> {
     }
 
     /// Whether a text whose pattern is known may be seen as it is.
-    pub(crate) fn keeps(&self, text: &[u8], found: &Recognized<'_>) -> bool {
+    pub(crate) fn keeps(&self, text: &[u8], found: &Recognized<'_>, several_lines: bool) -> bool {
         found.captures(text).all(|capture| {
             let Value {
                 sensitivity, name, ..
             } = capture.value;
-            let several = sensitivity == Sensitivity::Lines || capture.text.contains(&b'\n');
+            let several = sensitivity == Sensitivity::Lines
+                || (several_lines && capture.text.contains(&b'\n'));
             let lines = self.redaction == Redaction::Strict && several;
             sensitivity != Sensitivity::Sql && !lines && !self.hides(sensitivity, name)
         })
@@ -142,7 +147,16 @@ impl Redactor<'_> {
         } else if name == "pgaudit.statement" {
             self.audited(text, out);
         } else {
-            out.extend_from_slice(&statement(text));
+            self.statement(text, out);
+        }
+    }
+
+    /// A statement without its data, of a shape that is known if it can be.
+    fn statement(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut statements = self.statements.try_borrow_mut();
+        match statements.as_mut().ok().and_then(|known| known.say(text)) {
+            Some(said) => out.extend_from_slice(&said.redacted),
+            None => out.extend_from_slice(&statement(text)),
         }
     }
 
@@ -431,6 +445,7 @@ mod tests {
             classes: &classes,
             redaction: Redaction::Strict,
             names: Names::default(),
+            statements: &RefCell::default(),
         };
         let mut out = Vec::new();
         let author = Author::Server { lines: true };

@@ -1,19 +1,21 @@
 //! What may leave a module of an event: named values, redacted, in a fixed order.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
+use pg_sql::LexerOptions;
 use pg_sql::sqlcommenter::{self, TraceParent};
-use pg_sql::{LexerOptions, RedactOptions, redact_and_fingerprint};
 
-use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity};
+use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity, Value};
 use crate::denial::{self, Denial};
-use crate::event::{Event, Faults, Level};
+use crate::event::{Event, Faults, Format, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
 use crate::redact::{Author, Names, Redaction, Redactor, first_line};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
-use crate::text::Text;
+use crate::statements::{Said, Statements};
+use crate::text::{Form, Text};
 use crate::time::{TimeError, Timestamp, Zones};
 
 /// Takes the values of an event, one by one. A name comes once per event.
@@ -22,6 +24,20 @@ pub trait Sink {
     fn text(&mut self, name: &str, value: &[u8]);
     /// A number in decimal, as JSON writes it.
     fn number(&mut self, name: &str, digits: &[u8]);
+    /// A severity, by its name and its number.
+    fn severity(&mut self, severity: Severity) {
+        self.text("severity", severity.name().as_bytes());
+        self.number("severity_number", severity.digits().as_bytes());
+    }
+    /// Takes again what it took of a session, which a number tells; `false` if it does not remember.
+    fn recall(&mut self, session: u64) -> bool {
+        let _ = session;
+        false
+    }
+    /// What came since [`recall`](Self::recall) is all there is of that session.
+    fn remember(&mut self, session: u64) {
+        let _ = session;
+    }
 }
 
 /// What a report has in it.
@@ -40,13 +56,14 @@ pub struct Options {
 pub struct Reporter {
     classes: Classes,
     options: Options,
+    statements: RefCell<Statements>,
 }
 
 /// Room for the usual text that has to be made.
 const BUFFER: usize = 256;
 
 /// Fields in the order of a report; those behind the message have functions of their own.
-const SESSION: [Field; 18] = [
+pub(crate) const SESSION_FIELDS: [Field; 18] = [
     Field::UserName,
     Field::DatabaseName,
     Field::Application,
@@ -66,6 +83,12 @@ const SESSION: [Field; 18] = [
     Field::Position,
     Field::InternalPosition,
 ];
+
+/// Those of them that the message tells: where in a statement an error is.
+const POSITIONS: [Field; 2] = [Field::Position, Field::InternalPosition];
+
+/// What stands below a message and has patterns of its own.
+const COMPANIONS: [Field; 3] = [Field::Detail, Field::Hint, Field::Context];
 
 /// The server's own words: nothing in them is a user's.
 const SOURCE: [Field; 4] = [Field::Function, Field::File, Field::Line, Field::Backtrace];
@@ -88,6 +111,7 @@ impl Reporter {
         Self {
             classes: Classes::new(),
             options,
+            statements: RefCell::default(),
         }
     }
 
@@ -120,6 +144,7 @@ impl Reporter {
             out: sink,
             buffer: Vec::with_capacity(BUFFER),
             said: Vec::new(),
+            several_lines: false,
             faults: event.faults,
             zone_unknown: false,
         };
@@ -131,6 +156,7 @@ impl Reporter {
             classes: &self.classes,
             redaction: self.options.redaction,
             names: self.options.names,
+            statements: &self.statements,
         }
     }
 }
@@ -142,6 +168,8 @@ struct Report<'r, 'e, 't> {
     buffer: Vec<u8>,
     /// Names of values that a pattern gave: no name comes twice.
     said: Vec<&'static str>,
+    /// The text at hand may have more than one.
+    several_lines: bool,
     faults: Faults,
     zone_unknown: bool,
 }
@@ -175,14 +203,19 @@ impl<'t> Report<'_, '_, 't> {
         if let Some(message) = &message {
             self.message(message, found.as_ref());
         }
-        for field in [Field::Detail, Field::Hint, Field::Context] {
+        let fields = &self.event.fields;
+        for field in COMPANIONS.into_iter().filter(|field| fields.has(&[*field])) {
             let author = self.author(field, found.is_some(), remembered.as_ref());
             self.companion(field, author);
         }
         self.statements(found.as_ref(), message.as_deref(), denial);
-        self.audit();
-        for field in SOURCE {
-            self.plain(field);
+        if fields.has(&AUDIT) || fields.has(&[Field::AuditParameter]) {
+            self.audit();
+        }
+        if fields.has(&SOURCE) {
+            for field in SOURCE {
+                self.plain(field);
+            }
         }
         self.faults();
         class
@@ -277,9 +310,7 @@ impl<'t> Report<'_, '_, 't> {
             }
         };
         if let Some(severity) = severity {
-            self.out.text("severity", severity.name().as_bytes());
-            let digits = severity.digits().as_bytes();
-            self.out.number("severity_number", digits);
+            self.out.severity(severity);
         }
         if let Some(remembered) = remembered
             && severity >= Some(LEAST_WITH_ID)
@@ -296,7 +327,19 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     fn session(&mut self) {
-        for field in SESSION {
+        let session = self.event.fields.session;
+        if session != 0 && !self.event.fields.has(&POSITIONS) {
+            if !self.out.recall(session) {
+                self.session_fields();
+                self.out.remember(session);
+            }
+            return;
+        }
+        self.session_fields();
+    }
+
+    fn session_fields(&mut self) {
+        for field in SESSION_FIELDS {
             match field {
                 Field::SessionStart => self.time(field),
                 Field::UserName => self.named(field, Sensitivity::User),
@@ -328,8 +371,13 @@ impl<'t> Report<'_, '_, 't> {
 
     fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
         let reporter = self.reporter;
+        let form = self.field(Field::Message).map(|text| text.form);
+        let one_line = self.event.format == Format::Stderr && form == Some(Form::Plain);
+        self.several_lines = !one_line && find_byte(message, b'\n').is_some();
         if let Some(found) = found
-            && reporter.redactor().keeps(message, found)
+            && reporter
+                .redactor()
+                .keeps(message, found, self.several_lines)
         {
             self.out.text(Field::Message.name(), message);
             self.captures(message, found);
@@ -364,10 +412,10 @@ impl<'t> Report<'_, '_, 't> {
                 _ => {}
             }
             let text = match reporter.options.redaction {
-                Redaction::Strict => first_line(capture.text),
+                Redaction::Strict if self.several_lines => first_line(capture.text),
                 _ => capture.text,
             };
-            if text.is_empty() || !self.say(value.name) {
+            if text.is_empty() || !self.say(&value) {
                 continue;
             }
             match value.kind {
@@ -378,12 +426,16 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     /// Whether a name is new, and not that of a field the event has.
-    fn say(&mut self, name: &'static str) -> bool {
-        let field = |field: &Field| self.field(*field).is_some() && field.name() == name;
-        if self.said.contains(&name) || SESSION.iter().any(field) {
+    fn say(&mut self, value: &Value) -> bool {
+        // Each name stands in one place only.
+        let is_it = |said: &&str| std::ptr::eq(*said, value.full_name);
+        let has_field = value
+            .field
+            .is_some_and(|field| self.event.fields.has(&[field]));
+        if has_field || self.said.iter().any(is_it) {
             return false;
         }
-        self.said.push(name);
+        self.said.push(value.full_name);
         true
     }
 
@@ -413,6 +465,7 @@ impl<'t> Report<'_, '_, 't> {
         if author == Author::Raise {
             return;
         }
+        self.several_lines = true;
         let mut rest: &[u8] = &text;
         while !rest.is_empty() {
             if let Some(found) = self.reporter.classes.companion(rest) {
@@ -475,14 +528,23 @@ impl<'t> Report<'_, '_, 't> {
     }
 
     fn statement(&mut self, text: &[u8]) {
-        let (redacted, fingerprint) = redact_and_fingerprint(text, &RedactOptions::default());
+        let reporter = self.reporter;
+        let mut statements = reporter.statements.try_borrow_mut();
+        let known = statements.as_mut().ok().and_then(|known| known.say(text));
+        match known {
+            Some(said) => self.said(text, said),
+            None => self.said(text, &Said::of(text)),
+        }
+    }
+
+    fn said(&mut self, text: &[u8], said: &Said) {
         let shown = match self.reporter.options.redaction {
             Redaction::Off => text,
-            _ => &redacted.text,
+            _ => &said.redacted,
         };
         self.out.text(Field::Statement.name(), shown);
-        self.hexadecimal("pgmesh.fingerprint", &fingerprint.0.to_be_bytes());
-        self.trace(Some(text));
+        self.out.text("pgmesh.fingerprint", &said.fingerprint);
+        self.trace(Some(text).filter(|_| said.commented));
     }
 
     /// The trace that a comment of the statement names, or the application.

@@ -3,6 +3,21 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// Eight bytes in a word, with zeros behind the last.
+pub(crate) fn words(text: &[u8]) -> Vec<u64> {
+    let (words, rest) = text.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let last = (!rest.is_empty()).then(|| tail(text, rest));
+    words.chain(last).collect()
+}
+
+/// Where in a word a byte first stands.
+#[inline]
+pub(crate) fn byte_in(word: u64, byte: u8) -> Option<usize> {
+    let found = equal(word, repeated(byte));
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
 /// Bits set in (at least) the first byte of `word` that equals the repeated byte `needle`.
 #[inline]
 fn equal(word: u64, needle: u64) -> u64 {
@@ -15,58 +30,91 @@ fn repeated(byte: u8) -> u64 {
     ONES.wrapping_mul(u64::from(byte))
 }
 
-/// Where `wanted` first stands in `text`, given a quick test of eight bytes for it.
+/// The bytes of `text` behind its last whole word, which are `rest`, with zeros behind them.
 #[inline]
-fn first(text: &[u8], quick: impl Fn(u64) -> u64, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+fn tail(text: &[u8], rest: &[u8]) -> u64 {
+    let bits = |bytes: usize| (bytes as u32).wrapping_mul(8);
+    if let Some(last) = text.last_chunk::<8>() {
+        // Those before them are in the words.
+        let others = 64_u32.wrapping_sub(bits(rest.len()));
+        return u64::from_le_bytes(*last).checked_shr(others).unwrap_or(0);
+    }
+    if let (Some(head), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        let before = bits(rest.len().wrapping_sub(4));
+        return u64::from(u32::from_le_bytes(*head)) | last.wrapping_shl(before);
+    }
+    let bytes = rest.iter().rev();
+    bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Where a byte first stands in `text` that `quick` finds among eight. The lowest bit that is set must be
+/// exact; borrows may do whatever they do to those above it.
+#[inline]
+fn first(text: &[u8], mut quick: impl FnMut(u64) -> u64) -> Option<usize> {
     let mut at = 0_usize;
     let (words, rest) = text.as_chunks::<8>();
     for word in words {
         let found = quick(u64::from_le_bytes(*word));
         if found != 0 {
-            // The lowest bit that is set is exact, whatever borrows did to those above it.
-            return Some(at.saturating_add(found.trailing_zeros() as usize / 8));
+            return Some(at.wrapping_add(found.trailing_zeros() as usize / 8));
         }
-        at = at.saturating_add(8);
+        at = at.wrapping_add(8);
     }
-    let inside = rest.iter().position(|byte| wanted(*byte))?;
-    Some(at.saturating_add(inside))
+    let inside = quick(tail(text, rest)).trailing_zeros() as usize / 8;
+    (inside < rest.len()).then_some(at.wrapping_add(inside))
 }
 
 /// Where `needle` first stands in `text`.
 #[inline]
 pub(crate) fn find_byte(text: &[u8], needle: u8) -> Option<usize> {
     let repeated = repeated(needle);
-    first(text, |word| equal(word, repeated), |byte| byte == needle)
+    first(text, |word| equal(word, repeated))
 }
 
-/// Where a byte first stands that cannot stand in a JSON string as it is: a quote, a backslash or a
-/// control character.
+/// Where the first of two bytes stands in `text`.
+#[inline]
+pub(crate) fn find_either(text: &[u8], one: u8, other: u8) -> Option<usize> {
+    let (one, other) = (repeated(one), repeated(other));
+    first(text, |word| equal(word, one) | equal(word, other))
+}
+
+/// The first of the bytes in a word that cannot stand in a JSON string as they are: quotes, backslashes
+/// and control characters.
+#[inline]
+fn json_special(word: u64) -> u64 {
+    // With this bit turned around, quotes stand right behind the control characters.
+    let low = (word ^ repeated(0x02)).wrapping_sub(repeated(0x21));
+    let backslash = (word ^ repeated(b'\\')).wrapping_sub(ONES);
+    (low | backslash) & !word & HIGHS
+}
+
+/// Where a byte first stands that cannot stand in a JSON string as it is.
 #[inline]
 pub(crate) fn find_json_special(text: &[u8]) -> Option<usize> {
-    let (quote, backslash, blank) = (repeated(b'"'), repeated(b'\\'), repeated(b' '));
-    first(
-        text,
-        |word| {
-            let control = word.wrapping_sub(blank) & !word & HIGHS;
-            equal(word, quote) | equal(word, backslash) | control
-        },
-        |byte| byte < b' ' || byte == b'"' || byte == b'\\',
-    )
+    first(text, json_special)
 }
 
-/// Whether `text` can stand in a JSON string as it is: printable ASCII, no quote, no backslash.
+/// The same, and notes in `bits` those of all bytes that were looked at.
+#[inline]
+pub(crate) fn find_json_special_and_note(text: &[u8], bits: &mut u64) -> Option<usize> {
+    first(text, |word| {
+        *bits |= word;
+        json_special(word)
+    })
+}
+
+/// Whether bits that were noted are those of ASCII.
+#[inline]
+pub(crate) fn is_ascii_bits(bits: u64) -> bool {
+    bits & HIGHS == 0
+}
+
+/// Whether `text` can stand in a JSON string as it is: ASCII, no control character, quote or backslash.
 #[inline]
 pub(crate) fn is_plain(text: &[u8]) -> bool {
-    let (quote, backslash, blank) = (repeated(b'"'), repeated(b'\\'), repeated(b' '));
-    let odd = |word: u64| {
-        let control = word.wrapping_sub(blank);
-        (equal(word, quote) | equal(word, backslash) | control | word) & HIGHS
-    };
-    let (words, rest) = text.as_chunks::<8>();
-    words.iter().all(|word| odd(u64::from_le_bytes(*word)) == 0)
-        && rest
-            .iter()
-            .all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=0x7f))
+    let mut bits = 0;
+    find_json_special_and_note(text, &mut bits).is_none() && is_ascii_bits(bits)
 }
 
 /// Whether `text` is ASCII.
@@ -80,6 +128,32 @@ pub(crate) fn is_ascii(text: &[u8]) -> bool {
     bits & HIGHS == 0 && rest.iter().all(u8::is_ascii)
 }
 
+/// Whether two texts are the same, eight bytes at a time: `==` compares one by one where these modules run.
+#[inline]
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
+        return tail(one, one) == tail(other, other);
+    };
+    if u64::from_le_bytes(*last) != u64::from_le_bytes(*other_last) {
+        return false;
+    }
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    let differences = words.fold(0, |bits, (one, other)| {
+        bits | (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other))
+    });
+    differences == 0
+}
+
+/// Whether `text` begins with `head`, eight bytes at a time.
+#[inline]
+pub(crate) fn begins(text: &[u8], head: &[u8]) -> bool {
+    text.get(..head.len())
+        .is_some_and(|begin| is_same(begin, head))
+}
+
 /// Where `needle` first stands in `text`; an empty one stands at the beginning.
 pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     let Some((head, tail)) = needle.split_first() else {
@@ -90,7 +164,7 @@ pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
         let rest = text.get(from..)?;
         let at = from.saturating_add(find_byte(rest, *head)?);
         let behind = text.get(at.saturating_add(1)..)?;
-        if behind.starts_with(tail) {
+        if begins(behind, tail) {
             return Some(at);
         }
         from = at.saturating_add(1);
@@ -100,9 +174,13 @@ pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 /// How many of the first bytes of `text` are decimal digits.
 #[inline]
 pub(crate) fn digits(text: &[u8]) -> usize {
-    text.iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len())
+    // Of a digit, at most this much is left when a zero is taken off.
+    let most = repeated(0x76);
+    let other = |word: u64| {
+        let odd = word ^ repeated(b'0');
+        (odd.wrapping_add(most) | odd) & HIGHS
+    };
+    first(text, other).unwrap_or(text.len())
 }
 
 /// `text` behind its first `length` bytes; empty if there are not that many.
@@ -134,6 +212,12 @@ pub(crate) fn write_hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
+    }
+    // As many digits never overflow.
+    if text.len() < 20 && digits(text) == text.len() {
+        return Some(text.iter().fold(0, |sum: u64, byte| {
+            sum.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f))
+        }));
     }
     text.iter().try_fold(0_u64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| byte & 0x0f)?;

@@ -5,6 +5,7 @@
 
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::{Field, Fields};
+use crate::heads::Heads;
 use crate::prefix::{Matched, Prefix};
 use crate::scan::{before, behind, find, find_byte};
 use crate::severity::{Companion, Severity, Word, position};
@@ -15,20 +16,42 @@ use crate::text::{Form, Text};
 pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
     let mut fields = Fields::default();
     let first = prefix.matches(text, &mut fields)?;
+    Some(entry(prefix, text, fields, first, None))
+}
+
+/// The same for lines of which many begin alike.
+pub(crate) fn parse_again<'t>(
+    prefix: &Prefix,
+    heads: &mut Heads,
+    text: &'t [u8],
+) -> Option<(Event<'t>, &'t [u8])> {
+    let mut fields = Fields::default();
+    if let Some((first, end)) = heads.find(text, &mut fields) {
+        return Some(entry(prefix, text, fields, first, Some(end)));
+    }
+    let first = prefix.matches(text, &mut fields)?;
+    heads.learn(prefix, text, first, &mut fields);
+    Some(entry(prefix, text, fields, first, None))
+}
+
+/// The entry whose first line begins with what was `first` matched, and ends at `end`, if that is known.
+fn entry<'t>(
+    prefix: &Prefix,
+    text: &'t [u8],
+    fields: Fields<'t>,
+    first: Matched,
+    mut end: Option<usize>,
+) -> (Event<'t>, &'t [u8]) {
     let mut faults = Faults::default();
     if first.ambiguous {
         faults.insert(Faults::AMBIGUOUS_PREFIX);
     }
-    let (level, body) = match first.word {
-        Word::Severity(severity, length) => (
-            Level::Severity(severity),
-            behind(text, first.length.saturating_add(length)),
-        ),
-        Word::Companion(companion, length) => (
-            Level::Companion(companion),
-            behind(text, first.length.saturating_add(length)),
-        ),
+    let (level, length) = match first.word {
+        Word::Severity(severity, length) => (Level::Severity(severity), length),
+        Word::Companion(companion, length) => (Level::Companion(companion), length),
     };
+    let begin = first.length.saturating_add(length);
+    let mut body = behind(text, begin);
     let mut event = Event {
         format: Format::Stderr,
         level,
@@ -36,9 +59,12 @@ pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &
         faults,
     };
     let mut place = level;
-    let mut body = body;
     let rest = loop {
-        let piece = piece(prefix, body, &mut event.faults);
+        let newline = match end.take() {
+            Some(end) => Some(end.saturating_sub(begin)).filter(|end| *end < body.len()),
+            None => find_byte(body, b'\n'),
+        };
+        let piece = piece(prefix, body, newline, &mut event.faults);
         match place {
             Level::Severity(_) => set_message(&mut event, piece.text),
             Level::Companion(companion) => set_companion(&mut event, companion, piece.text),
@@ -61,7 +87,7 @@ pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &
     if !rest.is_empty() {
         event.faults.insert(Faults::MORE_FOLLOW);
     }
-    Some((event, rest))
+    (event, rest)
 }
 
 /// A text with its continuations, what follows it, and what that begins with.
@@ -95,16 +121,21 @@ impl Line<'_> {
 
 /// A text up to the next line with a prefix. Lines behind a tab belong to it, and so do those that
 /// fit no prefix: hosts take tabs off, and programs the server runs print into the same stream.
-fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> Piece<'t> {
+fn piece<'t>(
+    prefix: &Prefix,
+    text: &'t [u8],
+    mut newline: Option<usize>,
+    faults: &mut Faults,
+) -> Piece<'t> {
     let mut end = 0_usize;
     let mut form = Form::Plain;
     let mut following = None;
     loop {
-        let Some(newline) = find_byte(behind(text, end), b'\n') else {
+        let Some(found) = newline else {
             end = text.len();
             break;
         };
-        end = end.saturating_add(newline);
+        end = end.saturating_add(found);
         let next = behind(text, end.saturating_add(1));
         if next.is_empty() {
             break;
@@ -119,6 +150,7 @@ fn piece<'t>(prefix: &Prefix, text: &'t [u8], faults: &mut Faults) -> Piece<'t> 
         }
         form = Form::Tabbed;
         end = end.saturating_add(1);
+        newline = find_byte(behind(text, end), b'\n');
     }
     let piece = before(text, end);
     Piece {

@@ -236,6 +236,15 @@ pub(crate) fn shape(text: &[u8]) -> Option<(usize, bool)> {
     Some((end, fraction > 0))
 }
 
+/// Where the zone stands behind a time to the second or to the millisecond that `text` begins with.
+pub(crate) fn zone_at(text: &[u8]) -> Option<usize> {
+    let clock = clock_length(text)?;
+    match text.get(clock)? {
+        b' ' => Some(20),
+        _ => fits(behind(text, 16).first_chunk()?, b":00.000 ").then_some(24),
+    }
+}
+
 /// Whether `text` begins with a date and a time.
 pub(crate) fn clock(text: &[u8]) -> bool {
     clock_length(text).is_some()

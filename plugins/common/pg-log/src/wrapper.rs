@@ -174,6 +174,7 @@ fn mark(text: &[u8]) -> Option<(Chunk, &[u8])> {
 /// not one, or a chunk of it is missing or out of its order.
 pub fn joined<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
     // The first line says whether syslog carried it.
+    unwrapped(text).chunk?;
     let mut lines = text.split(|byte| *byte == b'\n');
     let first = unwrapped(lines.next()?);
     let mut last = first.chunk.filter(|chunk| chunk.number == 1)?;

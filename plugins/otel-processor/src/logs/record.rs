@@ -384,6 +384,7 @@ fn is_member(key: &[u8]) -> bool {
             key,
             value: b"",
             kind,
+            plain: false,
         })
     })
 }

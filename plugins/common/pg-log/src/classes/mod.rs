@@ -69,7 +69,7 @@ pub struct Recognized<'c> {
 impl Recognized<'_> {
     /// The values in `text`, which must be the one that was recognised.
     pub fn captures<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Capture<'t>> {
-        let spans = self.found.spans().iter();
+        let spans = self.found.spans.iter();
         spans.zip(self.values).map(|(span, value)| Capture {
             value: *value,
             span: *span,

@@ -6,6 +6,8 @@
 //! names a person's account or machine), `lines` (a report of several lines with its own patterns).
 
 use super::NAMES;
+use crate::field::Field;
+use crate::report::SESSION_FIELDS;
 
 /// What a value looks like. In the order in which they are tried.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -66,6 +68,8 @@ pub struct Value {
     pub kind: Kind,
     /// How it is treated.
     pub sensitivity: Sensitivity,
+    /// The field of a session that has the same name: what the prefix says of it goes first.
+    pub(crate) field: Option<Field>,
 }
 
 /// A pattern taken apart.
@@ -138,6 +142,9 @@ impl Value {
             name,
             full_name: full_name.map_or(name, |(_, full)| full),
             kind,
+            field: SESSION_FIELDS
+                .into_iter()
+                .find(|field| field.name() == name),
             sensitivity: if data { Sensitivity::Data } else { sensitivity },
         }
     }

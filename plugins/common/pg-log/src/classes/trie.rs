@@ -6,7 +6,7 @@
 //! budget that bounds the work by the length of the message.
 
 use super::pattern::{Hole, Kind, Piece};
-use crate::scan::{behind, digits, find, find_byte};
+use crate::scan::{begins, behind, byte_in, digits, find, find_byte, words};
 
 /// Values in one pattern at most; `build.rs` holds the table to it.
 pub(super) const MOST_VALUES: usize = 24;
@@ -29,27 +29,21 @@ pub(super) enum End {
 pub(super) type Span = (usize, usize);
 
 /// A pattern that fits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     /// Its number, in the order of insertion.
     pub(super) pattern: usize,
     /// Where it ends.
     pub(super) end: usize,
-    spans: [Span; MOST_VALUES],
-    count: usize,
-}
-
-impl Found {
     /// Where the values stand, in their order.
-    pub(super) fn spans(&self) -> &[Span] {
-        self.spans.get(..self.count).unwrap_or_default()
-    }
+    pub(super) spans: Vec<Span>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// First bytes of the literals; no two begin with the same.
-    firsts: Vec<u8>,
+    /// First bytes of the literals, in their order, eight in a word with zeros behind the last; no two
+    /// begin with the same.
+    firsts: Vec<u64>,
     /// By first byte.
     literals: Vec<(&'static [u8], usize)>,
     /// The pickiest first; among those of a kind, in the order of the table.
@@ -86,9 +80,10 @@ impl Trie {
         }
         for node in &mut trie.nodes {
             let literals = node.literals.iter();
-            node.firsts = literals
+            let firsts: Vec<u8> = literals
                 .filter_map(|(text, _)| text.first().copied())
                 .collect();
+            node.firsts = words(&firsts);
         }
         trie
     }
@@ -179,8 +174,7 @@ impl Trie {
             end,
             choices: [Choice::default(); MOST_CHOICES],
             open: 0,
-            spans: [(0, 0); MOST_VALUES],
-            count: 0,
+            spans: Vec::new(),
             fuel: FUEL,
         };
         search.run()
@@ -193,8 +187,7 @@ struct Search<'s> {
     end: End,
     choices: [Choice; MOST_CHOICES],
     open: usize,
-    spans: [Span; MOST_VALUES],
-    count: usize,
+    spans: Vec<Span>,
     fuel: usize,
 }
 
@@ -215,8 +208,7 @@ impl Search<'_> {
                 return Some(Found {
                     pattern,
                     end: at,
-                    spans: self.spans,
-                    count: self.count,
+                    spans: std::mem::take(&mut self.spans),
                 });
             }
             if let Some((literal, next)) = literal(node, rest) {
@@ -226,7 +218,7 @@ impl Search<'_> {
                         at,
                         hole: 0,
                         from: 0,
-                        count: self.count,
+                        count: self.spans.len(),
                     });
                 }
                 place = Some((next, at.saturating_add(literal)));
@@ -251,7 +243,7 @@ impl Search<'_> {
         loop {
             self.open = self.open.checked_sub(1)?;
             let choice = *self.choices.get(self.open)?;
-            self.count = choice.count;
+            self.spans.truncate(choice.count);
             let from = choice.from.max(choice.at);
             let place = self.value(choice.node, choice.at, choice.hole, from);
             if place.is_some() {
@@ -281,11 +273,10 @@ impl Search<'_> {
                 at,
                 hole: if open { index } else { index.saturating_add(1) },
                 from: if open { end.saturating_add(1) } else { at },
-                count: self.count,
+                count: self.spans.len(),
             });
-            if let Some(span) = self.spans.get_mut(self.count) {
-                *span = (at, end);
-                self.count = self.count.saturating_add(1);
+            if self.spans.len() < MOST_VALUES {
+                self.spans.push((at, end));
             }
             return Some((*next, end));
         }
@@ -335,7 +326,10 @@ impl Search<'_> {
 /// The branch that goes on with the text, and the length of its literal.
 #[inline]
 fn literal(node: &Node, rest: &[u8]) -> Option<(usize, usize)> {
-    let place = node.firsts.binary_search(rest.first()?).ok()?;
+    let first = rest.first()?;
+    let mut words = node.firsts.iter().zip((0_usize..).step_by(8));
+    let place =
+        words.find_map(|(word, place)| Some(place.wrapping_add(byte_in(*word, *first)?)))?;
     let (literal, next) = node.literals.get(place)?;
-    rest.starts_with(literal).then_some((literal.len(), *next))
+    begins(rest, literal).then_some((literal.len(), *next))
 }
