@@ -2,12 +2,14 @@
 //! the records are what the host of its contract gives for the same input, and hold no data.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use test_harness::fakes::fluent_bit::{Answer, FluentBit as Contract};
 use test_harness::hosts::fluent_bit::{Filters, FluentBit, Shipped};
 use test_harness::hosts::places::built_module;
+use test_harness::hosts::postgres::output_of;
 use test_harness::hosts::{Loki, Postgres, Version};
 
 const SECRET: &str = "hunter2-4111";
@@ -130,8 +132,10 @@ fn loki_finds_an_error_by_severity_event_and_fingerprint() {
 
 /// A container's log as the runtime writes it.
 fn by_cri(log: &str) -> String {
+    let now = output_of(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%NZ"]));
+    let now = String::from_utf8(now.stdout).expect("ASCII");
     let lines = log.lines();
-    let lines = lines.map(|line| format!("2026-11-23T02:34:37.123456789Z stderr F {line}\n"));
+    let lines = lines.map(|line| format!("{} stderr F {line}\n", now.trim()));
     lines.collect()
 }
 

@@ -57,12 +57,20 @@ const WAYS: [Way; 3] = [
         "| trace_id=\"KEY\"",
     ),
     (
-        "Loki, Envoy's log",
-        r#"{job="envoy"}"#,
-        "|= \"KEY\" != \"top_statements\"",
-        "|= \"KEY\" != \"top_statements\"",
+        "Loki, the query log of the metrics filter",
+        r#"{job="envoy"} |= "\"pgmesh.event\":\"query\"""#,
+        "|= \"KEY\"",
+        "|= \"KEY\"",
     ),
 ];
+
+/// Of what was denied.
+const DENIAL: Way = (
+    "Loki, the records of the policy filter",
+    r#"{job="envoy"} |= "pgmesh.policy""#,
+    "|= \"KEY\"",
+    "|= \"KEY\"",
+);
 
 /// The fingerprint of a text.
 #[must_use]
@@ -103,7 +111,9 @@ pub fn run(stack: &Stack) -> [Statement; 2] {
 /// Looks for a statement in every store, and waits until it is there. Panics where it does not come.
 #[track_caller]
 pub fn look(stack: &Stack, statement: &Statement, limit: Duration) -> Vec<Sighting> {
-    let in_loki = WAYS.iter().map(|way| in_loki(stack, statement, way, limit));
+    let denial = (statement.text == DENIED).then_some(&DENIAL);
+    let ways = WAYS.iter().chain(denial);
+    let in_loki = ways.map(|way| in_loki(stack, statement, way, limit));
     let mut found = vec![
         in_jaeger(stack, statement, "Jaeger, the application", "till", limit),
         in_jaeger(stack, statement, "Jaeger, Envoy", "orders-db", limit),
