@@ -23,6 +23,7 @@ impl std::error::Error for ConfigError {}
 
 /// What a user can set.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Spans.
@@ -35,6 +36,7 @@ pub struct Config {
 
 /// What becomes of spans.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
     /// Look at spans at all.
@@ -86,6 +88,7 @@ impl Default for Traces {
 
 /// What becomes of names from before the stable conventions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Migrate {
     /// They stay.
@@ -98,6 +101,7 @@ pub enum Migrate {
 
 /// What becomes of comments.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Comments {
     /// They are left out.
@@ -112,6 +116,7 @@ pub enum Comments {
 
 /// What becomes of texts of exceptions, stack traces and status descriptions.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Exceptions {
     /// Data is taken out of them.
@@ -124,6 +129,7 @@ pub enum Exceptions {
 
 /// What becomes of spans of statements that only keep a pool alive.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeepAlive {
     /// Nothing.

@@ -26,6 +26,8 @@ pub mod scope {
     pub const NAME: u32 = 1;
     /// Version of an `InstrumentationScope`.
     pub const VERSION: u32 = 2;
+    /// Attributes of an `InstrumentationScope`.
+    pub const ATTRIBUTES: u32 = 3;
 }
 
 /// `Span`.
@@ -122,6 +124,18 @@ pub mod key_value {
 pub mod any {
     /// Text.
     pub const TEXT: u32 = 1;
+    /// `int64`.
+    pub const INT: u32 = 3;
+    /// `double`.
+    pub const DOUBLE: u32 = 4;
+    /// `ArrayValue`.
+    pub const LIST: u32 = 5;
+    /// `KeyValueList`.
+    pub const MAP: u32 = 6;
+    /// Bytes.
+    pub const BYTES: u32 = 7;
+    /// What lists and maps have: `AnyValue`s or `KeyValue`s.
+    pub const MEMBERS: u32 = 1;
 }
 
 /// `Metric`.
@@ -136,6 +150,12 @@ pub mod metric {
     pub const GAUGE: u32 = 5;
     /// `Sum`.
     pub const SUM: u32 = 7;
+    /// `Histogram`.
+    pub const HISTOGRAM: u32 = 9;
+    /// `ExponentialHistogram`.
+    pub const EXPONENTIAL_HISTOGRAM: u32 = 10;
+    /// `Summary`.
+    pub const SUMMARY: u32 = 11;
     /// `KeyValue`s.
     pub const METADATA: u32 = 12;
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// What becomes of log records.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
     /// Look at log records at all.
@@ -48,10 +49,12 @@ impl Default for Logs {
 }
 
 /// What is taken out.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RedactionMode {
     /// All data, and whatever stands in quotes of a text that is not known.
+    #[default]
     Strict,
     /// Literals of statements and values of parameters.
     Statements,

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// What becomes of metrics.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// Look at metrics at all.
@@ -15,6 +16,7 @@ pub struct Metrics {
     /// Add gauges that are computed from the others.
     pub derive: bool,
     /// Statements that are told apart in each server's metrics; all others are `other`.
+    #[cfg_attr(feature = "schema", schemars(range(max = 4_294_967_295_u64)))]
     pub max_queries: u32,
     /// Attributes that hold query texts, besides those that are known.
     pub query_attributes: Vec<String>,
@@ -37,6 +39,7 @@ impl Default for Metrics {
 
 /// What becomes of exporters' names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unify {
     /// They stay.
