@@ -164,7 +164,10 @@ impl Statements {
     }
 
     fn read(&self, text: &[u8]) -> Said {
-        let unquoted = unquoted(text);
+        let unquoted = match is_json(text) {
+            true => Some(b"?".to_vec()),
+            false => unquoted(text),
+        };
         let text = unquoted.as_deref().unwrap_or(text);
         let options = RedactOptions {
             comments: match self.options.comments {
@@ -219,6 +222,16 @@ impl Statements {
 fn is_name(text: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     text.iter().all(plain) && !text.first().is_some_and(u8::is_ascii_digit)
+}
+
+/// Whether a text is a JSON object or list, as some write a statement with its parameters. What stands
+/// in its quotes are no names. (`{call f(?)}` is JDBC's.)
+fn is_json(text: &[u8]) -> bool {
+    let mut marks = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    matches!(
+        (marks.next(), marks.next()),
+        (Some(b'{' | b'['), Some(b'"')) | (Some(b'['), Some(b'{' | b'['))
+    )
 }
 
 /// A statement that somebody has printed as a string of a programming language, `"SELECT \"a\""`, as it

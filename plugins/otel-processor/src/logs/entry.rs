@@ -115,7 +115,8 @@ fn in_attribute<'a>(attribute: &KeyValue<'a>, found: &mut Found<'a>) -> Result<(
 
 fn in_body<'a>(body: &Field<'a>, keys: &[String], found: &mut Found<'a>) -> Result<(), Error> {
     let map = match Any::read(body.message()?)? {
-        Any::Text(text) => {
+        // filelog with `encoding: nop` gives bytes.
+        Any::Text(text) | Any::Bytes(text) => {
             found.text = Some(text);
             return Ok(());
         }
@@ -139,7 +140,7 @@ fn in_body<'a>(body: &Field<'a>, keys: &[String], found: &mut Found<'a>) -> Resu
         let mut keys = keys.iter();
         let rank = keys.position(|key| key.as_bytes().eq_ignore_ascii_case(member.key));
         match member.any() {
-            Ok(Any::Text(text)) => {
+            Ok(Any::Text(text) | Any::Bytes(text)) => {
                 if let Some(rank) = rank.filter(|rank| best.is_none_or(|(best, _)| *rank < best)) {
                     best = Some((rank, text));
                 }
@@ -194,7 +195,7 @@ pub(super) fn holds_entry(any: Any<'_>, is_copy: &dyn Fn(&[u8]) -> bool, depth: 
         |any: Result<Any<'_>, Error>| any.map_or(true, |any| holds_entry(any, is_copy, deeper));
     match any {
         _ if depth > MAX_DEPTH => true,
-        Any::Text(text) => is_copy(text),
+        Any::Text(text) | Any::Bytes(text) => is_copy(text),
         Any::Map(map) => map.all(MEMBERS).any(|member| {
             let member = member.and_then(|member| KeyValue::read(member.message()?));
             member.map_or(true, |member| {
@@ -204,7 +205,7 @@ pub(super) fn holds_entry(any: Any<'_>, is_copy: &dyn Fn(&[u8]) -> bool, depth: 
         Any::List(list) => list
             .all(MEMBERS)
             .any(|item| holds(item.and_then(|item| Any::read(item.message()?)))),
-        Any::Empty | Any::Bool(_) | Any::Int(_) | Any::Double(_) | Any::Bytes(_) => false,
+        Any::Empty | Any::Bool(_) | Any::Int(_) | Any::Double(_) => false,
     }
 }
 

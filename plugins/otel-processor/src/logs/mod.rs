@@ -224,7 +224,8 @@ impl Logs {
         Ok(record::write(editor, record, &taken)?)
     }
 
-    /// Handles a record that is no entry of the log, but may be about a statement.
+    /// Handles a record that is no entry of the log, but may be about a statement, or about an error that
+    /// one has raised in an application.
     fn statement<'a>(
         &self,
         editor: &mut Editor<'a>,
@@ -233,7 +234,8 @@ impl Logs {
     ) -> Result<(), Error> {
         match traces.is_postgres(record.message()?)? {
             true => traces.log_record(editor, record, self.config.redaction),
-            false => Ok(()),
+            false if self.config.redaction == LogRedaction::Off => Ok(()),
+            false => traces.foreign_record(editor, record),
         }
     }
 }

@@ -3,8 +3,9 @@
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Value, schema};
 use schema::number_data_point as point;
 
+use super::labels;
 use super::names::{COLLECTION, Kind, NAMESPACE, Names, Semantic, names};
-use super::point::{self as read, Attribute, Point};
+use super::point::{Attribute, Point};
 use super::queries::{FINGERPRINT, Fate, OTHER, Queries, Role, Shown};
 
 /// What is to become of a metric.
@@ -117,6 +118,7 @@ fn one_point<'a>(
                         names.rename(editor, attribute)?;
                     }
                 }
+                point::EXEMPLARS => labels::exemplar(editor, &field, queries)?,
                 point::AS_DOUBLE | point::AS_INT if total.is_some() => editor.remove(&field),
                 _ => {}
             }
@@ -277,8 +279,18 @@ pub(crate) fn strip<'a>(
 ) -> Result<(), Error> {
     let reason = error.to_string();
     let mut says_why = false;
-    for field in read::numbers(metric) {
+    for field in metric.fields() {
         let field = field?;
+        match field.number {
+            schema::metric::GAUGE | schema::metric::SUM => {}
+            schema::metric::HISTOGRAM
+            | schema::metric::EXPONENTIAL_HISTOGRAM
+            | schema::metric::SUMMARY => {
+                editor.remove(&field);
+                continue;
+            }
+            _ => continue,
+        }
         let mark = editor.mark();
         let stripped = editor.inside(&field, |editor, message| {
             for field in message.fields() {
@@ -328,6 +340,7 @@ fn strip_point<'a>(
                     field.number_value().is_ok()
                 }
                 point::FLAGS => field.number_value().is_ok(),
+                point::EXEMPLARS => false,
                 _ => true,
             };
             if !is_harmless {

@@ -6,14 +6,16 @@
 //!                                                     +-> inputs, counters (rates) -> derived (gauges)
 //! ```
 //!
-//! A batch is walked once. Of a metric of no family only the name is read; histograms, exponential
-//! histograms and summaries are left as they are, whatever their name.
+//! A batch is walked once. Of a metric of no family only the name is read; of histograms, exponential
+//! histograms, summaries and exemplars, and of what instrumented clients measure, the labels alone may
+//! change (`labels`).
 
 pub(crate) mod config;
 mod counters;
 mod derived;
 mod edit;
 mod inputs;
+mod labels;
 mod names;
 mod point;
 mod queries;
@@ -29,6 +31,7 @@ use config::Unify;
 use counters::Counters;
 use derived::Gathered;
 use edit::Change;
+use labels::Of;
 use names::Semantic;
 use queries::{Fate, Queries};
 use source::Source;
@@ -129,8 +132,16 @@ impl Metrics {
             return Ok(());
         };
         let name = name.bytes()?;
-        match self.is_of_a_family(name) {
-            true => self.metric(editor, field, (name, around), gathered),
+        if self.is_of_a_family(name) {
+            return self.metric(editor, field, (name, around), gathered);
+        }
+        match labels::is_of_clients(name) {
+            true => Ok(labels::metric(
+                editor,
+                field,
+                Of::Clients,
+                &mut self.queries,
+            )?),
             false => Ok(()),
         }
     }
@@ -171,7 +182,12 @@ impl Metrics {
     ) -> Result<(), Error> {
         let points = point::points(field.message()?)?;
         if points.is_empty() {
-            return Ok(());
+            return Ok(labels::metric(
+                editor,
+                field,
+                Of::Family,
+                &mut self.queries,
+            )?);
         }
         if self.config.derive {
             gathered.metric(name, &points, &around.source, &mut self.counters);
@@ -186,7 +202,8 @@ impl Metrics {
             fates: &fates,
             points: &points,
         };
-        if change.semantic.is_some() || !fates.is_empty() {
+        let has_exemplars = points.iter().any(|point| point.has_exemplars);
+        if change.semantic.is_some() || !fates.is_empty() || has_exemplars {
             editor.inside(field, |editor, metric| {
                 edit::metric(editor, metric, change, &mut self.queries)
             })?;

@@ -73,6 +73,7 @@ pub(crate) struct Point<'a> {
     /// The value is an increase since the start.
     pub(crate) is_delta: bool,
     pub(crate) attributes: Vec<Attribute<'a>>,
+    pub(crate) has_exemplars: bool,
 }
 
 impl<'a> Point<'a> {
@@ -93,6 +94,7 @@ impl<'a> Point<'a> {
                 (point::FLAGS, Value::Varint(flags)) => {
                     ended = flags & point::NO_RECORDED_VALUE != 0;
                 }
+                (point::EXEMPLARS, _) => read.has_exemplars = true,
                 (point::ATTRIBUTES, _) => read.attributes.push(Attribute::read(field)?),
                 (
                     point::START_TIME
@@ -113,7 +115,7 @@ impl<'a> Point<'a> {
 }
 
 /// The `Gauge`s and `Sum`s of a metric: one, unless somebody else has written it strangely.
-pub(crate) fn numbers<'a>(metric: Message<'a>) -> impl Iterator<Item = Result<Field<'a>, Error>> {
+fn numbers<'a>(metric: Message<'a>) -> impl Iterator<Item = Result<Field<'a>, Error>> {
     metric.fields().filter(|field| {
         field.as_ref().map_or(true, |field| {
             matches!(field.number, schema::metric::GAUGE | schema::metric::SUM)

@@ -8,8 +8,9 @@ use pg_log::redact_plan;
 
 use super::Traces;
 use super::names::{self, Meaning, Role, Slot};
+use super::values::{Around, Kind};
 use crate::Error;
-use crate::config::{Exceptions, Migrate};
+use crate::config::{Exceptions, LogRedaction, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
 
@@ -58,6 +59,12 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Whether it is one that databases alone have, and holds more than a name.
+    pub(super) fn is_of_a_database(&self) -> bool {
+        !matches!(self.meaning.role, Role::Plain | Role::System)
+            && self.attribute.key.starts_with(b"db.")
+    }
+
     /// Lets it stay as it is.
     pub(super) fn spare(&mut self) {
         self.meaning = &names::PLAIN;
@@ -82,6 +89,8 @@ pub(super) struct Facts<'a> {
     pub(super) exception: Option<&'a [u8]>,
     /// Its status is an error.
     pub(super) failed: bool,
+    /// Of a record; a span's is strict.
+    pub(super) redaction: LogRedaction,
 }
 
 impl Facts<'_> {
@@ -130,8 +139,10 @@ impl Traces {
             let field = field?;
             if field.number == layout.attributes {
                 let attribute = KeyValue::read(field.message()?)?;
-                let Some(meaning) = self.meaning(attribute.key) else {
-                    continue;
+                let meaning = match self.meaning(attribute.key) {
+                    Some(meaning) => meaning,
+                    None if attribute.may_nest() => &names::UNKNOWN,
+                    None => continue,
                 };
                 if meaning.role == Role::System
                     && let Any::Text(system) = attribute.any()?
@@ -191,10 +202,11 @@ impl Traces {
     }
 
     #[inline(always)]
-    fn is_taken_out(&self, (key, value): (&[u8], Any<'_>), role: Role) -> bool {
+    pub(super) fn is_taken_out(&self, (key, value): (&[u8], Any<'_>), role: Role) -> bool {
         match role {
             Role::BindValue => !self.keeps(key),
             Role::Credentials => true,
+            Role::Address => has_credentials(value),
             Role::ExceptionMessage | Role::Stacktrace => self.config.exceptions == Exceptions::Drop,
             Role::Sqlstate => !self.has_sqlstate(value),
             _ => false,
@@ -296,7 +308,7 @@ impl Traces {
         {
             return Ok(());
         }
-        self.rewrite(editor, one, name)
+        self.rewrite(editor, one, (name, facts.redaction))
     }
 
     /// Gives an attribute its name, and its texts without their data.
@@ -304,11 +316,13 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         one: &Found<'a>,
-        name: Name,
+        (name, redaction): (Name, LogRedaction),
     ) -> Result<(), Error> {
         let role = one.meaning.role;
         let changes = match role {
-            Role::System | Role::Plain | Role::BindValue | Role::Credentials => false,
+            Role::System | Role::Plain | Role::BindValue | Role::Credentials | Role::Address => {
+                false
+            }
             Role::ExceptionMessage | Role::Stacktrace => {
                 self.config.exceptions == Exceptions::Redact
             }
@@ -325,7 +339,11 @@ impl Traces {
                         editor.replace(&field, |new| new.text(schema::key_value::KEY, name));
                     }
                     (schema::key_value::VALUE, _) if changes => {
-                        editor.change_texts(&field, &mut |text| self.seen(role, text))?;
+                        let around = Around {
+                            redaction,
+                            ..Around::of(Kind::Of(role))
+                        };
+                        self.value(editor, &field, around)?;
                     }
                     _ => {}
                 }
@@ -392,6 +410,22 @@ pub(super) fn is_taken(found: &[Found<'_>], place: usize, stable: &str) -> bool 
     all.any(|other| other.attribute.key == stable.as_bytes())
         || before.any(|other| other.meaning.stable == Some(stable))
 }
+
+/// Whether an address has a place for a password in it that is taken: `postgres://bob:secret@db/shop`,
+/// `jdbc:postgresql://db/shop?password=secret`. Of one that is no text nobody knows.
+fn has_credentials(value: Any<'_>) -> bool {
+    let Any::Text(text) = value else {
+        return true;
+    };
+    text.contains(&b'@')
+        || PASSWORDS.iter().any(|word| {
+            let mut parts = text.windows(word.len());
+            parts.any(|part| part.eq_ignore_ascii_case(word))
+        })
+}
+
+/// How libpq, pgjdbc and .NET call it.
+const PASSWORDS: [&[u8]; 3] = [b"password", b"passwd", b"pwd="];
 
 /// A SQLSTATE that is one: five digits or capitals, a digit among them (all that the server has).
 pub(crate) fn sqlstate(text: &[u8]) -> Option<[u8; 5]> {

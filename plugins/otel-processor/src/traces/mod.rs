@@ -11,6 +11,7 @@ pub(crate) mod names;
 mod record;
 mod span;
 mod strip;
+mod values;
 
 use std::borrow::Cow;
 
@@ -22,8 +23,8 @@ use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
 use crate::places::is_same;
 use crate::statement::{Options, Statements};
-use attributes::Parts;
 pub(crate) use attributes::sqlstate;
+use attributes::{Facts, Layout, Parts};
 use names::SCOPES;
 use span::SPAN;
 
@@ -40,11 +41,25 @@ pub(crate) struct Traces {
 struct Scope {
     /// All of its spans are PostgreSQL's.
     known: bool,
+    /// The resource names PostgreSQL: so does each of its spans that has an attribute of a database's.
+    within: bool,
     /// One was taken for somebody else's.
     passed: bool,
     /// So many of PostgreSQL's stand one behind the other.
     run: u32,
 }
+
+/// Where in a `Resource` something may change.
+const RESOURCE: Layout = Layout {
+    attributes: schema::resource::ATTRIBUTES,
+    others: 0,
+};
+
+/// The same for an `InstrumentationScope`.
+const SCOPE: Layout = Layout {
+    attributes: schema::scope::ATTRIBUTES,
+    others: 0,
+};
 
 /// From so many spans of PostgreSQL's on, the next one is likely to be one.
 const LONG_RUN: u32 = 3;
@@ -89,10 +104,19 @@ impl Traces {
         };
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
-                for scope in message.all(schema::resource::SCOPES) {
-                    editor.inside(&scope?, |editor, message| {
-                        self.scope(editor, message, &parents, &mut parts)
-                    })?;
+                let named = message.find(schema::resource::RESOURCE)?;
+                let within = named.is_some_and(|named| self.is_named_in(&named, &RESOURCE));
+                for field in message.fields() {
+                    let field = field?;
+                    match field.number {
+                        schema::resource::RESOURCE if within => {
+                            self.around(editor, &field, (&RESOURCE, &mut parts));
+                        }
+                        schema::resource::SCOPES => editor.inside(&field, |editor, message| {
+                            self.scope(editor, message, (within, &parents), &mut parts)
+                        })?,
+                        _ => {}
+                    }
                 }
                 Ok::<_, Error>(())
             })?;
@@ -106,18 +130,19 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         scope: Message<'a>,
-        parents: &Bounded<u64>,
+        (within, parents): (bool, &Bounded<u64>),
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let mark = editor.mark();
         let mut read = Scope {
             known: false,
+            within,
             passed: false,
             run: 0,
         };
         self.spans(editor, scope, (&mut read, parents), parts)?;
         // Some encoders name the scope behind its spans.
-        if read.known && read.passed {
+        if read.passed && (read.known || read.within != within) {
             editor.roll_back(mark);
             self.spans(editor, scope, (&mut read, parents), parts)?;
         }
@@ -142,7 +167,13 @@ impl Traces {
                         self.strip(editor, &field, error);
                     }
                 }
-                schema::scope::SCOPE => read.known |= self.is_known_scope(&field)?,
+                schema::scope::SCOPE => {
+                    read.known |= self.is_known_scope(&field)?;
+                    if self.is_named_in(&field, &SCOPE) {
+                        read.within = true;
+                        self.around(editor, &field, (&SCOPE, &mut *parts));
+                    }
+                }
                 _ => {}
             }
         }
@@ -165,7 +196,7 @@ impl Traces {
         }
         let whose = match read.known || (collected && parts.is_postgres) {
             true => Whose::Postgres,
-            false => self.whose(span, schema::span::ATTRIBUTES)?,
+            false => self.whose(span, schema::span::ATTRIBUTES, read.within)?,
         };
         if whose != Whose::Postgres {
             read.run = 0;
@@ -199,15 +230,50 @@ impl Traces {
             || configured.any(|known| known.as_bytes() == name))
     }
 
+    /// Whether a `Resource` or `InstrumentationScope` names PostgreSQL: what all items have in common may
+    /// have been moved there. What cannot be read names nothing.
+    fn is_named_in(&self, field: &Field<'_>, layout: &Layout) -> bool {
+        let attributes = field.message().map(|it| it.all(layout.attributes));
+        let mut attributes = attributes.into_iter().flatten().flatten();
+        attributes.any(|attribute| {
+            let read = attribute.message().and_then(KeyValue::read);
+            let system = read.ok().filter(|read| names::is_system(read.key));
+            matches!(system.map(|read| read.any()), Some(Ok(Any::Text(name))) if self.is_system(name))
+        })
+    }
+
+    /// Changes attributes of databases in a `Resource` or `InstrumentationScope` that names PostgreSQL.
+    fn around<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        (layout, parts): (&Layout, &mut Parts<'a>),
+    ) {
+        let mark = editor.mark();
+        let edited = editor.inside(field, |editor, message| {
+            self.collect(message, layout, parts)?;
+            let found = &parts.found;
+            let mut of_databases = (0..found.len())
+                .filter(|place| found.get(*place).is_some_and(|one| one.is_of_a_database()));
+            of_databases
+                .try_for_each(|place| self.attribute(editor, (found, place), &Facts::default()))
+        });
+        if edited.is_err() {
+            editor.roll_back(mark);
+            editor.remove(field);
+        }
+    }
+
     /// Whether a log record says that it is about PostgreSQL.
     pub(crate) fn is_postgres(&self, record: Message<'_>) -> Result<bool, Error> {
-        let whose = self.whose(record, schema::log_record::ATTRIBUTES)?;
+        let whose = self.whose(record, schema::log_record::ATTRIBUTES, false)?;
         Ok(whose == Whose::Postgres)
     }
 
     /// Whose a span or a log record is, whose attributes have this number: PostgreSQL's by the system
-    /// that it names, or, if it names none, by an attribute that only statements have.
-    fn whose(&self, item: Message<'_>, attributes: u32) -> Result<Whose, Error> {
+    /// that it names, or, if it names none, by an attribute that only statements have, or any of
+    /// a database's `within` what names PostgreSQL.
+    fn whose(&self, item: Message<'_>, attributes: u32, within: bool) -> Result<Whose, Error> {
         let mut may_fail = false;
         let mut signed = false;
         let mut named = false;
@@ -231,6 +297,11 @@ impl Traces {
                     {
                         return Ok(Whose::Postgres);
                     }
+                }
+                [b'd', b'b', b'.', ..] if within => signed = true,
+                [b'e', b'r' | b'x', ..] => {
+                    may_fail = true;
+                    signed = signed || self.signs.is_one(attribute.key);
                 }
                 [first, ..] if self.signs.begin_with(*first) => {
                     signed = signed || self.signs.is_one(attribute.key);

@@ -21,6 +21,8 @@ pub(crate) enum Role {
     BindValue,
     /// May hold a password: a connection string.
     Credentials,
+    /// Where something is, and perhaps the password for it.
+    Address,
     /// The server's SQLSTATE.
     Sqlstate,
     /// The class of the error.
@@ -35,6 +37,8 @@ pub(crate) enum Role {
     Companion(Field),
     /// Nothing but its name matters.
     Plain,
+    /// A name that says nothing, of a list or map in which other names may.
+    Unknown,
 }
 
 /// An attribute that the processor adds where it is missing.
@@ -130,7 +134,7 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-static NAMES: [Known; 71] = [
+static NAMES: [Known; 73] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
@@ -166,6 +170,7 @@ static NAMES: [Known; 71] = [
     known("db.url", Role::Credentials),
     known("db.user", Role::Plain),
     known("error.msg", Role::ExceptionMessage),
+    known("error.stack_trace", Role::Stacktrace),
     ours(ERROR_TYPE, Role::ErrorType, Slot::ErrorType),
     known("exception.escaped", Role::Plain),
     known("exception.message", Role::ExceptionMessage),
@@ -206,6 +211,8 @@ static NAMES: [Known; 71] = [
     // OpenCensus' ocsql, and what grew out of it.
     known("sql.query", Role::Query),
     known("sql.text", Role::Query),
+    // Logback's and Log4j's encoders.
+    known("stack_trace", Role::Stacktrace),
     known("thread.id", Role::Plain),
     known("thread.name", Role::Plain),
     known("user.name", Role::Plain),
@@ -214,6 +221,7 @@ static NAMES: [Known; 71] = [
 
 pub(crate) static PLAIN: Meaning = Meaning::of(Role::Plain);
 pub(crate) static QUERY: Meaning = Meaning::of(Role::Query);
+pub(crate) static UNKNOWN: Meaning = Meaning::of(Role::Unknown);
 const BIND_VALUE: Meaning = Meaning::of(Role::BindValue);
 const TAG: Meaning = Meaning {
     slot: Some(Slot::Tag),
@@ -243,13 +251,19 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-static WORDS: [(Meaning, bool, &str); 4] = [
+static WORDS: [(Meaning, bool, &str); 6] = [
+    (
+        Meaning::of(Role::Credentials),
+        false,
+        "credential credentials dsn passwd password pwd secret",
+    ),
     (
         Meaning::of(Role::BindValue),
         false,
         "arg args argument arguments bind binding bindings binds param parameter parameters params val \
          vals value values var variables vars",
     ),
+    (Meaning::of(Role::Address), true, "uri url"),
     (
         Meaning::of(Role::Stacktrace),
         true,
@@ -263,7 +277,7 @@ static WORDS: [(Meaning, bool, &str); 4] = [
     (
         Meaning::of(Role::Words),
         false,
-        "command queries query sql statement statements stmt",
+        "command queries query sql statement statements stmt summary",
     ),
 ];
 
@@ -439,6 +453,9 @@ mod tests {
             ("error.message", Some(Role::ExceptionMessage)),
             ("error", Some(Role::ExceptionMessage)),
             ("error.stack", Some(Role::Stacktrace)),
+            ("db.dsn", Some(Role::Credentials)),
+            ("spring.datasource.url", Some(Role::Address)),
+            ("url.full", None),
             ("pgmesh.message", Some(Role::Plain)),
             ("sqlcommenter.route", Some(Role::Plain)),
             ("http.route", None),

@@ -6,18 +6,27 @@ use otlp_wire::{Editor, Field, KeyValue, Message, schema};
 use pg_log::Field as LogField;
 
 use super::Traces;
-use super::attributes::{Found, Layout, Parts};
+use super::attributes::{Facts, Found, Layout, Parts};
 use super::names::Role;
+use super::values::{Around, Kind};
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::statement::is_like_a_statement;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
-const RECORD: Layout = Layout {
+pub(super) const RECORD: Layout = Layout {
     attributes: ATTRIBUTES,
     others: 1 << schema::log_record::BODY | 1 << schema::log_record::EVENT_NAME,
 };
+
+/// What is known of a record while its body is written.
+pub(super) struct Body<'k, 'a> {
+    found: &'k [Found<'a>],
+    /// What below a message it is.
+    companion: Option<LogField>,
+    redaction: LogRedaction,
+}
 
 impl Traces {
     /// Handles a record. What its body says goes by the `redaction` of logs.
@@ -30,13 +39,20 @@ impl Traces {
         editor.inside(record, |editor, record| {
             let mut parts = Parts::default();
             self.collect(record, &RECORD, &mut parts)?;
-            let facts = self.facts(&parts);
+            let facts = Facts {
+                redaction,
+                ..self.facts(&parts)
+            };
             for one in &mut parts.found {
                 if spares(redaction, one.meaning.role) {
                     one.spare();
                 }
             }
-            let companion = companion(record);
+            let body = Body {
+                found: &parts.found,
+                companion: companion(record),
+                redaction,
+            };
             for (field, place) in &parts.fields {
                 match (place, field.number) {
                     (Some(place), _) => {
@@ -44,9 +60,11 @@ impl Traces {
                     }
                     _ if redaction == LogRedaction::Off => {}
                     (None, schema::log_record::BODY) => {
-                        editor.change_texts(field, &mut |text| {
-                            self.body(text, (&parts.found, companion), redaction)
-                        })?;
+                        let around = Around {
+                            redaction,
+                            ..Around::of(Kind::Body(&body))
+                        };
+                        self.value(editor, field, around)?;
                     }
                     _ => {
                         if let Some(redacted) = self.statements.redact(field.bytes()?) {
@@ -63,19 +81,14 @@ impl Traces {
     }
 
     /// What may be seen of a text in the body; `None` is all of it.
-    fn body(
-        &mut self,
-        text: &[u8],
-        (found, companion): (&[Found<'_>], Option<LogField>),
-        redaction: LogRedaction,
-    ) -> Option<String> {
-        if let Some(field) = companion {
-            let strict = redaction == LogRedaction::Strict;
+    pub(super) fn body(&mut self, text: &[u8], body: &Body<'_, '_>) -> Option<String> {
+        if let Some(field) = body.companion {
+            let strict = body.redaction == LogRedaction::Strict;
             let seen = strict.then(|| self.texts.companion(field, text))?;
             return (seen.as_bytes() != text).then_some(seen);
         }
+        let found = body.found.iter();
         let mut texts = found
-            .iter()
             .filter(|one| one.meaning.role == Role::Query)
             .filter_map(Found::text);
         let mut quotes = || texts.any(|statement| is_in(statement, text));
@@ -83,7 +96,7 @@ impl Traces {
         if !is_servers && (is_like_a_statement(text) || quotes()) {
             return self.statements.redact(text);
         }
-        if redaction != LogRedaction::Strict {
+        if body.redaction != LogRedaction::Strict {
             return None;
         }
         let seen = self.texts.prose(text);
@@ -92,7 +105,7 @@ impl Traces {
 }
 
 /// Whether attributes of this role stay as they are.
-fn spares(redaction: LogRedaction, role: Role) -> bool {
+pub(super) fn spares(redaction: LogRedaction, role: Role) -> bool {
     match redaction {
         LogRedaction::Strict => false,
         LogRedaction::Statements => matches!(

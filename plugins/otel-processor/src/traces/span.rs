@@ -126,11 +126,13 @@ impl Traces {
         TARGETS.iter().find_map(|keys| self.word(span, keys))
     }
 
-    /// The text of an attribute by one of these names, without its data.
+    /// The text of an attribute by the first of these names that is there, without its data.
     fn word(&mut self, span: Message<'_>, keys: &[&str]) -> Option<String> {
-        let attributes = span.all(schema::span::ATTRIBUTES).flatten();
-        let mut read = attributes.filter_map(|it| KeyValue::read(it.message().ok()?).ok());
-        let one = read.find(|one| keys.iter().any(|key| key.as_bytes() == one.key))?;
+        let one = keys.iter().find_map(|key| {
+            let attributes = span.all(schema::span::ATTRIBUTES).flatten();
+            let mut read = attributes.filter_map(|it| KeyValue::read(it.message().ok()?).ok());
+            read.find(|one| key.as_bytes() == one.key)
+        })?;
         let any = one.any().ok()?;
         let text = any.text().filter(|text| !text.is_empty())?;
         let redacted = match names::meaning(one.key)?.role {

@@ -98,6 +98,15 @@ fn attributes() -> Vec<KeyValue> {
             "db.connection_string",
             "postgres://bob:hunter2@db/shop?x=4111",
         ),
+        ("db.dsn", "host=db user=bob password=hunter2 dbname=4111"),
+        (
+            "app.datasource.url",
+            "jdbc:postgresql://db/shop?user=bob&password=hunter2#4111",
+        ),
+        ("app.database.uri", "postgres://bob:hunter2@db/4111"),
+        ("db.password", "hunter2 4111"),
+        // sqlx.
+        ("summary", STATEMENT),
     ];
     let errors = [
         "error",
@@ -136,6 +145,43 @@ fn attributes() -> Vec<KeyValue> {
             pair(key, nested(STATEMENT, 40)),
         ]
     });
+    // What node-postgres calls a query, and others like it.
+    let query = || {
+        vec![
+            text("text", "INSERT INTO t VALUES ($1, $2)"),
+            pair("values", list(vec![string(DATA), integer(4111)])),
+        ]
+    };
+    let nested_in = [
+        pair("sql", map(query())),
+        pair("db.query.text", map(query())),
+        pair("pg", map(query())),
+        pair("pg", list(vec![map(vec![pair("q", map(query()))])])),
+        pair("job", map(vec![text("sql", STATEMENT)])),
+        pair(
+            "job",
+            map(vec![text("dsn", "postgres://bob:hunter2@db/4111")]),
+        ),
+        pair("db.query.text", map(vec![pair(STATEMENT, integer(1))])),
+        pair(
+            "db.query.text",
+            list(vec![
+                string("INSERT INTO t VALUES ($1, $2)"),
+                string("hunter2"),
+                integer(4111),
+            ]),
+        ),
+        pair("db.query.text", integer(4111)),
+        pair(
+            "error.details",
+            map(vec![text("owner", "hunter2"), pair("card", integer(4111))]),
+        ),
+        text(
+            "db.query.text",
+            r#"{"text":"INSERT INTO t VALUES ($1)","values":["hunter2",4111]}"#,
+        ),
+        text("db.statement", r#"[ "SELECT $1", "hunter2 4111" ]"#),
+    ];
     let words = words.into_iter().map(|(key, value)| text(key, value));
     let errors = errors
         .into_iter()
@@ -145,6 +191,7 @@ fn attributes() -> Vec<KeyValue> {
         .chain(words)
         .chain(errors)
         .chain(parameters)
+        .chain(nested_in)
         .collect()
 }
 
@@ -231,6 +278,15 @@ pub(crate) fn records() -> Vec<LogRecord> {
         .map(|attribute| about(vec![attribute], Some(string("executed"))))
         .collect();
     let bodies = [
+        map(vec![
+            text("sql", "INSERT INTO t VALUES ($1, $2)"),
+            pair("params", list(vec![string("hunter2"), integer(4111)])),
+        ]),
+        list(vec![map(vec![
+            text("msg", "refused"),
+            pair("args", list(vec![string("hunter2"), integer(4111)])),
+        ])]),
+        string(r#"{"sql":"INSERT INTO t VALUES ($1)","params":["hunter2",4111]}"#),
         string(STATEMENT),
         string(&format!("Executing: {STATEMENT}")),
         string(&format!("slow query ({STATEMENT}) took 3 ms")),
@@ -293,6 +349,163 @@ fn no_place_of_a_record_about_a_statement_shows_the_data() {
                 assert_clean(&out, &record);
             }
         }
+    }
+}
+
+/// What all spans have in common may stand around them.
+#[test]
+fn what_names_postgresql_around_a_span_is_believed_and_shows_no_data() {
+    let system = || text("db.system.name", "postgresql");
+    let secret = || text("db.connection_string", "postgres://bob:hunter2@db/4111");
+    let spans = || {
+        let mut spans = spans();
+        for span in &mut spans {
+            span.attributes.retain(|pair| pair.key != "db.system");
+        }
+        spans
+    };
+    let stated = |mut span: Span| {
+        // An attribute of a database's tells it from a request's.
+        span.attributes.push(text("db.namespace", "shop"));
+        span
+    };
+    for span in spans().into_iter().map(stated) {
+        let mut by_resource = batch(vec![span.clone()]);
+        let resource = by_resource.resource_spans[0].resource.as_mut();
+        let attributes = &mut resource.expect("a resource").attributes;
+        attributes.extend([system(), secret()]);
+        let mut by_scope = batch(vec![span.clone()]);
+        let scope = by_scope.resource_spans[0].scope_spans[0].scope.as_mut();
+        let attributes = &mut scope.expect("a scope").attributes;
+        attributes.extend([secret(), system()]);
+        for whole in [by_resource, by_scope].map(|batch| batch.encode_to_vec()) {
+            for bytes in [reversed(&whole, 8), whole] {
+                let mut processor = processor(CONFIGS[0]);
+                let out = processor.process_traces(&bytes).expect("OTLP");
+                assert_clean(&out, &span);
+            }
+        }
+    }
+    // A request's span, or another database's, is none of PostgreSQL's for that.
+    for attributes in [
+        vec![text("http.route", "/pay"), text("args", "kept")],
+        vec![
+            text("db.system", "mysql"),
+            text("db.statement", "SELECT 'kept'"),
+        ],
+    ] {
+        let mut other = batch(vec![Span {
+            attributes,
+            ..Span::default()
+        }]);
+        let resource = other.resource_spans[0].resource.as_mut();
+        resource.expect("a resource").attributes.push(system());
+        let bytes = other.encode_to_vec();
+        let mut processor = processor("");
+        assert_eq!(*processor.process_traces(&bytes).expect("OTLP"), bytes);
+    }
+}
+
+/// Some put the error of a request on its span.
+#[test]
+fn a_drivers_error_in_attributes_of_another_span_shows_no_data() {
+    for stack in &STACKS[1..] {
+        for attributes in [
+            vec![text("error.stack", stack), text("error.message", UNKNOWN)],
+            vec![text("exception.stacktrace", stack)],
+            vec![text(
+                "error.message",
+                &format!("{MESSAGE} (SQLSTATE 22P02)"),
+            )],
+            vec![
+                text("exception.message", UNKNOWN),
+                text("exception.type", "psycopg.errors.UniqueViolation"),
+            ],
+        ] {
+            let attributes = [vec![text("http.route", "/pay")], attributes].concat();
+            let span = Span {
+                name: "POST /pay".to_owned(),
+                attributes,
+                ..Span::default()
+            };
+            let whole = batch(vec![span.clone()]).encode_to_vec();
+            for bytes in [reversed(&whole, 8), whole] {
+                let mut processor = processor("");
+                let out = processor.process_traces(&bytes).expect("OTLP");
+                assert_clean(&out, &span);
+                assert!(String::from_utf8_lossy(&out).contains("/pay"));
+            }
+        }
+    }
+}
+
+/// An application logs the exception of its driver.
+#[test]
+fn a_drivers_error_in_another_record_shows_no_data() {
+    let of = |attributes: Vec<KeyValue>, body: AnyValue| LogRecord {
+        attributes,
+        body: Some(body),
+        ..LogRecord::default()
+    };
+    let mut records = Vec::new();
+    for stack in &STACKS[1..] {
+        records.extend([
+            of(
+                vec![
+                    text("exception.message", UNKNOWN),
+                    text("exception.stacktrace", stack),
+                ],
+                string("payment failed"),
+            ),
+            of(
+                vec![text("error.stack_trace", stack)],
+                string("payment failed"),
+            ),
+            of(vec![], string(&format!("payment failed\n{stack}"))),
+            of(
+                vec![],
+                map(vec![
+                    text("message", "payment failed"),
+                    text("exception", UNKNOWN),
+                    text("stack_trace", stack),
+                ]),
+            ),
+        ]);
+    }
+    records.extend([
+        of(
+            vec![
+                text("exception.type", "org.postgresql.util.PSQLException"),
+                text("exception.message", UNKNOWN),
+            ],
+            string("payment failed"),
+        ),
+        of(
+            vec![],
+            string(&format!(
+                "payment failed: ERROR: {MESSAGE} (SQLSTATE 22P02)"
+            )),
+        ),
+    ]);
+    for record in records {
+        let whole = logs::batch(vec![record.clone()]).encode_to_vec();
+        for bytes in [reversed(&whole, 8), whole] {
+            let mut processor = processor("");
+            let out = processor.process_logs(&bytes).expect("OTLP");
+            assert_clean(&out, &record);
+        }
+    }
+    for other in [
+        of(vec![text("exception.message", "card 4111")], string("x")),
+        of(
+            vec![text("exception.type", "java.io.IOException")],
+            string("a\nb"),
+        ),
+        of(vec![pair("deep", nested("4111", 40))], nested("4111", 40)),
+    ] {
+        let bytes = logs::batch(vec![other]).encode_to_vec();
+        let mut processor = processor("");
+        assert_eq!(*processor.process_logs(&bytes).expect("OTLP"), bytes);
     }
 }
 

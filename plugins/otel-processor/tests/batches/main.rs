@@ -9,15 +9,20 @@
 
 mod any_batch;
 mod broken;
+mod conventions;
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod invariants;
 mod leaks;
 mod leaks_in_logs;
+mod leaks_in_metrics;
 mod logs;
+mod logs_model;
 mod metrics;
 mod metrics_model;
 mod options;
 mod order;
 mod otlp;
 mod traces;
+mod traces_model;
 mod twice;
+mod unknown_fields;
