@@ -110,8 +110,7 @@ impl Pipeline {
         }
     }
 
-    /// Reads the lines of a file too, from its beginning, with these settings of filelog besides
-    /// ([`Build::Ours`] only).
+    /// Reads the lines of a file too, from its beginning, with these settings of filelog besides.
     pub fn filelog(mut self, file: &Path, settings: &Value) -> Self {
         let mut filelog = json!({
             "include": [file],
