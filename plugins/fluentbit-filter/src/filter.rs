@@ -4,15 +4,17 @@
 //! jsonlog or CloudNativePG object), or the host has taken a JSON entry apart and its members are the
 //! record's own. What is not PostgreSQL's passes as it is.
 
+mod unread;
+
 use std::mem::take;
 
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread};
 
-use crate::config::{self, Config, NameStyle, Object, Preset, RedactionMode};
+use crate::config::{self, Config, NameStyle, Object, Preset};
 use crate::output::{Output, Place, Style};
 use crate::sessions::Sessions;
-use crate::streams::{Streams, hash};
+use crate::streams::{self, Streams};
 
 /// Members a record has at most, as a rule.
 const USUAL_MEMBERS: usize = 8;
@@ -55,7 +57,8 @@ pub struct Filter {
     /// The `pgmesh` member that `config` was read from, and what was wrong with it.
     source: Vec<u8>,
     error: Option<String>,
-    parser: Parser,
+    /// Whether records carry a configuration: the first one tells.
+    configured: Option<bool>,
     reporter: Reporter,
     memory: Memory,
     streams: Streams,
@@ -63,9 +66,28 @@ pub struct Filter {
     sampled: Vec<(&'static str, u32)>,
     counters: Counters,
     counters_due: u64,
+    buffers: Buffers,
+    output: Vec<u8>,
+}
+
+/// Room for a text as it is read: without escapes, without syslog's marks, without the JSON around it.
+#[derive(Debug, Default)]
+struct Buffers {
     text: Vec<u8>,
     joined: Vec<u8>,
-    output: Vec<u8>,
+    inside: Vec<u8>,
+}
+
+impl Buffers {
+    /// The text of a member as the server wrote it.
+    fn text_of<'t>(&'t mut self, member: &Member<'t>) -> &'t [u8] {
+        let text = match member.plain {
+            true => member.value,
+            false => json::unescaped(member.value, &mut self.text),
+        };
+        let text = pg_log::joined(text, &mut self.joined).unwrap_or(text);
+        pg_log::inside(text, &mut self.inside).unwrap_or(text)
+    }
 }
 
 impl Filter {
@@ -98,18 +120,17 @@ impl Filter {
             base,
             lowest: config.lowest_severity().unwrap_or_default(),
             reporter: Reporter::new(config.report_options().unwrap_or_default()),
-            parser: prefix.map_or_else(Parser::new, Parser::with_prefix),
             config,
             error,
+            configured: None,
             source: Vec::new(),
             memory: Memory::default(),
-            streams: Streams::default(),
+            streams: Streams::new(prefix),
             sessions: Sessions::default(),
             sampled: Vec::new(),
             counters: Counters::default(),
             counters_due: 0,
-            text: Vec::new(),
-            joined: Vec::new(),
+            buffers: Buffers::default(),
             output: Vec::new(),
         }
     }
@@ -130,9 +151,6 @@ impl Filter {
     pub fn record(&mut self, tag: &[u8], record: &[u8], seconds: u64) -> Outcome {
         self.counters.records = self.counters.records.saturating_add(1);
         self.shrink();
-        let stream = hash(tag);
-        self.memory.in_stream(stream);
-        self.streams.enter(stream);
         let mut members = Members::of(record);
         let mut all: Vec<Place<'_>> = Vec::with_capacity(USUAL_MEMBERS);
         all.extend(members.by_ref().map(|member| Place {
@@ -146,18 +164,10 @@ impl Filter {
         if !finished || !(members.is_ascii() || is_utf8(record)) {
             return Outcome::Unchanged;
         }
-        let mut configured = None;
-        for place in &mut all {
-            if place.member.key == config::MEMBER {
-                place.stays = false;
-                configured.get_or_insert(place.member);
-            }
-        }
-        if let Some(member) = configured {
-            self.configure(&member);
-        }
+        self.enter(streams::key(tag, &all));
+        let has_member = self.read_configuration(&mut all);
         match self.entry(&mut all, seconds) {
-            Outcome::Unchanged if configured.is_some() => {
+            Outcome::Unchanged if has_member => {
                 let style = self.style();
                 let mut output = Output::begin(&mut self.output, &all, style);
                 output.members();
@@ -169,6 +179,34 @@ impl Filter {
             }
             outcome => outcome,
         }
+    }
+
+    /// The record at hand is of this stream.
+    fn enter(&mut self, stream: u64) {
+        self.memory.in_stream(stream);
+        if self.streams.enter(stream) {
+            self.sessions.clear();
+        }
+    }
+
+    /// Reads the configuration that a record carries, if records do. Returns whether it has the member.
+    ///
+    /// A client could have had the member put there, in a line that looks like JSON and that the host
+    /// took apart. So the last one counts, which the host adds right before the filter, and none where the
+    /// first record came without.
+    fn read_configuration(&mut self, all: &mut [Place<'_>]) -> bool {
+        let mut last = None;
+        for place in all.iter_mut() {
+            if place.member.key == config::MEMBER {
+                place.stays = false;
+                last = Some(place.member);
+            }
+        }
+        let configured = *self.configured.get_or_insert(last.is_some());
+        if let Some(member) = last.filter(|_| configured) {
+            self.configure(&member);
+        }
+        last.is_some()
     }
 
     /// Handles a record that the host could not hand over.
@@ -191,7 +229,12 @@ impl Filter {
 
     /// Large records are rare: their buffers are not kept.
     fn shrink(&mut self) {
-        for buffer in [&mut self.text, &mut self.joined, &mut self.output] {
+        let Buffers {
+            text,
+            joined,
+            inside,
+        } = &mut self.buffers;
+        for buffer in [text, joined, inside, &mut self.output] {
             if buffer.capacity() > KEPT_CAPACITY {
                 *buffer = Vec::new();
             }
@@ -217,10 +260,9 @@ impl Filter {
     fn apply(&mut self, config: Config) -> Result<(), String> {
         self.reporter = Reporter::new(config.report_options()?);
         self.lowest = config.lowest_severity()?;
-        self.parser = match config.compiled_prefix()? {
-            Some(prefix) => Parser::with_prefix(prefix),
-            None => Parser::new(),
-        };
+        let current = self.streams.current().key;
+        self.streams = Streams::new(config.compiled_prefix()?);
+        self.streams.enter(current);
         self.sampled.clear();
         self.sessions.clear();
         self.config = config;
@@ -235,89 +277,77 @@ impl Filter {
                 place.taken = place.stays && reader.take(place.member);
             }
             if let Some(event) = reader.finish() {
-                self.take_copies(all);
+                self.streams.current().format = Some(event.format);
+                self.take_copies(all, None);
                 return self.write(&event, all, seconds);
             }
         }
         // The buffers are out of their place while the texts in them are read.
-        let (mut unescaped, mut joined) = (take(&mut self.text), take(&mut self.joined));
-        let mut outcome = Outcome::Unchanged;
-        for key in 0..self.config.keys.len() {
-            let Some(found) = self.text_member(key, all) else {
-                continue;
-            };
-            for (number, place) in all.iter_mut().enumerate() {
-                place.taken = number == found;
-            }
-            let Some(Place { member, .. }) = all.get(found).copied() else {
-                continue;
-            };
-            let text = match member.plain {
-                true => member.value,
-                false => json::unescaped(member.value, &mut unescaped),
-            };
-            let text = pg_log::joined(text, &mut joined).unwrap_or(text);
-            outcome = self.text(text, all, seconds);
-            if outcome != Outcome::Unchanged {
-                break;
-            }
-        }
-        self.text = unescaped;
-        self.joined = joined;
+        let mut buffers = take(&mut self.buffers);
+        let outcome = self.texts(all, &mut buffers, seconds);
+        self.buffers = buffers;
         outcome
     }
 
-    /// Handles a record by the text of its member that is taken.
-    fn text(&mut self, text: &[u8], all: &mut [Place<'_>], seconds: u64) -> Outcome {
-        let stream = self.streams.current();
-        let mut open = stream;
-        let read = self.parser.read(text, &mut open);
-        if open != stream {
-            self.streams.put(open);
-        }
-        let fault = match read {
-            Ok((event, _)) => {
-                self.take_copies(all);
-                return self.write(&event, all, seconds);
+    /// Handles a record by the first of its texts that is PostgreSQL's.
+    fn texts(&mut self, all: &mut [Place<'_>], buffers: &mut Buffers, seconds: u64) -> Outcome {
+        for key in 0..self.config.keys.len() {
+            for found in 0..all.len() {
+                let Some(Place { member, .. }) = all.get(found).copied() else {
+                    continue;
+                };
+                if !self.is_text(key, &member) {
+                    continue;
+                }
+                for (number, place) in all.iter_mut().enumerate() {
+                    place.taken = number == found;
+                }
+                let text = buffers.text_of(&member);
+                if let Some(outcome) = self.text(text, &member, all, seconds) {
+                    return outcome;
+                }
             }
-            Err(Unread::Foreign) => return Outcome::Unchanged,
-            Err(Unread::Continuation) => "continuation",
-            Err(Unread::Unreadable) => "unreadable",
-        };
-        let keep = self.config.keep_raw || self.config.classify_only;
-        if keep || self.config.redaction == RedactionMode::Off {
-            return Outcome::Unchanged;
         }
-        self.take_copies(all);
-        self.without_text(all, fault)
+        self.foreign(all, buffers)
     }
 
-    /// Writes a record whose text goes as a whole.
-    fn without_text(&mut self, all: &mut [Place<'_>], fault: &str) -> Outcome {
-        for place in all.iter_mut().filter(|place| place.taken) {
-            place.member.kind = Kind::String;
-            place.member.value = b"?";
+    /// Handles a record by the text of a member, which is taken. `None` if it is another program's.
+    fn text(
+        &mut self,
+        text: &[u8],
+        member: &Member<'_>,
+        all: &mut [Place<'_>],
+        seconds: u64,
+    ) -> Option<Outcome> {
+        let source = self.streams.current();
+        let read = source.parser.read(text, &mut source.stream);
+        if let Err(Unread::Foreign) = read {
+            return None;
         }
-        let style = self.style();
-        let mut output = Output::begin(&mut self.output, all, style);
-        output.members();
-        output.text("pgmesh.faults", fault.as_bytes());
-        output.end();
-        Outcome::Replaced
+        if let Ok((event, _)) = &read {
+            source.format = Some(event.format);
+        }
+        self.take_copies(all, Some(member.value));
+        Some(match read {
+            Ok((event, _)) => self.write(&event, all, seconds),
+            Err(unread) => self.withhold(all, unread),
+        })
     }
 
     /// Hosts keep what they have taken apart beside what they made of it (`Merge_Log` with `Keep_Log`,
     /// `Merge_Log_Key`): a second copy of an entry would leave unredacted.
-    fn take_copies(&mut self, all: &mut [Place<'_>]) {
+    fn take_copies(&mut self, all: &mut [Place<'_>], own: Option<&[u8]>) {
         let keys = &self.config.keys;
+        let parser = &mut self.streams.current().parser;
         let mut buffer = Vec::new();
         for place in all.iter_mut().filter(|place| place.stays && !place.taken) {
             let member = place.member;
-            let is_key = || keys.iter().any(|key| key.as_bytes() == member.key);
+            let is_key = || keys.iter().any(|key| is_called(&member, key));
             place.taken = match member.kind {
+                Kind::String if own == Some(member.value) => true,
                 Kind::String if is_key() => {
                     let text = json::unescaped(member.value, &mut buffer);
-                    let read = self.parser.read(text, &mut Stream::default());
+                    let read = parser.read(text, &mut Stream::default());
                     !matches!(read, Err(Unread::Foreign))
                 }
                 // As jsonlog and CloudNativePG begin: other objects are not read for it.
@@ -331,11 +361,15 @@ impl Filter {
         }
     }
 
-    /// The member of a configured key whose text may be an entry.
-    fn text_member(&self, key: usize, all: &[Place<'_>]) -> Option<usize> {
-        let key = self.config.keys.get(key)?.as_bytes();
-        all.iter()
-            .position(|place| place.member.kind == Kind::String && place.member.key == key)
+    /// Whether a member may have the text that a configured key names.
+    fn is_text(&self, key: usize, member: &Member<'_>) -> bool {
+        let key = self.config.keys.get(key);
+        member.kind == Kind::String && key.is_some_and(|key| is_called(member, key))
+    }
+
+    /// Whether a member may have the text that any of them names.
+    fn has_text(&self, member: &Member<'_>) -> bool {
+        (0..self.config.keys.len()).any(|key| self.is_text(key, member))
     }
 
     /// Writes the record: members that stay as they came, the entry where the first that is taken was.
@@ -426,4 +460,11 @@ impl Filter {
             output.number(name, count.to_string().as_bytes());
         }
     }
+}
+
+/// Whether a member has this key, which stands there with escapes if it is not ASCII.
+fn is_called(member: &Member<'_>, key: &str) -> bool {
+    member.key == key.as_bytes()
+        || (member.key.contains(&b'\\')
+            && json::unescaped(member.key, &mut Vec::new()) == key.as_bytes())
 }

@@ -78,6 +78,20 @@ pub(crate) fn begins(text: &[u8]) -> bool {
     rest.starts_with(b"\"") && message.iter().any(|byte| *byte != b'"')
 }
 
+/// Whether a text ends as a row of 14 and later does: an application and a backend type in quotes, the
+/// leader's process id or nothing, a query id.
+pub(crate) fn ends(text: &[u8]) -> bool {
+    let mut columns = text.trim_ascii_end().rsplitn(4, |byte| *byte == b',');
+    let mut next = || columns.next().unwrap_or(b"-");
+    let query_id = next();
+    let query_id = query_id.strip_prefix(b"-").unwrap_or(query_id);
+    let (leader, backend_type, before) = (next(), next(), next());
+    let is_number = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    let quoted = backend_type.len() > 2 && backend_type.starts_with(b"\"");
+    let fits = !query_id.is_empty() && is_number(query_id) && is_number(leader);
+    fits && quoted && backend_type.ends_with(b"\"") && before.ends_with(b"\"")
+}
+
 /// Reads the row that `text` begins with, and returns what follows it. `None` if it has neither a
 /// severity where one must be nor the columns of one.
 pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
@@ -85,6 +99,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
         format: Format::Csvlog,
         level: Level::Severity(Severity::Log),
         fields: Fields::default(),
+        names_user: true,
         faults: Faults::default(),
     };
     let mut severity = None;

@@ -4,6 +4,8 @@
 //! A prefix is believed as long as it fits the lines; one that does not fit sets off a new search, and
 //! a line that no prefix fits is somebody else's.
 
+use std::sync::LazyLock;
+
 use crate::field::{Field, Fields};
 use crate::infer::infer;
 use crate::prefix::Prefix;
@@ -59,23 +61,16 @@ pub const KNOWN_PREFIXES: &[&str] = &[
     "",
 ];
 
-/// Learns the prefix of one log.
-#[derive(Clone, Debug)]
-pub(crate) struct Detector {
-    known: Vec<Prefix>,
-    current: Option<Prefix>,
-}
+/// The prefixes people use, compiled when the first log of text is read.
+static KNOWN: LazyLock<Vec<Prefix>> = LazyLock::new(|| {
+    let compiled = KNOWN_PREFIXES.iter().map(|prefix| Prefix::compile(prefix));
+    compiled.filter_map(Result::ok).collect()
+});
 
-impl Default for Detector {
-    fn default() -> Self {
-        Self {
-            known: KNOWN_PREFIXES
-                .iter()
-                .filter_map(|prefix| Prefix::compile(prefix).ok())
-                .collect(),
-            current: None,
-        }
-    }
+/// Learns the prefix of one log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Detector {
+    current: Option<Prefix>,
 }
 
 impl Detector {
@@ -86,7 +81,7 @@ impl Detector {
 
     /// Searches for a prefix that fits a line which the current one does not.
     pub(crate) fn search(&mut self, line: &[u8]) -> Option<&Prefix> {
-        let found = best(&self.known, &[line])?.prefix;
+        let found = best(&KNOWN, &[line])?.prefix;
         self.current = Some(found);
         self.current.as_ref()
     }
@@ -115,11 +110,7 @@ impl Detection {
 /// among them. `None` if none fits nine in ten of those that look like the server's.
 #[must_use]
 pub fn detect(lines: &[&[u8]]) -> Option<Detection> {
-    let known: Vec<Prefix> = KNOWN_PREFIXES
-        .iter()
-        .filter_map(|prefix| Prefix::compile(prefix).ok())
-        .collect();
-    best(&known, lines).filter(|found| found.confidence() >= 0.9)
+    best(&KNOWN, lines).filter(|found| found.confidence() >= 0.9)
 }
 
 fn best(known: &[Prefix], lines: &[&[u8]]) -> Option<Detection> {

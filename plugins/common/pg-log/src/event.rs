@@ -114,6 +114,8 @@ pub struct Event<'t> {
     pub level: Level,
     /// All that the server says.
     pub fields: Fields<'t>,
+    /// Whether the log would name the user of the process, if it had one.
+    pub names_user: bool,
     /// What cannot be relied upon.
     pub faults: Faults,
 }

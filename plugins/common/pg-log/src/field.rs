@@ -216,15 +216,17 @@ impl Field {
 
 /// What text logs have for a user, database or application not known yet, in every language
 /// (`src/backend/po`).
-const UNKNOWN: [&str; 13] = [
-    "[unknown]",
+const UNKNOWN: [&str; 15] = [
+    "[bilinmeyen]",
     "[desconhecido]",
     "[desconocido]",
     "[inconnu]",
     "[nieznany]",
     "[okänd]",
     "[sconosciuto]",
+    "[tidak diketahui]",
     "[unbekannt]",
+    "[unknown]",
     "[н/д]",
     "[უცნობი]",
     "[不明]",

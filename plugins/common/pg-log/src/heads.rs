@@ -75,9 +75,9 @@ impl Heads {
         Some((matched, end))
     }
 
-    /// Forgets all, since the prefix is another now.
+    /// Forgets all, since the prefix is another now, or other lines come first.
     pub(crate) fn clear(&mut self) {
-        self.places.clear();
+        self.places = Vec::new();
     }
 
     /// Remembers what a line of this prefix begins with.

@@ -116,6 +116,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
 pub struct Reader<'t> {
     fields: Fields<'t>,
     severity: Option<Severity>,
+    /// Whatever its language.
+    has_severity: bool,
     wrapped: bool,
 }
 
@@ -153,7 +155,11 @@ impl<'t> Reader<'t> {
                 self.fields.set(field, Text::new(member.value, Form::Json));
             }
             (Key::Is(field), Kind::Number) => self.fields.set(field, Text::plain(member.value)),
-            (Key::Severity, _) => self.severity = severity(member.value),
+            (Key::Severity, Kind::String) => {
+                self.severity = severity(member.value);
+                self.has_severity = true;
+            }
+            (Key::Severity, Kind::Number) => return false,
             (Key::Connection, _) => set_connection(&mut self.fields, Text::plain(member.value)),
             (Key::Location, _) => {
                 set_location(&mut self.fields, Text::new(member.value, Form::Json));
@@ -166,7 +172,7 @@ impl<'t> Reader<'t> {
     /// container runtimes do at 16 KB.
     fn take_cut_record(&mut self, text: &'t [u8]) {
         const RECORD: &[u8] = b"\"record\":{";
-        if self.severity.is_some() {
+        if self.has_severity {
             return;
         }
         if let Some(at) = find(text, RECORD) {
@@ -181,15 +187,23 @@ impl<'t> Reader<'t> {
     /// The entry, if a severity was among its members.
     #[must_use]
     pub fn finish(self) -> Option<Event<'t>> {
+        if !self.has_severity {
+            return None;
+        }
+        let mut faults = Faults::default();
+        if self.severity.is_none() {
+            faults.insert(Faults::SEVERITY_UNKNOWN);
+        }
         Some(Event {
             format: if self.wrapped {
                 Format::CloudNativePg
             } else {
                 Format::Jsonlog
             },
-            level: Level::Severity(self.severity?),
+            level: Level::Severity(self.severity.unwrap_or(Severity::Log)),
             fields: self.fields,
-            faults: Faults::default(),
+            names_user: true,
+            faults,
         })
     }
 }

@@ -6,12 +6,14 @@
 //! linear in the text.
 #![forbid(unsafe_code)]
 
+mod author;
 mod classes;
 mod csvlog;
 mod denial;
 mod detect;
 mod event;
 mod field;
+mod foreign;
 mod heads;
 mod infer;
 pub mod json;
@@ -29,12 +31,15 @@ mod stderr;
 mod stream;
 mod text;
 mod time;
+mod unknown;
+mod words;
 mod wrapper;
 
 pub use classes::{Capture, Class, Classes, Kind, Recognized, Sensitivity, Value};
 pub use detect::{Detection, KNOWN_PREFIXES, detect};
 pub use event::{Event, Faults, Format, Level};
 pub use field::{Field, Fields};
+pub use foreign::{is_other_programs, without_sql};
 pub use jsonlog::Reader;
 pub use memory::{Memory, Remembered};
 pub use parser::Parser;
@@ -46,4 +51,4 @@ pub use severity::{Companion, Severity};
 pub use stream::{Stream, Unread};
 pub use text::{Form, Text};
 pub use time::{TimeError, Timestamp, Zones};
-pub use wrapper::{joined, whole};
+pub use wrapper::{inside, joined, whole};

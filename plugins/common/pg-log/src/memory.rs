@@ -3,6 +3,7 @@
 //!
 //! Bounded in processes and in age; an entry is of fixed size.
 
+use crate::author::Author;
 use crate::classes::Class;
 use crate::event::{Event, Level};
 use crate::field::Field;
@@ -31,6 +32,8 @@ pub struct Remembered {
     pub severity: Severity,
     /// Its class.
     pub class: Option<&'static Class>,
+    /// Who wrote its companions.
+    pub(crate) author: Author,
 }
 
 impl Remembered {
@@ -68,7 +71,12 @@ impl Memory {
 
     /// Remembers a message, and returns how its companions will know it; for a companion, returns the
     /// message it belongs to. `None` if the line does not say its process.
-    pub fn note(&mut self, event: &Event<'_>, class: Option<&'static Class>) -> Option<Remembered> {
+    pub(crate) fn note(
+        &mut self,
+        event: &Event<'_>,
+        class: Option<&'static Class>,
+        author: Author,
+    ) -> Option<Remembered> {
         self.lines = self.lines.wrapping_add(1);
         let process = number(event.fields.get(Field::ProcessId)?.raw)?;
         let Level::Severity(severity) = event.level else {
@@ -92,6 +100,7 @@ impl Memory {
             code,
             severity,
             class,
+            author,
         };
         self.put(message);
         Some(message)

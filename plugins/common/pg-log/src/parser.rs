@@ -43,6 +43,11 @@ impl Parser {
         self.given.as_deref().or_else(found)
     }
 
+    /// Forgets what lines of sessions begin with, but not the prefix.
+    pub fn forget_sessions(&mut self) {
+        self.heads.clear();
+    }
+
     /// Whether an object is an entry of jsonlog or CloudNativePG.
     #[must_use]
     pub fn is_entry(object: &[u8]) -> bool {

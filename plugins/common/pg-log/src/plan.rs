@@ -3,9 +3,12 @@
 //!
 //! Source: `src/backend/commands/explain.c`; formats `text`, `json` and `yaml`. XML goes as a whole.
 
+use pg_sql::{Lexer, LexerOptions, TokenKind};
+
 use crate::json;
-use crate::redact::{Brackets, quoted, statement};
+use crate::redact::{self, statement};
 use crate::scan::{before, behind, find, find_byte};
+use crate::unknown::{self, QUOTES_ONLY};
 
 /// Labels of text plans whose values are counts, sizes and times.
 const COUNTS: [&[u8]; 32] = [
@@ -105,29 +108,62 @@ pub(crate) fn redact(text: &[u8], out: &mut Vec<u8>) {
         Some(b'<') => out.push(b'?'),
         Some(b'{' | b'[') => in_json(text, out),
         // A statement does not begin with a quote: this is YAML's.
-        _ if text.starts_with(b"Query Text: \"") => lines(text, member, out),
+        _ if text.starts_with(b"Query Text: \"") => {
+            for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+                newline(number, out);
+                member(line, out);
+            }
+        }
         _ => in_text(text, out),
     }
 }
 
-fn lines(text: &[u8], line: fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
-    for (number, one) in text.split(|byte| *byte == b'\n').enumerate() {
-        if number > 0 {
-            out.push(b'\n');
-        }
-        line(one, out);
+fn newline(number: usize, out: &mut Vec<u8>) {
+    if number > 0 {
+        out.push(b'\n');
     }
 }
 
+/// The query, and the lines of its plan. A string or comment may have newlines, and lines behind them that
+/// look like a plan's: where lines end is asked of a text that has neither.
 fn in_text(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    if let Some(query) = text.strip_prefix(b"Query Text: ") {
+    let masked = masked(text);
+    let mut at = 0_usize;
+    if let Some(query) = masked.strip_prefix(QUERY) {
         let end = end_of_query(query);
-        out.extend_from_slice(b"Query Text: ");
-        out.extend_from_slice(&statement(before(query, end)));
-        rest = behind(query, end);
+        let query = before(behind(text, QUERY.len()), end);
+        let redacted = redact::sql(query);
+        out.extend_from_slice(QUERY);
+        out.extend_from_slice(&redacted.text);
+        at = QUERY.len().saturating_add(end);
+        if at < text.len() && redacted.lexed_to < query.len() {
+            // Where its strings end is not sure, nor is where those of the plan do.
+            out.extend_from_slice(b"\n?");
+            return;
+        }
     }
-    lines(rest, line_of_text, out);
+    for (number, line) in behind(&masked, at).split(|byte| *byte == b'\n').enumerate() {
+        newline(number, out);
+        let whole = before(behind(text, at), line.len());
+        line_of_text(whole, line, out);
+        at = at.saturating_add(line.len()).saturating_add(1);
+    }
+}
+
+/// What stands before the query.
+const QUERY: &[u8] = b"Query Text: ";
+
+/// A text with nothing in its strings and comments, byte for byte as long.
+fn masked(text: &[u8]) -> Vec<u8> {
+    let mut masked = text.to_vec();
+    for token in Lexer::new(text, LexerOptions::default()) {
+        let comment = matches!(token.kind, TokenKind::LineComment | TokenKind::BlockComment);
+        let hidden = comment || token.kind.is_string();
+        if hidden && let Some(inside) = masked.get_mut(token.start..token.end) {
+            inside.fill(b'x');
+        }
+    }
+    masked
 }
 
 /// Where the plan begins behind the query: at the first line that has a cost, or the end.
@@ -137,8 +173,7 @@ fn end_of_query(query: &[u8]) -> usize {
         let line = at.saturating_add(newline);
         let next = behind(query, line.saturating_add(1));
         let end = find_byte(next, b'\n').unwrap_or(next.len());
-        if find(before(next, end), b"  (cost=").is_some() || next.starts_with(b"Query Parameters:")
-        {
+        if is_node(before(next, end)) || next.starts_with(b"Query Parameters:") {
             return line;
         }
         at = line.saturating_add(1);
@@ -146,19 +181,26 @@ fn end_of_query(query: &[u8]) -> usize {
     query.len()
 }
 
-/// A node, or `Label: value` below one.
-fn line_of_text(line: &[u8], out: &mut Vec<u8>) {
-    let indent = line.iter().take_while(|byte| **byte == b' ').count();
-    let inner = behind(line, indent);
-    let label = find(inner, b": ").filter(|_| find(inner, b"  (cost=").is_none());
+/// Whether a line has the estimates of a node, which no SQL can have.
+fn is_node(line: &[u8]) -> bool {
+    find(line, b"  (cost=")
+        .map(|cost| behind(line, cost))
+        .is_some_and(|cost| find(cost, b" rows=").is_some() && find(cost, b"..").is_some())
+}
+
+/// A node, or `Label: value` below one; `masked` is the same without its strings.
+fn line_of_text(line: &[u8], masked: &[u8], out: &mut Vec<u8>) {
+    let indent = masked.iter().take_while(|byte| **byte == b' ').count();
+    let inner = behind(masked, indent);
+    let label = find(inner, b": ").filter(|_| !is_node(inner));
     let Some(label) = label else {
-        quoted(line, Brackets::Keep, out);
+        unknown::write(line, QUOTES_ONLY, out);
         return;
     };
     let name = before(inner, label);
     let counts = COUNTS.contains(&name) || COUNTS_OF.iter().any(|begin| name.starts_with(begin));
     if counts {
-        quoted(line, Brackets::Keep, out);
+        unknown::write(line, QUOTES_ONLY, out);
     } else {
         let value = indent.saturating_add(label).saturating_add(2);
         out.extend_from_slice(before(line, value));
@@ -239,7 +281,7 @@ fn is_scalar(text: &[u8]) -> bool {
 fn member(line: &[u8], out: &mut Vec<u8>) {
     let Some(colon) = find(line, b": ") else {
         // Elements of lists are expressions.
-        quoted(line, Brackets::Keep, out);
+        unknown::write(line, QUOTES_ONLY, out);
         return;
     };
     let marks = |byte: &u8| matches!(byte, b' ' | b'"' | b'-');
@@ -252,7 +294,7 @@ fn member(line: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(line);
     } else {
         out.extend_from_slice(before(line, value));
-        quoted(behind(line, value), Brackets::Keep, out);
+        unknown::write(behind(line, value), QUOTES_ONLY, out);
     }
 }
 
@@ -288,6 +330,10 @@ mod tests {
             (
                 "Query Text: \"SELECT 7\"\nPlan: \n  Node Type: \"Seq Scan\"\n  Filter: \"(a = 7)\"",
                 "Query Text: \"?\"\nPlan: \n  Node Type: \"Seq Scan\"\n  Filter: \"?\"",
+            ),
+            (
+                "Query Text: SELECT 'a\nSeq Scan on b  (cost=0.00..1.0 rows=1 width=4)\nsecret', f  (cost=7)\nResult  (cost=0.00..1.0 rows=1 width=4)\n  Output: 'c\nsecret'\n  One-Time Filter: (8 = 9)",
+                "Query Text: SELECT ?, f  (cost=?)\nResult  (cost=0.00..1.0 rows=1 width=4)\n  Output: ?\n  One-Time Filter: (? = ?)",
             ),
             ("<explain>\n<Query-Text>SELECT 7</Query-Text>", "?"),
         ] {

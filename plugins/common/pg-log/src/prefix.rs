@@ -96,6 +96,7 @@ pub struct Prefix {
     parts: Vec<Part>,
     /// Parts that background processes print: those before `%q`.
     background: Option<usize>,
+    names_user: bool,
     source: Box<str>,
 }
 
@@ -116,6 +117,7 @@ impl Prefix {
         let mut prefix = Self {
             parts: Vec::new(),
             background: None,
+            names_user: false,
             source: source.into(),
         };
         let mut literal = Vec::new();
@@ -142,6 +144,7 @@ impl Prefix {
                 kind => {
                     let (shape, field) = meaning(*kind)?;
                     prefix.end_literal(&mut literal);
+                    prefix.names_user |= field == Field::UserName;
                     choices = choices.saturating_add(usize::from(shape.is_open()));
                     prefix.parts.push(Part::Escape(Escape {
                         shape,
@@ -171,6 +174,11 @@ impl Prefix {
         escapes
             .filter(|part| matches!(part, Part::Escape(_)))
             .count()
+    }
+
+    /// Whether it says the user of a process that has one.
+    pub(crate) fn names_user(&self) -> bool {
+        self.names_user
     }
 
     /// Whether what stands behind its time is the same for many lines.

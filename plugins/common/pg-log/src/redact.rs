@@ -1,17 +1,19 @@
 //! What must not leave a module: data in messages, and in what stands below them.
 //!
 //! A text whose pattern is known loses the values that the table marks; its SQL goes through `pg-sql`.
-//! Of any other text everything in quotes goes, whatever marks the language quotes with, and below a
-//! message what stands in parentheses too. A quote that is not closed reaches to the end: what cannot
-//! be read is data.
+//! Of any other text of the server's all goes that may be data (`unknown`), and all of one that a
+//! function of a user's may have written (`author`).
 
 use std::cell::RefCell;
 
-use pg_sql::{Comments, RedactOptions};
+use pg_sql::{Comments, RedactOptions, Redacted};
 
+use crate::author::{Author, is_servers_context};
 use crate::classes::{Classes, Recognized, Sensitivity, Value};
+use crate::field::Field;
 use crate::scan::{before, behind, find_byte};
 use crate::statements::Statements;
+use crate::unknown;
 
 /// How much is taken out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,17 +37,6 @@ pub struct Names {
     pub hosts: bool,
 }
 
-/// Who may have written a companion line.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Author {
-    /// The server; whether a text of its own may have several lines that stand for themselves.
-    Server { lines: bool },
-    /// RAISE, maybe: a text of no pattern is whatever the function's author made of the data.
-    Unknown,
-    /// RAISE, as the SQLSTATE says.
-    Raise,
-}
-
 /// Takes data out of texts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Redactor<'c> {
@@ -66,8 +57,18 @@ impl Redactor<'_> {
             },
             Sensitivity::User => self.names.users,
             Sensitivity::Host => self.names.hosts,
-            Sensitivity::None | Sensitivity::Sql | Sensitivity::Lines => false,
+            _ => false,
         }
+    }
+
+    /// Whether nothing is taken out.
+    fn takes_nothing(&self) -> bool {
+        self.redaction == Redaction::Off && self.names == Names::default()
+    }
+
+    /// Whether names that are hidden may stand in a text of no pattern.
+    fn hides_names(&self) -> bool {
+        self.names != Names::default()
     }
 
     /// Whether a text whose pattern is known may be seen as it is.
@@ -79,7 +80,7 @@ impl Redactor<'_> {
             let several = sensitivity == Sensitivity::Lines
                 || (several_lines && capture.text.contains(&b'\n'));
             let lines = self.redaction == Redaction::Strict && several;
-            sensitivity != Sensitivity::Sql && !lines && !self.hides(sensitivity, name)
+            !sensitivity.is_rewritten() && !lines && !self.hides(sensitivity, name)
         })
     }
 
@@ -108,18 +109,23 @@ impl Redactor<'_> {
         text: &[u8],
         out: &mut Vec<u8>,
     ) {
-        if sensitivity == Sensitivity::Sql {
-            self.sql(name, text, out);
-        } else if !text.is_empty() && self.hides(sensitivity, name) {
-            out.push(b'?');
-        } else if self.redaction != Redaction::Strict {
-            out.extend_from_slice(text);
-        } else if sensitivity == Sensitivity::Lines {
-            self.report_lines(text, out);
-        } else {
-            out.extend_from_slice(first_line(text));
-            if text.contains(&b'\n') {
-                out.extend_from_slice(b"\n?");
+        let strict = self.redaction == Redaction::Strict;
+        match sensitivity {
+            Sensitivity::Sql => self.sql(name, text, out),
+            _ if text.is_empty() => {}
+            _ if self.hides(sensitivity, name) => out.push(b'?'),
+            Sensitivity::Prose if strict || self.hides_names() => {
+                unknown::write(first_line(text), unknown::QUOTES_ONLY, out);
+            }
+            _ if !strict => out.extend_from_slice(text),
+            Sensitivity::Lines => self.report_lines(text, out),
+            Sensitivity::Expression => out.extend_from_slice(&statement(text)),
+            Sensitivity::Path if !is_the_servers_path(text) => out.push(b'?'),
+            _ => {
+                out.extend_from_slice(first_line(text));
+                if text.contains(&b'\n') {
+                    out.extend_from_slice(b"\n?");
+                }
             }
         }
     }
@@ -188,38 +194,54 @@ impl Redactor<'_> {
         } else {
             out.push(b'?');
         }
-        out.extend_from_slice(rest);
+        // Rows, since pgaudit 1.7; a name with commas in it would have shifted all columns.
+        let rows = rest.strip_prefix(b",").unwrap_or_default();
+        if rows.iter().all(u8::is_ascii_digit) {
+            out.extend_from_slice(rest);
+        }
     }
 
-    /// A message, of a known pattern or not; `raised` says that RAISE may have written it, and what
-    /// RAISE says is whatever the function's author made of the data.
+    /// A message, of a known pattern or not.
     pub(crate) fn message(
         &self,
         text: &[u8],
-        raised: bool,
+        author: Author,
         found: Option<&Recognized<'_>>,
         out: &mut Vec<u8>,
     ) {
-        if self.redaction == Redaction::Off && self.names == Names::default() {
+        if self.takes_nothing() {
             out.extend_from_slice(text);
         } else if let Some(found) = found {
             self.known(text, found, out);
         } else if self.redaction != Redaction::Strict {
-            out.extend_from_slice(text);
-        } else if raised {
-            out.push(b'?');
+            self.with_quotes(text, out);
+        } else if author == Author::Server {
+            let line = first_line(text);
+            unknown::write(line, unknown::MESSAGE, out);
+            if line.len() < text.len() {
+                out.extend_from_slice(b"\n?");
+            }
         } else {
-            quoted(text, Brackets::Keep, out);
+            out.push(b'?');
+        }
+    }
+
+    /// A text of no pattern where data may be seen: names that may not stand in its quotes.
+    fn with_quotes(&self, text: &[u8], out: &mut Vec<u8>) {
+        if self.hides_names() {
+            unknown::write(text, unknown::QUOTES_ONLY, out);
+        } else {
+            out.extend_from_slice(text);
         }
     }
 
     /// A DETAIL, HINT or CONTEXT: line by line, each by its own pattern.
-    pub(crate) fn companion(&self, text: &[u8], author: Author, out: &mut Vec<u8>) {
-        if self.redaction == Redaction::Off && self.names == Names::default() {
+    pub(crate) fn companion(&self, field: Field, text: &[u8], author: Author, out: &mut Vec<u8>) {
+        if self.takes_nothing() {
             out.extend_from_slice(text);
             return;
         }
-        if self.redaction != Redaction::Off && (author == Author::Raise || is_tree(text)) {
+        if self.redaction != Redaction::Off && (author == Author::Function || is_tree(text)) {
             out.push(b'?');
             return;
         }
@@ -238,18 +260,10 @@ impl Redactor<'_> {
                         .any(|capture| capture.value.sensitivity == Sensitivity::Data)
                 }
                 None if self.redaction != Redaction::Strict => {
-                    out.extend_from_slice(line);
+                    self.with_quotes(line, out);
                     false
                 }
-                None if open => true,
-                None if author == Author::Unknown => {
-                    out.push(b'?');
-                    true
-                }
-                None => {
-                    let closed = quoted(line, Brackets::Empty, out);
-                    !closed || author == Author::Server { lines: false }
-                }
+                None => open || self.unknown_line(field, line, author, out),
             };
             rest = behind(rest, end);
             if let Some(behind) = rest.strip_prefix(b"\n") {
@@ -259,6 +273,18 @@ impl Redactor<'_> {
                 rest = behind;
             }
         }
+    }
+
+    /// A line of a companion that has no pattern. Returns whether those behind it go on with it: those
+    /// of a CONTEXT stand for themselves, those of a DETAIL do not.
+    fn unknown_line(&self, field: Field, line: &[u8], author: Author, out: &mut Vec<u8>) -> bool {
+        let context = field == Field::Context;
+        if author != Author::Server || (context && !is_servers_context(line)) {
+            out.push(b'?');
+            return true;
+        }
+        let closed = unknown::write(line, unknown::COMPANION, out);
+        !closed || !context
     }
 
     /// The length of the first line, with those that continue its last value, and what it is.
@@ -308,19 +334,37 @@ impl Redactor<'_> {
     }
 }
 
+/// Whether a file is one of the server's own: of the data directory or of the installation. Statements
+/// name others.
+fn is_the_servers_path(path: &[u8]) -> bool {
+    [
+        b"base/".as_slice(),
+        b"global/",
+        b"pg_",
+        b"/usr/",
+        b"postmaster.",
+    ]
+    .iter()
+    .any(|begin| path.starts_with(begin))
+}
+
 /// A name of the server's or the schema's has one line; what follows came from elsewhere.
 pub(crate) fn first_line(text: &[u8]) -> &[u8] {
     before(text, find_byte(text, b'\n').unwrap_or(text.len()))
 }
 
-/// A statement without its data; a comment that carries a trace context keeps what the sqlcommenter
-/// specification names.
-pub(crate) fn statement(text: &[u8]) -> Vec<u8> {
+/// A statement without its data and comments, and how much of it could be read.
+pub(crate) fn sql(text: &[u8]) -> Redacted {
     let options = RedactOptions {
         comments: Comments::Drop,
         ..RedactOptions::default()
     };
-    pg_sql::redact(text, &options).text
+    pg_sql::redact(text, &options)
+}
+
+/// A statement without its data and comments.
+pub(crate) fn statement(text: &[u8]) -> Vec<u8> {
+    sql(text).text
 }
 
 /// The first column of a row, quotes and all, and what follows it.
@@ -353,93 +397,11 @@ fn is_tree(text: &[u8]) -> bool {
     name.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// What becomes of parentheses in a text that is not known.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Brackets {
-    Keep,
-    Empty,
-}
-
-/// Marks that PostgreSQL's translations quote with, and what closes each. A mark that closes one
-/// language's quotes opens another's.
-const QUOTES: [(&str, &[&str]); 8] = [
-    ("\"", &["\""]),
-    ("'", &["'"]),
-    ("»", &["«"]),
-    ("«", &["»"]),
-    ("„", &["“", "”"]),
-    ("“", &["”"]),
-    ("「", &["」"]),
-    ("『", &["』"]),
-];
-
-/// A text that is not known, with nothing in its quotes. Returns whether all of them were closed.
-pub(crate) fn quoted(text: &[u8], brackets: Brackets, out: &mut Vec<u8>) -> bool {
-    let mut at = 0_usize;
-    let mut kept = 0_usize;
-    while let Some(byte) = text.get(at) {
-        let opens = matches!(byte, b'"' | b'\'' | b'(' | 0x80..);
-        let opened = opens.then(|| opening(text, at, brackets)).flatten();
-        let Some((length, closes)) = opened else {
-            at = at.saturating_add(1);
-            continue;
-        };
-        let inside = at.saturating_add(length);
-        out.extend_from_slice(text.get(kept..inside).unwrap_or_default());
-        out.push(b'?');
-        match closing(behind(text, inside), closes) {
-            Some(close) => kept = inside.saturating_add(close),
-            None => return false,
-        }
-        at = kept.saturating_add(1);
-        while text.get(at).is_some_and(|byte| (0x80..0xc0).contains(byte)) {
-            at = at.saturating_add(1);
-        }
-    }
-    out.extend_from_slice(behind(text, kept));
-    true
-}
-
-/// The mark that opens a quote at `at`: its length, and what closes it. An apostrophe behind a
-/// letter is one.
-fn opening(text: &[u8], at: usize, brackets: Brackets) -> Option<(usize, &'static [&'static str])> {
-    let rest = behind(text, at);
-    if rest.starts_with(b"(") {
-        return (brackets == Brackets::Empty).then_some((1, &[")"]));
-    }
-    let before = at.checked_sub(1).and_then(|before| text.get(before));
-    if rest.starts_with(b"'") && before.is_some_and(|byte| byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    QUOTES
-        .iter()
-        .find(|(mark, _)| rest.starts_with(mark.as_bytes()))
-        .map(|(mark, closes)| (mark.len(), *closes))
-}
-
-/// Where the last mark stands that may close a quote: values have quotes in them, so the last one
-/// wins over the first.
-fn closing(text: &[u8], closes: &[&str]) -> Option<usize> {
-    let last = |close: &&str| {
-        let close = close.as_bytes();
-        (0..text.len())
-            .rev()
-            .find(|at| behind(text, *at).starts_with(close))
-    };
-    closes.iter().filter_map(last).max()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn strict(text: &str, brackets: Brackets) -> String {
-        let mut out = Vec::new();
-        quoted(text.as_bytes(), brackets, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    fn companion(text: &str) -> String {
+    fn companion(field: Field, text: &str) -> String {
         let classes = Classes::new();
         let redactor = Redactor {
             classes: &classes,
@@ -448,24 +410,8 @@ mod tests {
             statements: &RefCell::default(),
         };
         let mut out = Vec::new();
-        let author = Author::Server { lines: true };
-        redactor.companion(text.as_bytes(), author, &mut out);
+        redactor.companion(field, text.as_bytes(), Author::Server, &mut out);
         String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn nothing_in_quotes_is_left_of_an_unknown_text() {
-        for (text, expected) in [
-            ("value \"a\"\"b\" odd", "value \"?\" odd"),
-            ("ungültig: »abc«", "ungültig: »?«"),
-            ("invalide : « abc »", "invalide : «?»"),
-            ("can't do that", "can't do that"),
-            ("open \"quote to the end", "open \"?"),
-            ("无效：「abc」", "无效：「?」"),
-        ] {
-            assert_eq!(strict(text, Brackets::Keep), expected);
-        }
-        assert_eq!(strict("行 (1, 'x') 含", Brackets::Empty), "行 (?) 含");
     }
 
     #[test]
@@ -492,12 +438,13 @@ mod tests {
                 "COPY t, line 1, column a: \"abc\"",
                 "COPY t, line 1, column a: \"?\"",
             ),
-            (
-                "Schlüssel »(a)=(x)« existiert bereits.",
-                "Schlüssel »?« existiert bereits.",
-            ),
         ] {
-            assert_eq!(companion(text), expected);
+            assert_eq!(companion(Field::Context, text), expected);
         }
+        let translated = "Schlüssel »(a)=(x)« existiert bereits.";
+        let expected = "Schlüssel »?« existiert bereits.";
+        assert_eq!(companion(Field::Detail, translated), expected);
+        // A function may have written a CONTEXT that is not PL/pgSQL's.
+        assert_eq!(companion(Field::Context, translated), "?");
     }
 }

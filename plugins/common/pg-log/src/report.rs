@@ -6,12 +6,13 @@ use std::cell::RefCell;
 use pg_sql::LexerOptions;
 use pg_sql::sqlcommenter::{self, TraceParent};
 
+use crate::author::Author;
 use crate::classes::{Class, Classes, Kind, Recognized, Sensitivity, Value};
 use crate::denial::{self, Denial};
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
-use crate::redact::{Author, Names, Redaction, Redactor, first_line};
+use crate::redact::{Names, Redaction, Redactor, first_line};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
 use crate::statements::{Said, Statements};
@@ -145,6 +146,7 @@ impl Reporter {
             buffer: Vec::with_capacity(BUFFER),
             said: Vec::new(),
             several_lines: false,
+            author: Author::of(event),
             faults: event.faults,
             zone_unknown: false,
         };
@@ -170,18 +172,18 @@ struct Report<'r, 'e, 't> {
     said: Vec<&'static str>,
     /// The text at hand may have more than one.
     several_lines: bool,
+    /// Who may have written the message.
+    author: Author,
     faults: Faults,
     zone_unknown: bool,
 }
 
-impl<'t> Report<'_, '_, 't> {
+impl<'r, 't> Report<'r, '_, 't> {
     fn write(&mut self, memory: &mut Memory) -> Option<&'static Class> {
         let message = self.field(Field::Message).map(|text| text.decode());
-        let raised = self.sqlstate_of_raise() == Some(true);
         let found = message
             .as_deref()
-            .filter(|_| !raised)
-            .and_then(|message| self.reporter.classes.of_message(message));
+            .and_then(|message| self.recognize(message));
         let mut own = match &found {
             Some(found) => Some(found.class),
             None => self.class_without_text(),
@@ -192,7 +194,8 @@ impl<'t> Report<'_, '_, 't> {
         if denial.is_some() {
             own = denial::class();
         }
-        let remembered = memory.note(self.event, own);
+        self.author = self.author.of_companion(found.is_some());
+        let remembered = memory.note(self.event, own, self.author);
         let class = own.or(remembered.and_then(|message| message.class));
         self.time(Field::LogTime);
         self.level(remembered.as_ref());
@@ -205,8 +208,7 @@ impl<'t> Report<'_, '_, 't> {
         }
         let fields = &self.event.fields;
         for field in COMPANIONS.into_iter().filter(|field| fields.has(&[*field])) {
-            let author = self.author(field, found.is_some(), remembered.as_ref());
-            self.companion(field, author);
+            self.companion(field, self.author_of(field, remembered.as_ref()));
         }
         self.statements(found.as_ref(), message.as_deref(), denial);
         if fields.has(&AUDIT) || fields.has(&[Field::AuditParameter]) {
@@ -234,46 +236,25 @@ impl<'t> Report<'_, '_, 't> {
         self.event.fields.get(field)
     }
 
-    /// Whether the SQLSTATE is that of RAISE or ASSERT; `None` if the log does not say it.
-    fn sqlstate_of_raise(&self) -> Option<bool> {
-        let code = self.field(Field::Sqlstate)?;
-        Some(matches!(code.raw, b"P0001" | b"P0004"))
+    /// The pattern of the message, unless a function wrote it. Where an application name may have
+    /// imitated the beginning, a pattern that takes whatever follows says nothing.
+    fn recognize(&self, message: &[u8]) -> Option<Recognized<'r>> {
+        let reporter = self.reporter;
+        if self.author == Author::Function {
+            return None;
+        }
+        let found = reporter.classes.of_message(message)?;
+        let ambiguous = self.faults.contains(Faults::AMBIGUOUS_PREFIX);
+        (!ambiguous || !found.keeps_the_rest()).then_some(found)
     }
 
-    /// Whether a text of no pattern may be RAISE's: it can have any SQLSTATE, but that of the server's
-    /// own errors is a good sign. FATAL and PANIC are the server's alone, and so is the LOG of
-    /// processes without a user.
-    fn may_be_raised(&self) -> bool {
-        if let Some(raised) = self.sqlstate_of_raise() {
-            return raised;
-        }
-        match self.event.severity() {
-            Some(Severity::Fatal | Severity::Panic) | None => false,
-            Some(Severity::Log | Severity::Debug) => self.field(Field::UserName).is_some(),
-            Some(_) => true,
-        }
-    }
-
-    /// Who wrote a companion of a message, known or not. A CONTEXT is always the server's, line by line.
-    fn author(&self, field: Field, known: bool, message: Option<&Remembered>) -> Author {
-        if field == Field::Context {
-            return Author::Server { lines: true };
-        }
-        if let Level::Companion(_) = self.event.level {
-            let code = message.and_then(Remembered::sqlstate);
-            let class = message.and_then(|message| message.class);
-            return match (code, class) {
-                (Some(b"P0001" | b"P0004"), _) => Author::Raise,
-                (_, Some(_)) => Author::Server { lines: false },
-                _ => Author::Unknown,
-            };
-        }
-        if self.sqlstate_of_raise() == Some(true) {
-            Author::Raise
-        } else if !known && self.may_be_raised() {
-            Author::Unknown
-        } else {
-            Author::Server { lines: false }
+    /// Who wrote a companion: a CONTEXT is the server's, line by line; the others are of the message's
+    /// author.
+    fn author_of(&self, field: Field, message: Option<&Remembered>) -> Author {
+        match self.event.level {
+            _ if field == Field::Context => Author::Server,
+            Level::Companion(_) => message.map_or(Author::Unknown, |message| message.author),
+            Level::Severity(_) => self.author,
         }
     }
 
@@ -383,12 +364,11 @@ impl<'t> Report<'_, '_, 't> {
             self.captures(message, found);
             return;
         }
-        let raised = self.may_be_raised();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
         reporter
             .redactor()
-            .message(message, raised, found, &mut out);
+            .message(message, self.author, found, &mut out);
         self.out.text(Field::Message.name(), &out);
         self.buffer = out;
         if let Some(found) = found {
@@ -398,24 +378,29 @@ impl<'t> Report<'_, '_, 't> {
 
     /// The values of a pattern, but for those that are data, or SQL, which has its own place.
     fn captures(&mut self, text: &[u8], found: &Recognized<'_>) {
-        let reporter = self.reporter;
+        let redactor = self.reporter.redactor();
+        let mut rewritten = Vec::new();
         for capture in found.captures(text) {
             let value = capture.value;
-            let redactor = reporter.redactor();
+            let mut text = capture.text;
             match value.sensitivity {
                 Sensitivity::Lines => {
-                    self.report_lines(capture.text);
+                    self.report_lines(text);
                     continue;
                 }
                 Sensitivity::Sql => continue,
                 sensitivity if redactor.hides(sensitivity, value.name) => continue,
+                sensitivity if sensitivity.is_rewritten() => {
+                    rewritten.clear();
+                    redactor.value(sensitivity, value.name, text, &mut rewritten);
+                    text = &rewritten;
+                }
                 _ => {}
             }
-            let text = match reporter.options.redaction {
-                Redaction::Strict if self.several_lines => first_line(capture.text),
-                _ => capture.text,
-            };
-            if text.is_empty() || !self.say(&value) {
+            if self.reporter.options.redaction == Redaction::Strict && self.several_lines {
+                text = first_line(text);
+            }
+            if text.is_empty() || text == b"?" || !self.say(&value) {
                 continue;
             }
             match value.kind {
@@ -459,10 +444,12 @@ impl<'t> Report<'_, '_, 't> {
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
         let reporter = self.reporter;
-        reporter.redactor().companion(&text, author, &mut out);
+        reporter
+            .redactor()
+            .companion(field, &text, author, &mut out);
         self.out.text(field.name(), &out);
         self.buffer = out;
-        if author == Author::Raise {
+        if author == Author::Function {
             return;
         }
         self.several_lines = true;

@@ -5,6 +5,7 @@
 //! `src/backend/utils/error/elog.c`, and their translations in `src/backend/po`.
 
 use crate::scan::{before, find_byte};
+use crate::words::{COMPANIONS, POSITIONS, WORDS};
 
 /// How bad it is (PostgreSQL documentation, 19.8.2).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -182,12 +183,12 @@ pub(crate) fn word(text: &[u8]) -> Option<Word> {
 /// A severity is `word:  ` in every language; the colon and blanks of a companion are translated
 /// along with it.
 fn translated(text: &[u8]) -> Option<Word> {
-    let colon = find_byte(before(text, LONGEST), b':')?;
-    if !matches!(text.get(colon.saturating_add(1)), Some(b' ') | None)
-        && !text.starts_with("쿼리".as_bytes())
-    {
-        return None;
-    }
+    let colon = find_byte(before(text, LONGEST), b':');
+    let blank = |colon: &usize| matches!(text.get(colon.saturating_add(1)), Some(b' ') | None);
+    let Some(colon) = colon.filter(blank) else {
+        let mut tight = COMPANIONS.iter().filter(|(known, _)| !known.ends_with(' '));
+        return tight.find_map(|companion| companion_at(text, companion));
+    };
     let (word, behind) = text.split_at_checked(colon)?;
     if behind.starts_with(b":  ")
         && let Some(severity) = Severity::from_word(word)
@@ -196,8 +197,12 @@ fn translated(text: &[u8]) -> Option<Word> {
     }
     COMPANIONS
         .iter()
-        .find(|(known, _)| text.starts_with(known.as_bytes()))
-        .map(|(known, companion)| Word::Companion(*companion, known.len()))
+        .find_map(|companion| companion_at(text, companion))
+}
+
+fn companion_at(text: &[u8], (known, companion): &(&str, Companion)) -> Option<Word> {
+    text.starts_with(known.as_bytes())
+        .then_some(Word::Companion(*companion, known.len()))
 }
 
 /// Whether `head` ends with a word of the server's, in any language, whose colon `rest` begins with; one
@@ -230,7 +235,7 @@ pub(crate) fn ends_with_word(head: &[u8], rest: &[u8], loose: bool) -> bool {
 /// writes it there in text logs only.
 pub(crate) fn position(message: &[u8]) -> Option<(&[u8], &[u8])> {
     // Most messages end in another way than any of them.
-    if !matches!(message.last()?, b'0'..=b'9' | b')' | 0x80..) {
+    if !matches!(message.last()?, b'0'..=b'9' | b')' | b' ' | 0x80..) {
         return None;
     }
     for (before, after) in POSITIONS {
@@ -248,183 +253,6 @@ pub(crate) fn position(message: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     None
 }
-
-/// Translations of ` at character %d`, on both sides of the number.
-const POSITIONS: [(&str, &str); 14] = [
-    (" at character ", ""),
-    (" bei Zeichen ", ""),
-    (" en carácter ", ""),
-    (" au caractère ", ""),
-    (" al carattere ", ""),
-    ("(", "文字目)"),
-    (" სიმბოლოსთან ", ""),
-    (" ", " 번째 문자 부근"),
-    (" (символ ", ")"),
-    (" vid tecken ", ""),
-    (" символ ", ""),
-    (" 第 ", " 个字符处"),
-    (" no caracter ", ""),
-    (" przy znaku ", ""),
-];
-
-/// Translations of the severities that differ from the untranslated word, in byte order, and the
-/// numbered debug levels that csvlog before 13 and some operators print.
-const WORDS: &[(&str, Severity)] = &[
-    ("ATTENTION", Severity::Warning),
-    ("ATTENZIONE", Severity::Warning),
-    ("AVISO", Severity::Warning),
-    ("BŁĄD", Severity::Error),
-    ("DEBUG1", Severity::Debug),
-    ("DEBUG2", Severity::Debug),
-    ("DEBUG3", Severity::Debug),
-    ("DEBUG4", Severity::Debug),
-    ("DEBUG5", Severity::Debug),
-    ("DEPURAÇÃO", Severity::Debug),
-    ("DZIENNIK", Severity::Log),
-    ("ERREUR", Severity::Error),
-    ("ERRO", Severity::Error),
-    ("ERRORE", Severity::Error),
-    ("FATALE", Severity::Fatal),
-    ("FATALT", Severity::Fatal),
-    ("FEHLER", Severity::Error),
-    ("FEL", Severity::Error),
-    ("HINWEIS", Severity::Notice),
-    ("INFORMACJA", Severity::Info),
-    ("KATASTROFALNY", Severity::Fatal),
-    ("LOGG", Severity::Log),
-    ("NOTA", Severity::Notice),
-    ("NOTIFICA", Severity::Notice),
-    ("NOTIS", Severity::Notice),
-    ("OSTRZEŻENIE", Severity::Warning),
-    ("PANICO", Severity::Panic),
-    ("PANIK", Severity::Panic),
-    ("PANIKA", Severity::Panic),
-    ("PÂNICO", Severity::Panic),
-    ("UWAGA", Severity::Notice),
-    ("VARNING", Severity::Warning),
-    ("WARNUNG", Severity::Warning),
-    ("ІНФОРМАЦІЯ", Severity::Info),
-    ("ВАЖНО", Severity::Fatal),
-    ("ЗАМЕЧАНИЕ", Severity::Notice),
-    ("ЗАПИСУВАННЯ", Severity::Log),
-    ("ИНФОРМАЦИЯ", Severity::Info),
-    ("НАЛАГОДЖЕННЯ", Severity::Debug),
-    ("ОТЛАДКА", Severity::Debug),
-    ("ОШИБКА", Severity::Error),
-    ("ПАНІКА", Severity::Panic),
-    ("ПАНИКА", Severity::Panic),
-    ("ПОВІДОМЛЕННЯ", Severity::Notice),
-    ("ПОМИЛКА", Severity::Error),
-    ("ПОПЕРЕДЖЕННЯ", Severity::Warning),
-    ("ПРЕДУПРЕЖДЕНИЕ", Severity::Warning),
-    ("СООБЩЕНИЕ", Severity::Log),
-    ("ФАТАЛЬНО", Severity::Fatal),
-    ("გამართვა", Severity::Debug),
-    ("გაფრთხილება", Severity::Warning),
-    ("ინფორმაცია", Severity::Info),
-    ("პანიკა", Severity::Panic),
-    ("ჟურნალი", Severity::Log),
-    ("ფატალური", Severity::Fatal),
-    ("შეცდომა", Severity::Error),
-    ("信息", Severity::Info),
-    ("日志", Severity::Log),
-    ("比致命错误还过分的错误", Severity::Panic),
-    ("注意", Severity::Notice),
-    ("致命错误", Severity::Fatal),
-    ("警告", Severity::Warning),
-    ("调试", Severity::Debug),
-    ("错误", Severity::Error),
-    ("경고", Severity::Warning),
-    ("디버그", Severity::Debug),
-    ("로그", Severity::Log),
-    ("손상", Severity::Panic),
-    ("알림", Severity::Notice),
-    ("오류", Severity::Error),
-    ("정보", Severity::Info),
-    ("치명적오류", Severity::Fatal),
-];
-
-/// Translations of the companions that differ, longest first where one begins another.
-const COMPANIONS: &[(&str, Companion)] = &[
-    ("მდებარეობა:   ", Companion::Location),
-    ("კონტექსტი:  ", Companion::Context),
-    ("მინიშნება:  ", Companion::Hint),
-    ("ოპერატორი:  ", Companion::Statement),
-    ("ВІДСТЕЖУВАТИ:  ", Companion::Backtrace),
-    ("РОЗТАШУВАННЯ:  ", Companion::Location),
-    ("დეტალები:  ", Companion::Detail),
-    ("მოთხოვნა:  ", Companion::Query),
-    ("ПОДРОБНОСТИ:  ", Companion::Detail),
-    ("バックトレース:  ", Companion::Backtrace),
-    ("ІНСТРУКЦІЯ:  ", Companion::Statement),
-    ("ВІДОМОСТІ:  ", Companion::Detail),
-    ("ПОДСКАЗКА:  ", Companion::Hint),
-    ("ПОЛОЖЕНИЕ: ", Companion::Location),
-    ("КОНТЕКСТ:  ", Companion::Context),
-    ("ОПЕРАТОР:  ", Companion::Statement),
-    ("УКАЗІВКА:  ", Companion::Hint),
-    ("სტეკი:  ", Companion::Backtrace),
-    ("問い合わせ:  ", Companion::Query),
-    ("명령 구문:  ", Companion::Statement),
-    ("EMPLACEMENT :  ", Companion::Location),
-    ("INSTRUCTION :  ", Companion::Statement),
-    ("PILE D'APPEL : ", Companion::Backtrace),
-    ("SUGGERIMENTO:  ", Companion::Hint),
-    ("ZUSAMMENHANG:  ", Companion::Context),
-    ("ЗАПРОС:  ", Companion::Query),
-    ("详细信息:  ", Companion::Detail),
-    ("상세정보:  ", Companion::Detail),
-    ("PODPOWIEDŹ:  ", Companion::Hint),
-    ("SZCZEGÓŁY:  ", Companion::Detail),
-    ("ISTRUZIONE:  ", Companion::Statement),
-    ("UBICACIÓN:  ", Companion::Location),
-    ("WYRAŻENIE:  ", Companion::Statement),
-    ("ЗАПИТ:  ", Companion::Query),
-    ("ANWEISUNG:  ", Companion::Statement),
-    ("CONTEXTE :  ", Companion::Context),
-    ("POSIZIONE:  ", Companion::Location),
-    ("REQUÊTE :  ", Companion::Query),
-    ("SENTENCIA:  ", Companion::Statement),
-    ("ZAPYTANIE:  ", Companion::Query),
-    ("ヒント:  ", Companion::Hint),
-    ("上下文:  ", Companion::Context),
-    ("역추적:  ", Companion::Backtrace),
-    ("CONSULTA:  ", Companion::Query),
-    ("CONTESTO:  ", Companion::Context),
-    ("CONTEXTO:  ", Companion::Context),
-    ("DETTAGLI:  ", Companion::Detail),
-    ("KONTEKST:  ", Companion::Context),
-    ("СТЕК:  ", Companion::Backtrace),
-    ("ANFRAGE:  ", Companion::Query),
-    ("ASTUCE :  ", Companion::Hint),
-    ("COMANDO:  ", Companion::Statement),
-    ("DETALHE:  ", Companion::Detail),
-    ("DETALLE:  ", Companion::Detail),
-    ("DÉTAIL:  ", Companion::Detail),
-    ("KONTEXT:  ", Companion::Context),
-    ("POZYCJA:  ", Companion::Location),
-    ("DETALJ:  ", Companion::Detail),
-    ("FRÅGA:  ", Companion::Query),
-    ("位置:  ", Companion::Location),
-    ("場所:  ", Companion::Location),
-    ("提示:  ", Companion::Hint),
-    ("文脈:  ", Companion::Context),
-    ("查询:  ", Companion::Query),
-    ("詳細:  ", Companion::Detail),
-    ("语句:  ", Companion::Statement),
-    ("내용:  ", Companion::Context),
-    ("힌트:  ", Companion::Hint),
-    ("LOCAL:  ", Companion::Location),
-    ("PLATS:  ", Companion::Location),
-    ("위치: ", Companion::Location),
-    ("DICA:  ", Companion::Hint),
-    ("SATS:  ", Companion::Statement),
-    ("TIPP:  ", Companion::Hint),
-    ("TIPS:  ", Companion::Hint),
-    ("쿼리:", Companion::Query),
-    ("ORT:  ", Companion::Location),
-    ("文:  ", Companion::Statement),
-];
 
 #[cfg(test)]
 mod tests {
@@ -448,6 +276,11 @@ mod tests {
             ("错误:  x", Word::Severity(Severity::Error, 9)),
             ("ASTUCE :  x", Word::Companion(Companion::Hint, 10)),
             ("ANWEISUNG:  x", Word::Companion(Companion::Statement, 12)),
+            ("ÖLÜMCÜL (FATAL):  x", Word::Severity(Severity::Fatal, 21)),
+            ("AYRINTI:x", Word::Companion(Companion::Detail, 8)),
+            ("嚴重錯誤:  x", Word::Severity(Severity::Fatal, 15)),
+            ("提示：x", Word::Companion(Companion::Hint, 9)),
+            ("쿼리:x", Word::Companion(Companion::Query, 7)),
         ] {
             assert_eq!(word(text.as_bytes()), Some(expected), "{text}");
         }
@@ -469,6 +302,7 @@ mod tests {
         assert_eq!(taken("x at character 15"), Some(("x", "15")));
         assert_eq!(taken("x (символ 15)"), Some(("x", "15")));
         assert_eq!(taken("x 第 3 个字符处"), Some(("x", "3")));
+        assert_eq!(taken("x 3 karakterinde "), Some(("x", "3")));
         assert_eq!(taken("x at character "), None);
         assert_eq!(taken("x"), None);
     }

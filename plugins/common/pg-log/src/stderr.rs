@@ -56,6 +56,7 @@ fn entry<'t>(
         format: Format::Stderr,
         level,
         fields,
+        names_user: prefix.names_user(),
         faults,
     };
     let mut place = level;

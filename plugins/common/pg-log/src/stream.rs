@@ -3,7 +3,7 @@
 
 use crate::event::{Event, Faults, Format};
 use crate::json::Nesting;
-use crate::scan::{before, behind, find_byte};
+use crate::scan::{before, behind, find, find_byte};
 use crate::severity::ends_with_word;
 use crate::time;
 use crate::wrapper::{Chunk, Unwrapped};
@@ -88,14 +88,16 @@ impl Stream {
     /// Notes what a text leaves open that cannot be read, and says what it is.
     pub(crate) fn judge(&mut self, unwrapped: &Unwrapped<'_>) -> Unread {
         let text = unwrapped.text;
-        if text.starts_with(b"\t") || unwrapped.chunk.is_some_and(Chunk::may_be_later) {
+        let later = unwrapped.chunk.is_some_and(Chunk::may_be_later);
+        // A tab, or what a syslog daemon may write in its place.
+        if text.starts_with(b"\t") || text.starts_with(b"#011") || later {
             return Unread::Continuation;
         }
         let row = csvlog::looks_like(text);
         if row && in_quotes(text) {
             self.open = Some(Open::Row);
         }
-        if !row && !looks_like_the_servers(text) {
+        if !row && !is_part_of_entry(text) && !looks_like_the_servers(text) {
             return Unread::Foreign;
         }
         if unwrapped.partial == Some(true) {
@@ -125,6 +127,17 @@ fn is_object(text: &[u8]) -> bool {
 /// outside. A doubled quote changes nothing, as two changes do.
 fn in_quotes(text: &[u8]) -> bool {
     text.iter().filter(|byte| **byte == b'"').count() & 1 == 1
+}
+
+/// Whether a text is a part of a JSON entry, or the end of a row: what its beginning said is not known.
+fn is_part_of_entry(text: &[u8]) -> bool {
+    const KEYS: [&[u8]; 3] = [
+        b"\"error_severity\":\"",
+        b"\"backend_type\":\"",
+        b"\"state_code\":\"",
+    ];
+    let has_key = || KEYS.iter().any(|key| find(text, key).is_some());
+    csvlog::ends(text) || (!text.starts_with(b"{") && has_key())
 }
 
 /// Whether a line of a text has a word of the server's with its colon: two blanks follow it in the

@@ -6,7 +6,8 @@
 //! `src/backend/utils/error/elog.c`, which gives each line of an entry, and each 900 bytes of a longer
 //! one, a call of its own: `[entry-chunk] text`.
 
-use crate::scan::{before, behind, digits, find_byte, number};
+use crate::json::{self, Kind, Members};
+use crate::scan::{before, behind, digits, find, find_byte, number};
 use crate::time;
 
 /// Bytes in which syslog's header ends.
@@ -66,7 +67,7 @@ pub(crate) fn unwrapped(text: &[u8]) -> Unwrapped<'_> {
     match text.first() {
         // A time of the server's own has a blank there.
         Some(b'0'..=b'9') if text.get(10) != Some(&b'T') => bare,
-        Some(b'0'..=b'9' | b'A'..=b'Z' | b's' | b'<' | b'[') => carried(bare),
+        Some(b'0'..=b'9' | b'A'..=b'Z' | b's' | b'w' | b'<' | b'[') => carried(bare),
         _ => bare,
     }
 }
@@ -80,6 +81,7 @@ pub fn whole(text: &[u8]) -> Option<&[u8]> {
 
 fn carried(bare: Unwrapped<'_>) -> Unwrapped<'_> {
     let mut found = bare;
+    found.text = behind_pg_ctl(found.text);
     if let Some((partial, text)) = container(found.text) {
         found.text = text;
         found.partial = Some(partial);
@@ -89,6 +91,45 @@ fn carried(bare: Unwrapped<'_>) -> Unwrapped<'_> {
         found.chunk = Some(chunk);
     }
     found
+}
+
+/// Behind `waiting for server to start...`, whose line pg_ctl does not end before the server begins its own.
+fn behind_pg_ctl(text: &[u8]) -> &[u8] {
+    let waiting = text.strip_prefix(b"waiting for server to ");
+    let dots = waiting.and_then(|text| Some(behind(text, find(before(text, 16), b"...")?)));
+    let line = dots.map(|text| {
+        let dots = text.iter().take_while(|byte| **byte == b'.').count();
+        behind(text, dots)
+    });
+    line.filter(|line| line.first().is_some_and(u8::is_ascii_digit))
+        .unwrap_or(text)
+}
+
+/// The text in the JSON around a line of the server's: Docker's `{"log":"...","stream":"stderr"}`, or
+/// CloudNativePG's for what the server writes before its collector does. `None` if there is none.
+pub fn inside<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
+    let begins = |with: &[u8]| text.starts_with(with);
+    if !begins(b"{\"log\":") && !begins(b"{\"level\":") {
+        return None;
+    }
+    let mut line = None;
+    let mut is_carried = false;
+    for member in Members::of(text) {
+        match member.key {
+            b"log" | b"msg" if member.kind == Kind::String => line = Some(member.value),
+            b"stream" => is_carried = true,
+            b"logger" => is_carried |= member.value == b"postgres",
+            _ => {}
+        }
+        if is_carried && line.is_some() {
+            break;
+        }
+    }
+    // What CloudNativePG says of a record is beside it.
+    let line = line.filter(|line| is_carried && *line != b"record")?;
+    buffer.clear();
+    json::unescape(line, buffer);
+    Some(buffer.strip_suffix(b"\n").unwrap_or(buffer))
 }
 
 /// Behind the mark of a container runtime: whether the line goes on, and its text.

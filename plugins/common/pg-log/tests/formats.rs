@@ -98,7 +98,7 @@ fn a_row_of_every_version_has_its_columns() {
 
 #[test]
 fn a_row_in_a_language_that_is_not_known_is_still_a_row() {
-    let row = "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,HATA,22012,\"x\",,,,,,,,,\"a\",\"b\",,0";
+    let row = "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,HIBA,22012,\"x\",,,,,,,,,\"a\",\"b\",,0";
     let event = only(&mut Parser::new(), row);
     let faults: Vec<_> = event.faults.names().collect();
     assert_eq!(faults, ["severity_unknown"]);

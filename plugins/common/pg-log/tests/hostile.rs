@@ -86,6 +86,31 @@ fn no_data_leaves_by_a_path_of_its_own() {
         "LOG:  statement: CREATE SUBSCRIPTION s CONNECTION 'host=h password=hunter2' PUBLICATION p",
         "LOG:  duration: 1 ms  bind <unnamed>: SELECT $1\n@DETAIL:  parameters: $1 = 'hunter2', $2 = '46114', $3 = 'it''s\n\t46114",
         "LOG:  execute fetch from p/c: SELECT 'hunter2'",
+        // A node of a plan that stands in a string.
+        "LOG:  duration: 1.0 ms  plan:\n\tQuery Text: SELECT 'a\n\tSeq Scan on b  (cost=0.00..1.0 rows=1 width=4)\n\thunter2', 46114\n\tResult  (cost=0.00..1.0 rows=1 width=4)",
+        "LOG:  duration: 1.0 ms  plan:\n\tQuery Text: SELECT 'it\\'s hunter2', 'b'\n\tResult  (cost=0.00..1.0 rows=1 width=4)\n\t  Filter: (a = 'it''s hunter2'::text)",
+        "LOG:  duration: 1.0 ms  plan:\n\tQuery Text: SELECT f\n\tf  (cost=46114)\n\tResult  (cost=0.00..1.0 rows=1 width=4)",
+        // A name with commas shifts pgaudit's columns.
+        "LOG:  AUDIT: SESSION,1,1,WRITE,INSERT,TABLE,\"public.\"\"a,b\"\"\",\"INSERT INTO t VALUES ('x')\",\"46114,hunter2\"",
+        "LOG:  AUDIT: SESSION,1,1,WRITE,INSERT,TABLE,a,INSERT INTO t VALUES (1),x,hunter2",
+        // What a library says of what it was given.
+        "ERROR:  could not connect to the primary server: missing \"=\" after \"hunter2\" in connection info string",
+        "LOG:  authentication option not in name=value format: hunter2",
+        // Literals of the schema, keys of advisory locks, files of a statement.
+        "ERROR:  duplicate key value violates unique constraint \"c\"\n@DETAIL:  Key ((a || 'hunter2'::text), (46114))=(x) already exists.",
+        "LOG:  process 1 still waiting for ExclusiveLock on advisory lock [5,0,46114,1] after 1000.1 ms",
+        "ERROR:  deadlock detected\n@DETAIL:  Process 1 waits for ExclusiveLock on advisory lock [5,0,46114,1]; blocked by process 2.",
+        "ERROR:  could not access file \"hunter2\": No such file or directory",
+        "ERROR:  could not open file \"/tmp/hunter2\" for reading: No such file or directory",
+        "ERROR:  x\n@CONTEXT:  WAL redo at 0/3000060 for LogicalMessage/MESSAGE: transactional, prefix \"p\"; payload (5 bytes): 46114",
+        // Values that no quotes are around, in another language, and in a string constant.
+        "ERROR:  22P02: ungültige Eingabe\n@CONTEXT:  JSON-Daten, Zeile 1: hunter2...",
+        "ERROR:  22023: setseed parameter 46114 is out of allowed range [-1,1]",
+        "ERROR:  22023: odd constant E'hunter2'",
+        "ERROR:  22012: x\n@DETAIL:  the value was 46114.",
+        "ERROR:  22012: x\n\thunter2 goes on",
+        // The prefix is not sure: an application's name imitates a message that takes whatever follows.
+        "LOG:  checkpoint starting: LOG:  statement: SELECT 'hunter2'",
         // Lines of another process that came in between.
         "LOG:  connection authorized: user=app database=shop\n\tVALUES ('hunter2', 46114)",
         "LOG:  automatic analyze of table \"shop.public.t\"\n\tVALUES ('hunter2', 46114)",

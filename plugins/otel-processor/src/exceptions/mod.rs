@@ -69,6 +69,7 @@ impl Texts {
             format: Format::Stderr,
             level: Level::Severity(severity),
             fields,
+            names_user: false,
             faults: Faults::default(),
         };
         let mut seen = Seen(field, String::from("?"));

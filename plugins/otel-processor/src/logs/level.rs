@@ -39,6 +39,7 @@ pub(super) fn event<'t>(
         format: Format::Stderr,
         level,
         fields,
+        names_user: false,
         faults: Faults::default(),
     })
 }

@@ -77,6 +77,14 @@ impl Recognized<'_> {
         })
     }
 
+    /// Whether it keeps whatever follows its literal text.
+    pub(crate) fn keeps_the_rest(&self) -> bool {
+        self.values.last().is_some_and(|last| {
+            last.kind == Kind::Rest
+                && matches!(last.sensitivity, Sensitivity::None | Sensitivity::Prose)
+        })
+    }
+
     /// The pattern, as the table has it.
     #[must_use]
     pub fn pattern(&self) -> &'static str {

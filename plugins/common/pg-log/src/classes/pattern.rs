@@ -2,8 +2,10 @@
 //!
 //! `{name:kind}` is a value; an exclamation mark before the closing brace says that it is data of the
 //! user's. Kinds: `int`, `float`, `word` (no blank in it), `text` (the default: up to the literal that
-//! follows), `rest` (all that follows), `sql` (text or rest that is SQL), `user` and `host` (text that
-//! names a person's account or machine), `lines` (a report of several lines with its own patterns).
+//! follows), `rest` (all that follows), `sql` (text or rest that is SQL), `expression` (columns of an index
+//! or partition key, which may be SQL), `prose` (what a library said, which quotes what it was given),
+//! `path` (a file, which a statement may have named), `user` and `host` (text that names a person's account
+//! or machine), `lines` (a report of several lines with its own patterns).
 
 use super::NAMES;
 use crate::field::Field;
@@ -34,12 +36,28 @@ pub enum Sensitivity {
     Data,
     /// SQL: redacted by `pg-sql`.
     Sql,
+    /// Names, or SQL in the place of one: redacted by `pg-sql`.
+    Expression,
+    /// A library's words: kept but for what stands in quotes.
+    Prose,
+    /// A file: kept if it is the server's own.
+    Path,
     /// Name of a role: kept unless asked.
     User,
     /// Name or address of a machine: kept unless asked.
     Host,
     /// A report: its lines have patterns of their own.
     Lines,
+}
+
+impl Sensitivity {
+    /// Whether a part of the value goes, so that all of it has to be looked at.
+    pub(crate) const fn is_rewritten(self) -> bool {
+        matches!(
+            self,
+            Self::Sql | Self::Expression | Self::Prose | Self::Path
+        )
+    }
 }
 
 /// A value in a pattern, as the tree needs it.
@@ -129,6 +147,9 @@ impl Value {
             "word" => (Kind::Word, Sensitivity::None),
             "rest" => (Kind::Rest, Sensitivity::None),
             "sql" => (Kind::Text, Sensitivity::Sql),
+            "expression" => (Kind::Text, Sensitivity::Expression),
+            "prose" => (Kind::Text, Sensitivity::Prose),
+            "path" => (Kind::Text, Sensitivity::Path),
             "user" => (Kind::Text, Sensitivity::User),
             "host" => (Kind::Text, Sensitivity::Host),
             "lines" => (Kind::Rest, Sensitivity::Lines),

@@ -1,0 +1,261 @@
+//! Lines of other programs in the stream of a server: poolers, operators, backup tools, scripts of the
+//! image. They are told by how they begin, since a line that nobody is known to write may continue a
+//! statement whose tabs a host took off. SQL that such a line quotes is redacted.
+
+use crate::redact::statement;
+use crate::scan::{before, behind, digits, find, find_byte};
+
+/// Programs that name themselves before a colon: what the server runs, and what runs it.
+const PROGRAMS: [&[u8]; 40] = [
+    b"aws",
+    b"barman",
+    b"barman-cloud-wal-archive",
+    b"barman-cloud-wal-restore",
+    b"bash",
+    b"cat",
+    b"chmod",
+    b"chown",
+    b"clusterdb",
+    b"cp",
+    b"createdb",
+    b"createuser",
+    b"docker-entrypoint.sh",
+    b"dropdb",
+    b"envdir",
+    b"gpg",
+    b"gsutil",
+    b"gunzip",
+    b"gzip",
+    b"initdb",
+    b"ln",
+    b"lz4",
+    b"mkdir",
+    b"mv",
+    b"pg_archivecleanup",
+    b"pg_basebackup",
+    b"pg_controldata",
+    b"pg_ctl",
+    b"pg_isready",
+    b"pg_resetwal",
+    b"pg_rewind",
+    b"pg_upgrade",
+    b"pgbackrest",
+    b"rm",
+    b"rsync",
+    b"scp",
+    b"sh",
+    b"ssh",
+    b"tar",
+    b"zstd",
+];
+
+/// How lines of `initdb`, `pg_ctl` and the images' scripts begin.
+const BEGINNINGS: [&[u8]; 30] = [
+    b" done",
+    b"Data page checksums are ",
+    b"Enter new superuser password",
+    b"PostgreSQL Database directory appears to contain a database",
+    b"PostgreSQL init process complete",
+    b"Success. You can now start the database server using",
+    b"The database cluster will be initialized with ",
+    b"The default database encoding has ",
+    b"The default text search configuration will be ",
+    b"The files belonging to this database system will be owned by user ",
+    b"This user must also own the server process.",
+    b"creating configuration files ... ",
+    b"creating directory ",
+    b"creating subdirectories ... ",
+    b"done",
+    b"fixing permissions on existing directory ",
+    b"ok",
+    b"performing post-bootstrap initialization ... ",
+    b"running bootstrap script ... ",
+    b"selecting default ",
+    b"selecting dynamic shared memory implementation ... ",
+    b"server promoting",
+    b"server promoted",
+    b"server signaled",
+    b"server started",
+    b"server starting",
+    b"server stopped",
+    b"syncing data to disk ... ",
+    b"waiting for server to ",
+    b"    pg_ctl -D ",
+];
+
+/// Words that a pooler or operator begins its message with, behind the time and the process id.
+const LEVELS: [&[u8]; 8] = [
+    b"LOG ",
+    b"INFO ",
+    b"NOTICE ",
+    b"WARNING ",
+    b"ERROR ",
+    b"FATAL ",
+    b"DEBUG ",
+    b"NOISE ",
+];
+
+/// Whether a line is another program's by how it begins; a blank one is nobody's.
+#[must_use]
+pub fn is_other_programs(text: &[u8]) -> bool {
+    let line = before(text, find_byte(text, b'\n').unwrap_or(text.len()));
+    let line = line.trim_ascii_end();
+    line.is_empty()
+        || line.starts_with(b"{")
+        || is_timed_otherwise(line)
+        || BEGINNINGS.iter().any(|begin| line.starts_with(begin))
+        || is_named(line)
+}
+
+/// `initdb: `, `/usr/bin/pg_ctl: `, `cp: `.
+fn is_named(line: &[u8]) -> bool {
+    let Some(colon) = find(before(line, 256), b": ") else {
+        return false;
+    };
+    let path = before(line, colon);
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    let name = slash.map_or(path, |slash| behind(path, slash.saturating_add(1)));
+    PROGRAMS.binary_search(&name).is_ok()
+}
+
+/// A time that is not the server's, or one that a level with one blank follows.
+fn is_timed_otherwise(line: &[u8]) -> bool {
+    let shape = |form: &[u8]| {
+        form.iter().enumerate().all(|(at, form)| {
+            let byte = line.get(at);
+            match form {
+                b'0' => byte.is_some_and(u8::is_ascii_digit),
+                form => byte == Some(form),
+            }
+        })
+    };
+    if shape(b"0000-00-00 00:00:00,000 ") || shape(b"0000-00-00T00:00:00") {
+        return true;
+    }
+    if shape(b"0000/00/00 00:00:00 ") {
+        return true;
+    }
+    shape(b"0000-00-00 00:00:00.000 ") && is_leveled(behind(line, 24))
+}
+
+/// `UTC [31] LOG C-0x55: ` of pgbouncer, `P00   INFO: ` of pgBackRest.
+fn is_leveled(rest: &[u8]) -> bool {
+    if let Some(process) = rest.strip_prefix(b"P") {
+        let number = digits(process);
+        return number > 0 && behind(process, number).starts_with(b" ");
+    }
+    let zone = find_byte(before(rest, 8), b' ').unwrap_or(rest.len());
+    let Some(process) = behind(rest, zone).strip_prefix(b" [") else {
+        return false;
+    };
+    let number = digits(process);
+    let level = behind(process, number).strip_prefix(b"] ");
+    level.is_some_and(|level| LEVELS.iter().any(|word| level.starts_with(word)))
+}
+
+/// Words that SQL with data in it begins with.
+const COMMANDS: [&[u8]; 20] = [
+    b"ALTER ROLE",
+    b"ALTER USER",
+    b"CALL ",
+    b"COPY ",
+    b"CREATE ROLE",
+    b"CREATE SUBSCRIPTION",
+    b"CREATE USER",
+    b"DECLARE ",
+    b"DELETE FROM",
+    b"DO $",
+    b"EXECUTE ",
+    b"EXPLAIN ",
+    b"INSERT INTO",
+    b"MERGE INTO",
+    b"NOTIFY ",
+    b"PASSWORD ",
+    b"PREPARE ",
+    b"SELECT ",
+    b"UPDATE ",
+    b"VALUES ",
+];
+
+/// Writes a line of another program's with the SQL in it redacted. Returns whether there is any that has
+/// literals.
+pub fn without_sql(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(at) = (0..text.len()).find(|at| is_command(text, *at)) else {
+        return false;
+    };
+    let sql = behind(text, at);
+    let redacted = statement(sql);
+    if redacted == sql {
+        return false;
+    }
+    out.extend_from_slice(before(text, at));
+    out.extend_from_slice(&redacted);
+    true
+}
+
+fn is_command(text: &[u8], at: usize) -> bool {
+    let last = at.checked_sub(1).and_then(|last| text.get(last));
+    let rest = behind(text, at);
+    !last.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        && COMMANDS
+            .iter()
+            .any(|command| before(rest, command.len()).eq_ignore_ascii_case(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_in_order_so_that_they_are_found() {
+        assert!(PROGRAMS.is_sorted());
+    }
+
+    #[test]
+    fn other_programs_are_told_by_how_they_begin() {
+        for line in [
+            "2026-11-23 03:34:37,123 INFO: no action. I am (shop-0), the leader with the lock",
+            "2026-11-23 03:34:37.123 UTC [31] LOG C-0x55: shop/bob@10.0.0.1:55000 login attempt",
+            "2026-11-23 03:34:37.123 P00   INFO: archive-push command begin 2.54.0",
+            "2026-11-23T03:34:37Z INFO something",
+            "{\"level\":\"info\"}",
+            "initdb: hint: You can change this by editing pg_hba.conf",
+            "/usr/local/bin/docker-entrypoint.sh: ignoring /docker-entrypoint-initdb.d/*",
+            "cp: cannot create regular file '/archive/1': No such file or directory",
+            "waiting for server to shut down.... done",
+            "\n",
+        ] {
+            assert!(is_other_programs(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "VALUES ('hunter2')",
+            "password: hunter2",
+            "2026-11-23 hunter2",
+            "2026-11-23 03:34:37.123 UTC [4711] bob@shop HATA: x",
+            ", 46114);",
+        ] {
+            assert!(!is_other_programs(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_sql_in_a_line_of_another_programs_is_redacted() {
+        for (line, expected) in [
+            (
+                "WARNING C-0x55: query: select a from t where b = 'x' and c = 7",
+                Some("WARNING C-0x55: query: select a from t where b = ? and c = ?"),
+            ),
+            (
+                "LINE 1: ALTER USER bob PASSWORD 'x'",
+                Some("LINE 1: ALTER USER bob PASSWORD ?"),
+            ),
+            ("please select one of these", None),
+            ("no action", None),
+        ] {
+            let mut out = Vec::new();
+            let found = without_sql(line.as_bytes(), &mut out);
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(found.then_some(out.as_str()), expected, "{line}");
+        }
+    }
+}
