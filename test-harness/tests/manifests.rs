@@ -25,7 +25,7 @@ const FOLDERS: [&str; 9] = [
     "prometheus",
 ];
 /// Files and folders there that hold no objects, and what they are.
-const OTHERS: [(&str, &str); 8] = [
+const OTHERS: [(&str, &str); 9] = [
     ("istio/mesh-config.yaml", "MeshConfig, read by other tests"),
     ("cilium/node/helm-values.yaml", "values of a chart"),
     ("kubernetes/base/queries.yaml", "postgres_exporter's own"),
@@ -34,6 +34,7 @@ const OTHERS: [(&str, &str); 8] = [
         "the Collector's own",
     ),
     ("fluent-bit/fluent-bit.yaml", "Fluent Bit's own"),
+    ("fluent-bit/syslog.yaml", "Fluent Bit's own"),
     ("grafana/provisioning/", "Grafana's own, read below"),
     ("prometheus/rules/", "Prometheus' own"),
     ("prometheus/tests/", "promtool's own"),

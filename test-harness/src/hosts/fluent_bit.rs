@@ -27,7 +27,7 @@ const ENVOYS_LOG: &str = "/var/log/envoy/*.log";
 /// How a shipped configuration ends, in place of Loki.
 const FILE_OUTPUT_YAML: &str = "
     - name: file
-      match: postgres
+      match: postgres.*
       path: @FOLDER@
       file: records
       format: plain
@@ -35,7 +35,7 @@ const FILE_OUTPUT_YAML: &str = "
 const FILE_OUTPUT_CLASSIC: &str = "
 [OUTPUT]
     name   file
-    match  postgres
+    match  postgres.*
     path   @FOLDER@
     file   records
     format plain
