@@ -1,5 +1,5 @@
-//! The whole stack at work: a minute of load, one statement followed into every store, the alerts that
-//! the load causes, and where to look oneself.
+//! The whole stack at work: one statement followed into every store, a minute of load, the alerts that
+//! it causes, and where to look oneself.
 
 use std::io::Write;
 use std::thread;
@@ -19,6 +19,9 @@ pub fn show() -> Result<(), HostError> {
     );
     println!("processor, Jaeger, Loki, Prometheus with our rules, Alertmanager ...");
     let stack = Stack::try_start(Version::V18)?;
+    // In front of the load: Envoy's counters name as many statements as they are told to.
+    one_statement(&stack);
+    println!();
     let _load = load::start(&stack);
     let begin = Instant::now();
     while begin.elapsed() < LOAD {
@@ -26,7 +29,6 @@ pub fn show() -> Result<(), HostError> {
         thread::sleep(Duration::from_millis(500));
     }
     eprintln!();
-    one_statement(&stack);
     alerts(&stack);
     addresses(&stack);
     loop {
@@ -63,7 +65,7 @@ fn one_statement(stack: &Stack) {
                     format!("{} by the trace", found.len())
                 });
             println!(
-                "    {:<24} {} by the fingerprint, {by_trace}",
+                "    {:<42} {} by the fingerprint, {by_trace}",
                 sighting.place,
                 sighting.by_fingerprint.len(),
             );
