@@ -113,6 +113,32 @@ fn manifests_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A command asks what is on the reader's own machine, or has been brought there by a command before it.
+#[test]
+fn what_a_reader_is_told_to_ask_can_be_reached() {
+    let mut asked = 0;
+    for (below, text) in readmes() {
+        for block in text.split("```console\n").skip(1) {
+            let block = block.split("```").next().unwrap_or_default();
+            for address in block.split("http://").skip(1) {
+                let host = address.split(['/', ':', '\'']).next();
+                let here = [Some("localhost"), Some("127.0.0.1")].contains(&host);
+                assert!(here, "{below:?}: http://{address}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 3, "only {asked}");
+    let (_, roll_out) = readmes().swap_remove(0);
+    for (at, _) in roll_out.match_indices("http://localhost:") {
+        let (before, address) = roll_out.split_at(at + "http://localhost:".len());
+        let port = address.split(|it: char| !it.is_ascii_digit()).next();
+        let port = port.expect("a port");
+        let forwards = |line: &str| line.contains("port-forward") && line.contains(port);
+        assert!(before.lines().any(forwards), "nothing listens at {port}");
+    }
+}
+
 /// Whoever deletes a namespace deletes the volumes and Secrets in it; and `kubectl delete -k` deletes
 /// all that a kustomization makes.
 #[test]
