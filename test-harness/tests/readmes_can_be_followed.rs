@@ -11,19 +11,15 @@ use test_harness::hosts::places::tree;
 use test_harness::manifests::{folder, from_folder, judged, kustomizations};
 use test_harness::shipped;
 
-/// The folders with a README of their own.
-const FOLDERS: [&str; 10] = [
-    "cilium",
-    "collector",
-    "consul",
-    "envoy",
-    "grafana",
-    "istio",
-    "kubernetes",
-    "linkerd",
-    "operators",
-    "prometheus",
-];
+/// The folders of `envoy-configs` with a README of their own, by name.
+fn folders() -> Vec<String> {
+    let entries = fs::read_dir(folder()).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.join("README.md").is_file())
+        .map(|path| from_folder(&path))
+        .collect()
+}
 
 /// Every README that tells how to apply something, and the folder it is in. Of the first, the part that does.
 fn readmes() -> Vec<(PathBuf, String)> {
@@ -34,7 +30,8 @@ fn readmes() -> Vec<(PathBuf, String)> {
     let (root, text) = read(tree().to_owned());
     let part = text.split("\n## ").find(|it| it.starts_with("Roll it out"));
     let mut found = vec![(root, part.expect("it is there").to_owned())];
-    found.extend(FOLDERS.map(|name| read(folder().join(name))));
+    let others = folders().into_iter();
+    found.extend(others.map(|name| read(folder().join(name))));
     found
 }
 
@@ -156,7 +153,8 @@ fn no_kustomization_makes_what_holds_data() {
 
 #[test]
 fn every_folder_says_what_when_how_to_verify_and_how_to_remove() {
-    for name in FOLDERS {
+    assert!(folders().len() >= 10, "{:?}", folders());
+    for name in folders() {
         let readme = shipped::file(&format!("{name}/README.md"));
         for part in ["When", "Verify", "Remove"] {
             let how = format!("How to {}", part.to_lowercase());
