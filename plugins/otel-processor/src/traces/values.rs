@@ -174,6 +174,7 @@ impl Traces {
         match around.kind {
             Kind::Body(body) => self.body(text, body),
             Kind::Others => self.others_text(text),
+            Kind::Of(Role::Unknown) if is_like_a_statement(text) => self.statements.redact(text),
             Kind::Of(Role::Unknown) => None,
             // Beside a statement may stand its parameters.
             Kind::Of(Role::Query | Role::Words)

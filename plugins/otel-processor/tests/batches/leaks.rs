@@ -158,6 +158,8 @@ fn attributes() -> Vec<KeyValue> {
         pair("pg", map(query())),
         pair("pg", list(vec![map(vec![pair("q", map(query()))])])),
         pair("job", map(vec![text("sql", STATEMENT)])),
+        pair("pg", map(vec![text("text", STATEMENT)])),
+        pair("pg", list(vec![string(STATEMENT)])),
         pair(
             "job",
             map(vec![text("dsn", "postgres://bob:hunter2@db/4111")]),
