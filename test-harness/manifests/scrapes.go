@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,9 +51,22 @@ func (r *report) podMonitor(object object) {
 			if !pods.hasPort(port) {
 				r.wrong(object, "%s has no port %s", pods, cmp.Or(named, fmt.Sprint(number)))
 			}
-			r.scraped(object, pods, port)
+			r.scraped(object, pods, cmp.Or(led(endpoint), port))
 		}
 	}
+}
+
+// led is the port that an endpoint's relabelings put in place of the one that it has found: Prometheus finds
+// only those that a container declares.
+func led(endpoint map[string]any) int32 {
+	for _, relabeling := range nestedMaps(endpoint, "relabelings") {
+		replacement, _ := relabeling["replacement"].(string)
+		_, port, _ := strings.Cut(replacement, "$1:")
+		if number, err := strconv.ParseInt(port, 10, 32); err == nil && relabeling["targetLabel"] == "__address__" {
+			return int32(number)
+		}
+	}
+	return 0
 }
 
 // scraped: Prometheus gets to the port, and a mesh whose mutual TLS is strict lets it in.

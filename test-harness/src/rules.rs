@@ -205,9 +205,13 @@ fn index() -> String {
     index
 }
 
-/// A template with the names of its labels in place of their values.
+/// A template with the names of its labels in place of their values; of two without a space between them
+/// an alert has one.
 fn without_templates(template: &str) -> String {
-    template.replace("{{ $labels.", "*").replace(" }}", "*")
+    template
+        .replace(" }}{{ $labels.", "* or *")
+        .replace("{{ $labels.", "*")
+        .replace(" }}", "*")
 }
 
 /// Replaces every duration that stands in brackets or behind `offset`.

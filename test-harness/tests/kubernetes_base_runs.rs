@@ -134,31 +134,49 @@ fn the_server_takes_its_settings_and_makes_its_roles() {
     server.sql("select count(*) from pg_stat_statements");
 }
 
-/// The custom queries, through a real exporter, on both servers.
+/// The custom queries, through a real exporter, on both servers and their standbys.
 #[test]
 fn the_exporter_s_own_queries_give_their_metrics() {
     let queries = shipped::file("kubernetes/base/queries.yaml");
     for version in Version::ALL {
         let server = Postgres::start(version);
-        let session = server
-            .client("psql")
-            .args(["-Xc", "begin; select pg_sleep(20)"])
-            .spawn();
-        let mut session = session.expect("psql runs");
+        let standby = server.standby();
         let exporter = PostgresExporter::with_queries(&server, &queries);
-        let old = wait_for(LIMIT, || {
+        let opened = wait_for(LIMIT, || {
             let scrape = exporter.scrape();
-            let age = scrape.sum("pg_oldest_transaction_age_seconds", &[]);
-            (age > 1.0).then_some(scrape)
+            (scrape.sum("pg_sessions_opened", &[]) > 0.0).then_some(scrape)
         });
-        session.kill().expect("it runs still");
-        session.wait().expect("it ends");
-        let scrape = old.unwrap_or_else(|| panic!("{}\n{}", exporter.scrape(), exporter.log()));
-        let databases = [("datname", "postgres")];
-        let age = scrape.sum("pg_wraparound_transactions", &databases);
+        let scrape = opened.unwrap_or_else(|| panic!("{}\n{}", exporter.scrape(), exporter.log()));
+        for name in [
+            "pg_wraparound_transactions",
+            "pg_wraparound_multixacts",
+            "pg_sessions_abandoned",
+            "pg_sessions_fatal",
+            "pg_sessions_killed",
+            "pg_sessions_idle_in_transaction_seconds",
+        ] {
+            assert!(scrape.to_string().contains(name), "{name}: {scrape}");
+        }
+        let age = scrape.sum("pg_wraparound_transactions", &[("datname", "postgres")]);
         assert!(age > 0.0, "{scrape}");
+        assert!(!scrape.to_string().contains("pg_standby"), "{scrape}");
         let error = scrape.sum("pg_exporter_user_queries_load_error", &[]);
         assert_eq!(error, 0.0, "{scrape}");
+
+        let follows = PostgresExporter::with_queries(&standby, &queries);
+        let receivers = |count: f64| {
+            let seen = wait_for(LIMIT, || {
+                let scrape = follows.scrape().to_string();
+                let said = scrape.contains("pg_standby_receivers");
+                let now = follows.scrape().sum("pg_standby_receivers", &[]);
+                (said && now == count).then_some(())
+            });
+            assert!(seen.is_some(), "{}\n{}", follows.scrape(), follows.log());
+        };
+        receivers(1.0);
+        standby.sql("alter system set primary_conninfo = ''");
+        standby.reload();
+        receivers(0.0);
     }
 }
 

@@ -67,26 +67,93 @@ fn every_test_of_the_alerts_passes() {
     }
 }
 
+/// What is changed in a file of rules, and the alert whose test must fail then: thresholds, each pair of
+/// windows of an objective, how Prometheus 3 writes a bound, and labels that an Envoy takes along.
+const CHANGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "servers",
+        "max_connections > 0.8",
+        "max_connections > 0.7",
+        "PostgreSQLConnectionsHigh",
+    ),
+    (
+        "servers",
+        r#"{postgresql!=""}[1d]"#,
+        r#"{postgresql!=""}[1h]"#,
+        "PostgreSQLMetricsMissing",
+    ),
+    (
+        "slo",
+        "slo_failed:ratio_6h > 6",
+        "slo_failed:ratio_6h > 600",
+        "PostgreSQLErrorBudgetBurnsFast",
+    ),
+    (
+        "slo",
+        "slo_failed:ratio_3d > 1",
+        "slo_failed:ratio_3d > 100",
+        "PostgreSQLErrorBudgetBurnsSlowly",
+    ),
+    (
+        "slo",
+        "slo_slow:ratio_6h > 6",
+        "slo_slow:ratio_6h > 600",
+        "PostgreSQLLatencyBudgetBurnsFast",
+    ),
+    (
+        "slo",
+        "slo_slow:ratio_3d > 1",
+        "slo_slow:ratio_3d > 100",
+        "PostgreSQLLatencyBudgetBurnsSlowly",
+    ),
+    (
+        "slo",
+        r#"le=~"250000(\\.0)?""#,
+        r#"le="250000""#,
+        "PostgreSQLLatencyBudgetBurnsSlowly",
+    ),
+    (
+        "slo",
+        "postgresql, job,",
+        "postgresql, instance, job,",
+        "PostgreSQLErrorBudgetBurnsSlowly",
+    ),
+    (
+        "traffic",
+        "postgresql, job, database, sqlstate",
+        "postgresql, instance, job, database, sqlstate",
+        "PostgreSQLErrorSurge",
+    ),
+    (
+        "traffic",
+        "postgresql, job, database, operation",
+        "postgresql, instance, job, database, operation",
+        "PostgreSQLStatementsSlow",
+    ),
+];
+
 #[test]
-fn a_changed_threshold_is_noticed() {
-    let copy = tempfile::tempdir().expect("a directory");
-    for part in ["rules", "tests"] {
-        fs::create_dir(copy.path().join(part)).expect("a directory");
-        for (name, text) in yaml_files(&folder().join(part)) {
-            let changed = text.replace("max_connections > 0.8", "max_connections > 0.7");
-            let path = copy.path().join(part).join(format!("{name}.yaml"));
-            fs::write(path, changed).expect("written");
+fn a_changed_rule_is_noticed() {
+    for (file, from, to, alert) in CHANGES {
+        let copy = tempfile::tempdir().expect("a directory");
+        for part in ["rules", "tests"] {
+            fs::create_dir(copy.path().join(part)).expect("a directory");
+            for (name, text) in yaml_files(&folder().join(part)) {
+                let is_changed = part == "rules" && name == *file;
+                assert!(!is_changed || text.contains(from), "{file}: no {from}");
+                let text = if is_changed {
+                    text.replace(from, to)
+                } else {
+                    text
+                };
+                let path = copy.path().join(part).join(format!("{name}.yaml"));
+                fs::write(path, text).expect("written");
+            }
         }
+        let test = format!("tests/{file}.yaml");
+        let (content, output) = tool(copy.path(), "promtool", &["test", "rules", &test]);
+        assert!(!content && output.contains(alert), "{from}: {output}");
     }
-    let (content, output) = tool(
-        copy.path(),
-        "promtool",
-        &["test", "rules", "tests/servers.yaml"],
-    );
-    assert!(
-        !content && output.contains("PostgreSQLConnectionsHigh"),
-        "{output}"
-    );
 }
 
 #[test]

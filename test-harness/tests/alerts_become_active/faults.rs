@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use test_harness::background::{Again, Program, Stopped};
 use test_harness::fakes::otlp_sink::Answer;
+use test_harness::hosts::Postgres;
 use test_harness::hosts::postgres::output_of;
 use test_harness::hosts::wait_for;
 use test_harness::net::{Client, messages};
@@ -25,7 +26,7 @@ pub struct Fault {
     pub cause: fn(&Site) -> Guard,
 }
 
-/// What clients do, each in a database of its own.
+/// What clients do, each in a database of its own, and a replica that nobody else is about.
 pub const OF_CLIENTS: &[Fault] = &[
     Fault {
         alerts: &[
@@ -92,6 +93,10 @@ pub const OF_CLIENTS: &[Fault] = &[
         alerts: &["PgmeshExportDropped"],
         cause: refused_spans,
     },
+    Fault {
+        alerts: &["PostgreSQLReplicaDisconnected"],
+        cause: broken_stream,
+    },
 ];
 
 /// What happens to servers, and what many sessions do to them.
@@ -116,6 +121,18 @@ pub const OF_SERVERS: &[Fault] = &[
         alerts: &["PostgreSQLReplicationSilent"],
         cause: dead_standby,
     },
+    Fault {
+        alerts: &["PostgreSQLSlotHoldsWal"],
+        cause: forgotten_slot,
+    },
+    Fault {
+        alerts: &["PostgreSQLArchivingFails"],
+        cause: failing_archive,
+    },
+    Fault {
+        alerts: &["PostgreSQLWraparound"],
+        cause: many_transactions,
+    },
 ];
 
 /// One process of the server is killed, and takes all others along.
@@ -126,7 +143,7 @@ pub const CRASH: &[Fault] = &[Fault {
 
 /// The server stops.
 pub const DOWN: &[Fault] = &[Fault {
-    alerts: &["PostgreSQLDown"],
+    alerts: &["PostgreSQLDown", "EnvoyHasNoServer"],
     cause: stop,
 }];
 
@@ -356,16 +373,83 @@ fn many_prepared_statements(site: &Site) -> Guard {
     Box::new(session)
 }
 
-fn paused_replay(site: &Site) -> Guard {
-    struct Paused(String, Command);
-    impl Drop for Paused {
-        fn drop(&mut self) {
-            let _resumed = self.1.args(["-XAtqc", &self.0]).output();
-        }
+/// Statements that end a fault.
+struct Undo(Command, Vec<String>);
+
+impl Undo {
+    fn by(server: &Postgres, statements: &[&str]) -> Guard {
+        let statements = statements.iter().map(|&it| it.to_owned()).collect();
+        Box::new(Self(server.client("psql"), statements))
     }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        // The server may be gone.
+        for statement in &self.1 {
+            self.0.args(["-c", statement]);
+        }
+        let _undone = self.0.arg("-XAtq").output();
+    }
+}
+
+fn paused_replay(site: &Site) -> Guard {
     site.standby.sql("select pg_wal_replay_pause()");
-    let resume = "select pg_wal_replay_resume()".to_owned();
-    Box::new(Paused(resume, site.standby.client("psql")))
+    Undo::by(&site.standby, &["select pg_wal_replay_resume()"])
+}
+
+/// The standby runs, has replayed all it has, and asks nobody for more.
+fn broken_stream(site: &Site) -> Guard {
+    let source = site.standby.sql("show primary_conninfo");
+    site.standby.sql("alter system set primary_conninfo = ''");
+    site.standby.reload();
+    let streams = "do $$ begin
+        while not exists (select from pg_stat_wal_receiver where status = 'streaming') loop
+          perform pg_sleep(0.1);
+        end loop;
+      end $$";
+    Undo::by(
+        &site.standby,
+        &[
+            &format!("alter system set primary_conninfo = '{source}'"),
+            "select pg_reload_conf()",
+            "set statement_timeout = '20s'",
+            streams,
+        ],
+    )
+}
+
+/// Its reader never comes.
+fn forgotten_slot(site: &Site) -> Guard {
+    let slot = "select pg_create_physical_replication_slot('forgotten', true)";
+    site.primary.sql(slot);
+    let drop = "select pg_drop_replication_slot('forgotten')";
+    Undo::by(&site.primary, &[drop])
+}
+
+fn failing_archive(site: &Site) -> Guard {
+    site.primary
+        .sql("alter system set archive_command = 'false'");
+    site.primary.reload();
+    let session = site.session("postgres", "shop");
+    Box::new((
+        Again::queries(session, 100 * MOMENT, &["select pg_switch_wal()"]),
+        Undo::by(
+            &site.primary,
+            &[
+                "alter system set archive_command = 'true'",
+                "select pg_reload_conf()",
+            ],
+        ),
+    ))
+}
+
+/// More than [`LOWERED`](crate::LOWERED) allows, each with an id of its own.
+fn many_transactions(site: &Site) -> Guard {
+    let burn =
+        "do $$ begin for i in 1..60000 loop perform txid_current(); commit; end loop; end $$";
+    site.primary.sql(burn);
+    Box::new(())
 }
 
 /// Neither end of the stream says anything, and the connection stays.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_harness::fakes::otlp_sink::OtlpSink;
 use test_harness::hosts::prometheus::Alert;
 use test_harness::hosts::{
@@ -62,14 +62,17 @@ impl Site {
             .setting("shared_buffers", "1MB")
             .setting("deadlock_timeout", "20ms")
             .setting("restart_after_crash", "on")
+            .setting("archive_mode", "on")
+            .setting("archive_command", "true")
             .start();
         prepare(&primary);
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let collector = OtlpSink::start();
         let envoy = envoy(&primary, admin, collector.address());
         let standby = primary.standby_through(envoy.port());
-        let exporter = PostgresExporter::with_queries(&primary, LAG);
-        let standbys_exporter = PostgresExporter::with_queries(&standby, LAG);
+        let queries = format!("{}\n{LAG}\n", shipped::file("kubernetes/base/queries.yaml"));
+        let exporter = PostgresExporter::with_queries(&primary, &queries);
+        let standbys_exporter = PostgresExporter::with_queries(&standby, &queries);
         let alertmanager = Alertmanager::start(&shipped::file("prometheus/alertmanager.yml"));
         let server = [("postgresql", SERVER)];
         let mut prometheus = Prometheus::builder()
@@ -187,7 +190,13 @@ fn envoy(primary: &Postgres, admin: SocketAddr, otlp: SocketAddr) -> Envoy {
         .module("envoy-policy", POLICY)
         .stats_config(shipped["stats_config"].clone())
         .cluster("otlp", otlp)
-        .edit(|bootstrap| at_port(bootstrap, admin))
+        .edit(|bootstrap| {
+            at_port(bootstrap, admin);
+            bootstrap["static_resources"]["clusters"][0]["health_checks"] = json!([{
+                "timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1,
+                "tcp_health_check": {},
+            }]);
+        })
         .start()
 }
 
