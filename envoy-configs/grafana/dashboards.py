@@ -17,15 +17,17 @@ import tomllib
 HERE = pathlib.Path(__file__).parent
 
 # Label matchers, written <name> in queries. `.*` stands for "All" and matches where there is no
-# such label at all, so that a panel works without clusters or namespaces.
-_PLACE = 'cluster=~"$cluster",namespace=~"$namespace"'
+# such label at all, so that a panel works without clusters, namespaces or names of servers.
+_PLACE = 'cluster=~"$cluster",namespace=~"$namespace",postgresql=~"$server"'
 MATCHERS = {
-    # Of a postgres_exporter; templates and the entry of shared objects are no databases of users.
+    # Of an exporter, or of a record about one; templates and the entry of shared objects are no databases
+    # of users.
     "exporter": f'{_PLACE},instance=~"$instance"',
     "databases": f'{_PLACE},instance=~"$instance",datname=~"$database",datname!~"template[01]|"',
-    # Of the metrics filter; `sessions` where `instance` is that of an exporter.
+    # Of the metrics filter; `sessions` and `streams` where `instance` is that of an exporter.
     "mesh": f'{_PLACE},instance=~"$instance",database=~"$database",user=~"$user"',
     "sessions": f'{_PLACE},database=~"$database",user=~"$user"',
+    "streams": _PLACE,
     # Of an Envoy, or of the policy filter.
     "envoy": f'{_PLACE},instance=~"$instance"',
     # Streams of Loki.
@@ -34,7 +36,7 @@ MATCHERS = {
 }
 
 # The labels that tell one server from another; an exporter may ask several.
-MATCHERS["server"] = "cluster, namespace, instance, server"
+MATCHERS["server"] = "cluster, namespace, postgresql, instance, server"
 # From the prefix of Envoy's log to the record of a module.
 MATCHERS["record"] = '| regexp `(?P<record>\\{.*\\})` | line_format `{{.record}}` | json'
 
@@ -42,6 +44,8 @@ MATCHERS["record"] = '| regexp `(?P<record>\\{.*\\})` | line_format `{{.record}}
 VARIABLES = {
     "cluster": ("Cluster", "label_values({metric}, cluster)"),
     "namespace": ("Namespace", 'label_values({metric}{{cluster=~"$cluster"}}, namespace)'),
+    # The name that a server's exporter and its Envoys share: what leads from one to the other.
+    "server": ("Server", 'label_values({metric}{{cluster=~"$cluster",namespace=~"$namespace"}}, postgresql)'),
     "instance": ("Instance", "label_values({metric}{{" + _PLACE + "}}, instance)"),
     "database": ("Database", "label_values({databases})"),
     "user": ("User", "label_values({users})"),

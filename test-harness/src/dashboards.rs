@@ -17,6 +17,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("$search", ""),
     ("$cluster", ".*"),
     ("$namespace", ".*"),
+    ("$server", ".+"),
     ("$instance", ".+"),
     ("$database", ".+"),
     ("$user", ".+"),
@@ -49,6 +50,22 @@ impl Board {
     #[track_caller]
     pub fn panels_mut(&mut self) -> &mut [Value] {
         self.json["panels"].as_array_mut().expect("panels")
+    }
+
+    /// What its variables ask for: series, and the label whose values they offer.
+    #[track_caller]
+    pub fn offers(&self) -> Vec<(&str, &str)> {
+        let variables = self.json["templating"]["list"].as_array().expect("a list");
+        let asked = variables
+            .iter()
+            .filter_map(|it| it["query"]["query"].as_str());
+        asked
+            .map(|asked| {
+                let inside = asked.strip_prefix("label_values(");
+                let inside = inside.and_then(|it| it.strip_suffix(')'));
+                inside.and_then(|it| it.rsplit_once(", ")).expect(asked)
+            })
+            .collect()
     }
 }
 

@@ -10,7 +10,7 @@ use envoy_policy::catalog as policy;
 use serde_json::Value;
 use test_harness::hosts::places::tree;
 use test_harness::rules::{self, metrics_in};
-use test_harness::shipped;
+use test_harness::{dashboards, shipped};
 
 /// Metrics that no rule is about, and why that is right. A dashboard may show them.
 const WITHOUT_A_RULE: &[(&str, &str)] = &[
@@ -187,14 +187,14 @@ fn of_rules() -> Vec<Expression> {
         .collect()
 }
 
-/// Those of the panels and variables in the dashboards' JSON.
+/// Those of the panels and variables of the dashboards.
 fn of_dashboards() -> Vec<Expression> {
     let mut found = Vec::new();
-    for path in files_below(&tree().join("envoy-configs/grafana")) {
-        if path.ends_with(".json") {
-            let text = fs::read_to_string(&path).expect("UTF-8");
-            let dashboard: Value = serde_json::from_str(&text).expect(&path);
-            collect_queries(&dashboard, &path, &mut found);
+    for board in dashboards::all() {
+        collect_queries(&board.json, &board.name, &mut found);
+        for (series, _) in board.offers() {
+            let (place, text) = (board.name.clone(), series.to_owned());
+            found.push(Expression { place, text });
         }
     }
     found
@@ -282,7 +282,11 @@ fn every_metric_in_a_rule_exists() {
 
 #[test]
 fn every_metric_in_a_dashboard_exists() {
-    all_are_known(&of_dashboards());
+    let expressions = of_dashboards();
+    let of_variables = |it: &&Expression| it.text.starts_with("postgresql:up");
+    assert!(expressions.len() > 170);
+    assert!(expressions.iter().filter(of_variables).count() >= 8);
+    all_are_known(&expressions);
 }
 
 #[test]
@@ -333,6 +337,43 @@ fn every_metric_of_ours_is_in_a_rule_or_listed_with_the_reason() {
         let reason = listed.get(name.as_str());
         assert!(is_used != reason.is_some(), "{name}: {is_used}, {reason:?}");
     }
+}
+
+/// A report without counters leaves two panels empty.
+#[test]
+fn whoever_reports_top_statements_counts_them_too() {
+    let mut reports = 0;
+    for path in files_below(&tree().join("envoy-configs")) {
+        if path.ends_with(".yaml") {
+            let text = fs::read_to_string(&path).expect("UTF-8");
+            for report in text.lines().filter(|line| line.contains("interval_s")) {
+                let counts = report.contains("stats: 20") || report.contains(r#""stats": 20"#);
+                assert!(counts, "{path}: {report}");
+                reports += 1;
+            }
+        }
+    }
+    assert!(reports >= 8, "only {reports}");
+}
+
+/// `istio_as_shipped` starts an Envoy with what the first of these keeps.
+#[test]
+fn every_proxy_of_istio_that_has_our_labels_keeps_the_same_of_its_own_metrics() {
+    let mesh = rules::parse(&shipped::file("istio/mesh-config.yaml"));
+    let kept = mesh["defaultConfig"]["proxyStatsMatcher"]["inclusionRegexps"][0].as_str();
+    let kept = format!(
+        "proxyStatsMatcher: {{ inclusionRegexps: ['{}'] }}",
+        kept.expect("one")
+    );
+    let mut proxies = 0;
+    for path in files_below(&tree().join("envoy-configs")) {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        if path.ends_with(".yaml") && text.contains("extraStatTags: [") {
+            assert!(text.contains(&kept), "{path}");
+            proxies += 1;
+        }
+    }
+    assert!(proxies >= 5, "only {proxies}");
 }
 
 /// What `prometheus.yml` keeps is enough for every panel: `dashboards_show_data` scrapes with it.

@@ -22,7 +22,7 @@ pub use envoy::Envoy;
 pub use jaeger::Jaeger;
 pub use loki::Loki;
 pub use postgres::{Postgres, Version};
-pub use postgres_exporter::PostgresExporter;
+pub use postgres_exporter::{PostgresExporter, Release};
 pub use prometheus::Prometheus;
 pub use samples::Samples;
 

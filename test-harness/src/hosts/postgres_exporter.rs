@@ -1,4 +1,5 @@
-//! A real postgres_exporter, the one of Debian, that asks a server as its superuser.
+//! A real postgres_exporter that asks a server as its superuser: the one of Debian, or the one that the
+//! manifests deploy.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,11 +8,49 @@ use std::time::Duration;
 use super::places::{RunDirectory, program_on_path};
 use super::process::{Process, Spec};
 use super::{HostError, Postgres, Samples, free_port};
+use crate::shipped;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const TIMEOUT_SECONDS: u64 = 10;
 /// Another process may take a free port before the exporter does.
 const ATTEMPTS: usize = 3;
+
+/// Which postgres_exporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The one of Debian, 0.11.
+    Debian,
+    /// The one of the manifests, with their arguments, where somebody has put it on the `PATH`.
+    Shipped,
+}
+
+impl Release {
+    /// Whether it can be started here.
+    pub fn is_there(self) -> bool {
+        program_on_path(self.program()).is_ok()
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Debian => "prometheus-postgres-exporter",
+            Self::Shipped => "postgres_exporter",
+        }
+    }
+
+    /// What the manifests switch on.
+    fn arguments(self) -> Vec<String> {
+        let manifest = match self {
+            Self::Debian => String::new(),
+            Self::Shipped => shipped::file("kubernetes/base/exporter.yaml"),
+        };
+        let (first, _) = manifest.split_once("env:").unwrap_or_default();
+        let arguments = first
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- "));
+        let collectors = arguments.filter(|argument| argument.starts_with("--collector."));
+        collectors.map(str::to_owned).collect()
+    }
+}
 
 /// A running exporter.
 #[derive(Debug)]
@@ -23,7 +62,7 @@ pub struct PostgresExporter {
 }
 
 impl PostgresExporter {
-    /// Starts one for this server, with its default metrics.
+    /// Starts Debian's for this server, with its default metrics.
     #[track_caller]
     pub fn start(server: &Postgres) -> Self {
         Self::with_queries(server, "")
@@ -32,9 +71,15 @@ impl PostgresExporter {
     /// The same with custom queries: the YAML of `--extend.query-path`.
     #[track_caller]
     pub fn with_queries(server: &Postgres, queries: &str) -> Self {
+        Self::of(Release::Debian, server, queries)
+    }
+
+    /// The same of a release.
+    #[track_caller]
+    pub fn of(release: Release, server: &Postgres, queries: &str) -> Self {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match Self::try_start(server, queries) {
+            match Self::try_start(release, server, queries) {
                 Ok(exporter) => return exporter,
                 Err(error) => last = Some(error),
             }
@@ -42,8 +87,8 @@ impl PostgresExporter {
         panic!("{}", last.expect("an attempt was made"))
     }
 
-    fn try_start(server: &Postgres, queries: &str) -> Result<Self, HostError> {
-        let program = program_on_path("prometheus-postgres-exporter")?;
+    fn try_start(release: Release, server: &Postgres, queries: &str) -> Result<Self, HostError> {
+        let program = program_on_path(release.program())?;
         let directory = RunDirectory::new("exporter")?;
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let source = format!(
@@ -53,6 +98,7 @@ impl PostgresExporter {
         let mut spec = Spec::new("postgres_exporter", &program, directory.path().join("log"))
             .args([format!("--web.listen-address={address}")])
             .args(["--log.level=warn"])
+            .args(release.arguments())
             .env("DATA_SOURCE_NAME", &source)
             .unprivileged();
         if !queries.is_empty() {

@@ -31,7 +31,7 @@ use crate::hosts::collector::Build;
 use crate::hosts::places::{RunDirectory, built_module};
 use crate::hosts::{
     Alertmanager, Collector, Envoy, HostError, Jaeger, Loki, Postgres, PostgresExporter,
-    Prometheus, Version, free_port,
+    Prometheus, Release, Version, free_port,
 };
 use crate::{rules, shipped};
 
@@ -91,14 +91,20 @@ impl Stack {
     /// Starts it all around a server of this version.
     #[track_caller]
     pub fn start(version: Version) -> Self {
-        match Self::try_start(version) {
+        Self::start_with(version, Release::Debian)
+    }
+
+    /// The same with exporters of a release.
+    #[track_caller]
+    pub fn start_with(version: Version, exporter: Release) -> Self {
+        match Self::try_start(version, exporter) {
             Ok(stack) => stack,
             Err(error) => panic!("{error}"),
         }
     }
 
     /// As [`start`](Self::start), for programs that want to say it in their own way.
-    pub fn try_start(version: Version) -> Result<Self, HostError> {
+    pub fn try_start(version: Version, exporter: Release) -> Result<Self, HostError> {
         let primary = server(version)?;
         primary.sql("create extension pg_stat_statements");
         let standby = primary.standby();
@@ -113,7 +119,8 @@ impl Stack {
         let shipping = Shipping::start(&json_log(&primary), &envoy, &loki);
         let exporters = [&primary, &standby].map(|server| {
             let queries = shipped::file("kubernetes/base/queries.yaml");
-            PostgresExporter::with_queries(server, &format!("{queries}\n{LAG}\n"))
+            let own = if exporter == Release::Debian { LAG } else { "" };
+            PostgresExporter::of(exporter, server, &format!("{queries}\n{own}\n"))
         });
         let alertmanager = Alertmanager::start(&shipped::file("prometheus/alertmanager.yml"));
         let prometheus = prometheus(&envoy, &exporters, metrics, &alertmanager);
@@ -313,7 +320,7 @@ fn prometheus(
     );
     for (from, to) in [
         ("127.0.0.1:9093", alertmanager.address().to_string()),
-        ("127.0.0.1:9901", envoy.admin_address().to_string()),
+        ("127.0.0.1:9902", envoy.admin_address().to_string()),
         ("127.0.0.1:9187", primary.address().to_string()),
         ("scrape_interval: 15s", "scrape_interval: 2s".to_owned()),
         (

@@ -1,11 +1,11 @@
-//! The whole stack at work: one statement followed into every store, a minute of load, the alerts that
-//! it causes, and where to look oneself.
+//! The whole stack at work: a minute of load, one statement followed into every store, the alerts that
+//! the load causes, and where to look oneself.
 
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use test_harness::hosts::{HostError, Version};
+use test_harness::hosts::{HostError, Release, Version};
 use test_harness::stack::{Stack, load, statements};
 
 /// Until the first alerts that have to last for minutes fire.
@@ -18,10 +18,7 @@ pub fn show() -> Result<(), HostError> {
         "\nThe stack: PostgreSQL 18 and a standby, Envoy with both filters, the Collector with the"
     );
     println!("processor, Jaeger, Loki, Prometheus with our rules, Alertmanager ...");
-    let stack = Stack::try_start(Version::V18)?;
-    // In front of the load: Envoy's counters name as many statements as they are told to.
-    one_statement(&stack);
-    println!();
+    let stack = Stack::try_start(Version::V18, Release::Debian)?;
     let _load = load::start(&stack);
     let begin = Instant::now();
     while begin.elapsed() < LOAD {
@@ -29,6 +26,7 @@ pub fn show() -> Result<(), HostError> {
         thread::sleep(Duration::from_millis(500));
     }
     eprintln!();
+    one_statement(&stack);
     alerts(&stack);
     addresses(&stack);
     loop {
@@ -65,7 +63,7 @@ fn one_statement(stack: &Stack) {
                     format!("{} by the trace", found.len())
                 });
             println!(
-                "    {:<42} {} by the fingerprint, {by_trace}",
+                "    {:<24} {} by the fingerprint, {by_trace}",
                 sighting.place,
                 sighting.by_fingerprint.len(),
             );
