@@ -96,18 +96,6 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "slo",
-        "slo_slow:ratio_6h > 6",
-        "slo_slow:ratio_6h > 600",
-        "PostgreSQLLatencyBudgetBurnsFast",
-    ),
-    (
-        "slo",
-        "slo_slow:ratio_3d > 1",
-        "slo_slow:ratio_3d > 100",
-        "PostgreSQLLatencyBudgetBurnsSlowly",
-    ),
-    (
-        "slo",
         r#"le=~"250000(\\.0)?""#,
         r#"le="250000""#,
         "PostgreSQLLatencyBudgetBurnsSlowly",

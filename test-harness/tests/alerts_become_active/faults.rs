@@ -400,7 +400,10 @@ fn paused_replay(site: &Site) -> Guard {
 
 /// The standby runs, has replayed all it has, and asks nobody for more.
 fn broken_stream(site: &Site) -> Guard {
-    let source = site.standby.sql("show primary_conninfo");
+    let source = site
+        .standby
+        .sql("show primary_conninfo")
+        .replace('\'', "''");
     site.standby.sql("alter system set primary_conninfo = ''");
     site.standby.reload();
     let streams = "do $$ begin
