@@ -356,7 +356,6 @@ fn whoever_reports_top_statements_counts_them_too() {
     assert!(reports >= 8, "only {reports}");
 }
 
-/// `istio_as_shipped` starts an Envoy with what the first of these keeps.
 #[test]
 fn every_proxy_of_istio_that_has_our_labels_keeps_the_same_of_its_own_metrics() {
     let mesh = rules::parse(&shipped::file("istio/mesh-config.yaml"));

@@ -84,13 +84,6 @@ fn the_certificate_decides_and_names_the_session() {
             assert!(line.contains(said), "{said}: {line}");
         }
 
-        // What rules/envoy.yaml watches: when the certificates of both end.
-        for (envoy, side) in [(&hop.beside, "listener"), (&hop.client, "cluster")] {
-            let scrape = envoy.scrape().to_string();
-            let end = format!("envoy_{side}_ssl_certificate_expiration_unix_time_seconds");
-            assert!(scrape.contains(&end), "{scrape}");
-        }
-
         let reports = "URI:spiffe://cluster.local/ns/reports/sa/monthly";
         let ((stdout, stderr), _) = through(reports, &["select a from t", statements[1]]);
         assert_eq!(stdout, "1\n", "{stderr}");

@@ -20,7 +20,7 @@ use test_harness::rules;
 const NOT_CAUSED: &[(&str, &str)] = &[
     (
         "EnvoyCertificateExpires",
-        "a day must pass without a renewal; `sidecars_speak_mutual_tls` sees the metrics",
+        "a day must pass without a renewal",
     ),
     (
         "EnvoyRefusesConnections",
