@@ -9,7 +9,9 @@ mod unread;
 use std::mem::take;
 
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
-use pg_log::{Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread};
+use pg_log::{
+    Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread, is_same,
+};
 
 use crate::config::{self, Config, NameStyle, Object, Preset};
 use crate::output::{Output, Place, Style};
@@ -243,7 +245,7 @@ impl Filter {
 
     /// Reads the configuration in a member, unless it is the one read last.
     fn configure(&mut self, member: &Member<'_>) {
-        if self.source == member.value {
+        if is_same(&self.source, member.value) {
             return;
         }
         self.source = member.value.to_vec();

@@ -130,9 +130,14 @@ impl<'o, 'r> Output<'o, 'r> {
         if !self.style.underscored {
             return;
         }
-        let name = self.out.iter_mut().skip(from);
-        name.filter(|byte| **byte == b'.')
-            .for_each(|dot| *dot = b'_');
+        let name = self.out.get_mut(from..).unwrap_or_default();
+        let (words, rest) = name.as_chunks_mut::<8>();
+        for word in words {
+            *word = with_underscores(u64::from_le_bytes(*word)).to_le_bytes();
+        }
+        for byte in rest.iter_mut().filter(|byte| **byte == b'.') {
+            *byte = b'_';
+        }
     }
 
     fn is_wanted(&self, name: &str) -> bool {
@@ -199,6 +204,14 @@ impl Sink for Output<'_, '_> {
     }
 }
 
+/// Eight bytes of ASCII with an underscore for each dot.
+const fn with_underscores(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let differences = word ^ ONES.wrapping_mul(b'.' as u64);
+    let dots = !differences.wrapping_add(ONES.wrapping_mul(0x7f)) & ONES.wrapping_mul(0x80);
+    word ^ (dots >> 7).wrapping_mul((b'.' ^ b'_') as u64)
+}
+
 /// A severity as members behind others.
 const fn written(severity: Severity) -> &'static str {
     match severity {
@@ -216,6 +229,14 @@ const fn written(severity: Severity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_dot_becomes_an_underscore() {
+        for (name, expected) in [(b"db.names", b"db_names"), (b"..-/._..", b"__-/____")] {
+            let word = with_underscores(u64::from_le_bytes(*name));
+            assert_eq!(&word.to_le_bytes(), expected);
+        }
+    }
 
     #[test]
     fn a_severity_is_written_as_its_name_and_number_are() {

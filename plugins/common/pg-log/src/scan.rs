@@ -130,7 +130,8 @@ pub(crate) fn is_ascii(text: &[u8]) -> bool {
 
 /// Whether two texts are the same, eight bytes at a time: `==` compares one by one where these modules run.
 #[inline]
-pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+#[must_use]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }

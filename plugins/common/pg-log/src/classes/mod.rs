@@ -1,14 +1,18 @@
 //! What kind of event a message is, and where its values stand: the tables `classes.txt`,
 //! `companions.txt` and `reports.txt` beside the sources, made into trees of patterns.
 
+mod known;
 mod pattern;
 mod trie;
 
 pub use pattern::{Kind, Sensitivity, Value};
 
+use std::cell::RefCell;
+
 use crate::event::Event;
 use crate::field::Field;
 use crate::text::Text;
+use known::Known;
 use pattern::Pattern;
 use trie::{End, Found, Trie};
 
@@ -123,7 +127,10 @@ impl Table {
     }
 
     fn find(&self, text: &[u8], end: End) -> Option<Recognized<'_>> {
-        let found = self.trie.find(text, end)?;
+        self.recognized(self.trie.find(text, end)?)
+    }
+
+    fn recognized(&self, found: Found) -> Option<Recognized<'_>> {
         let (class, pattern, values) = self.patterns.get(found.pattern)?;
         Some(Recognized {
             class,
@@ -138,6 +145,7 @@ impl Table {
 #[derive(Clone, Debug)]
 pub struct Classes {
     messages: Table,
+    known: RefCell<Known>,
     companions: Table,
     reports: Table,
     /// SQLSTATEs that tell the class, in order.
@@ -170,6 +178,7 @@ impl Classes {
         }
         Self {
             messages: Table::new(classes),
+            known: RefCell::default(),
             companions: Table::new(COMPANIONS),
             reports: Table::new(REPORTS),
             sqlstates,
@@ -179,7 +188,12 @@ impl Classes {
     /// The class of a message by its text.
     #[must_use]
     pub fn of_message(&self, message: &[u8]) -> Option<Recognized<'_>> {
-        self.messages.find(message, End::Text)
+        let find = || self.messages.trie.find(message, End::Text);
+        let found = match self.known.try_borrow_mut() {
+            Ok(mut known) => known.or_else(message, find),
+            Err(_) => find(),
+        };
+        self.messages.recognized(found?)
     }
 
     /// The class that a SQLSTATE alone tells.
