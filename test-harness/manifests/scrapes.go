@@ -48,13 +48,16 @@ func (r *report) podMonitor(object object) {
 			named, _ := endpoint["port"].(string)
 			number, _ := endpoint["portNumber"].(int64)
 			port := cmp.Or(pods.ports[named], int32(number))
-			if !pods.hasPort(port) {
-				r.wrong(object, "%s has no port %s", pods, cmp.Or(named, fmt.Sprint(number)))
+			if !pods.hasPort(port) || number == agent {
+				r.wrong(object, "%s declares no port %s", pods, cmp.Or(named, fmt.Sprint(number)))
 			}
 			r.scraped(object, pods, cmp.Or(led(endpoint), port))
 		}
 	}
 }
+
+// agent is the port of the agent in a proxy's container of Istio's, which declares the proxy's alone.
+const agent = 15020
 
 // led is the port that an endpoint's relabelings put in place of the one that it has found: Prometheus finds
 // only those that a container declares.

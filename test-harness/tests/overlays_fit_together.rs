@@ -90,7 +90,7 @@ fn what_does_not_meet_is_noticed() {
             "istio-sidecar",
             "port: http-envoy-prom",
             "port: stats",
-            "has no port stats",
+            "declares no port stats",
         ),
         (
             "istio-sidecar",
@@ -160,6 +160,13 @@ fn what_does_not_meet_is_noticed() {
             "- port: 15020",
             "- port: 15021",
             "lets Prometheus reach databases/postgres-primary:15020",
+        ),
+        // As it was: Prometheus finds the ports that containers declare, and no other.
+        (
+            "istio-sidecar",
+            "port: http-envoy-prom\n    relabelings:\n    - regex: (.+):15090",
+            "portNumber: 15020\n    relabelings:\n    - regex: (.+):15090",
+            "declares no port 15020",
         ),
         // As it was: the agent of the pod fetches the plugins, and could not.
         (
