@@ -231,6 +231,27 @@ proptest! {
 }
 
 #[test]
+fn the_quote_that_ends_a_message_begins_no_column_of_a_row() {
+    let forged = "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,PANIC,00000,";
+    for (message, statement) in [
+        (
+            format!("x\n{forged}"),
+            format!(",{SECRET},,,,,,,,'{SECRET}'"),
+        ),
+        (
+            format!("x\n2026-11-23 03:34:37.123 UTC,PANIC,00000,{SECRET}"),
+            format!("PANIC:  {SECRET}"),
+        ),
+    ] {
+        let text = row(&message, &statement);
+        let texts: Vec<&str> = text.split('\n').collect();
+        let records = all_left(&mut Filter::new(Preset::Standard), &texts);
+        assert_no_secret(&records);
+        assert_continuation(&records[1]);
+    }
+}
+
+#[test]
 fn a_row_whose_end_was_lost_does_not_hide_the_next() {
     let mut filter = Filter::new(Preset::Standard);
     let cut = row("x", &format!("SELECT\n'{SECRET}'"));

@@ -60,11 +60,12 @@ pub(crate) fn looks_like(text: &[u8]) -> bool {
         && time::shape(text).is_some_and(|(length, _)| text.get(length) == Some(&b','))
 }
 
-/// Whether a text begins a row, and cannot be a part of a column in quotes, where every quote is
-/// doubled: a message is always in quotes, and is not made of quotes alone.
+/// Whether a text begins a row, and cannot be a part of a column in quotes: there the first quote that
+/// is not doubled closes the column, and a row's first opens one. A message is always in quotes, and is
+/// not made of quotes alone.
 pub(crate) fn begins(text: &[u8]) -> bool {
     const MESSAGE: usize = 13;
-    if !looks_like(text) {
+    if !looks_like(text) || !opens_first(text) {
         return false;
     }
     let mut rest = text;
@@ -76,6 +77,20 @@ pub(crate) fn begins(text: &[u8]) -> bool {
     }
     let message = value(rest).text.raw;
     rest.starts_with(b"\"") && message.iter().any(|byte| *byte != b'"')
+}
+
+/// Whether the first quote that is not doubled has something of its column behind it.
+fn opens_first(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(quote) = find_byte(rest, b'"') {
+        let quotes = behind(rest, quote);
+        let length = quotes.iter().take_while(|byte| **byte == b'"').count();
+        rest = behind(quotes, length);
+        if length % 2 == 1 {
+            return !matches!(rest.first(), None | Some(b',' | b'\r' | b'\n'));
+        }
+    }
+    false
 }
 
 /// Whether a text ends as a row of 14 and later does: an application and a backend type in quotes, the
