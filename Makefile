@@ -1,6 +1,8 @@
 # Everything a contributor runs. `make` alone lists the targets.
 
-MODULES := envoy-metrics envoy-policy fluentbit-filter otel-processor
+FILTERS := envoy-metrics envoy-policy fluentbit-filter
+PROCESSOR := otel-processor
+MODULES := $(FILTERS) $(PROCESSOR)
 # The processor once more, behind the contract of wit/.
 COMPONENT := otel-processor-component
 # Has room for defaults in its data, in zeros that must be there.
@@ -13,6 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 VENV := .venv
 WASM_TARGET := wasm32-unknown-unknown
 WASM_BUILD := target/$(WASM_TARGET)/plugin
+COLLECTOR_BUILD := target/$(WASM_TARGET)/collector
 PACK := cargo run --quiet -p module-report --bin pack-module --
 # The hosts share two cores with the tests: more tests at once only time each other out.
 TEST_THREADS ?= 4
@@ -27,17 +30,19 @@ setup: ## install what is missing: Debian packages, the wasm target, the pinned 
 	@test-harness/setup.sh $(VENV)
 
 plugins: ## build every module into dist/ and print its size, sha256 and imports
-	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(MODULES) $(REFERENCE))
-	@cargo build --profile plugin --target $(WASM_TARGET) -p $(COMPONENT)
+	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(FILTERS) $(REFERENCE))
+	@cargo build --profile collector --target $(WASM_TARGET) -p $(PROCESSOR)
+	@cargo build --profile collector --target $(WASM_TARGET) -p $(COMPONENT)
 	@mkdir -p dist
-	@for module in $(MODULES) $(REFERENCE); do \
+	@for module in $(FILTERS) $(REFERENCE); do \
 		from=$(WASM_BUILD)/$$(echo $$module | tr - _).wasm; \
 		case $$module in \
 			$(PATCHED)) cp $$from dist/pgmesh-$$module.wasm ;; \
 			*) $(PACK) $$from dist/pgmesh-$$module.wasm ;; \
 		esac || exit 1; \
 	done
-	@$(PACK) $(WASM_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/component.tmp
+	@$(PACK) $(COLLECTOR_BUILD)/$(subst -,_,$(PROCESSOR)).wasm dist/pgmesh-$(PROCESSOR).wasm
+	@$(PACK) $(COLLECTOR_BUILD)/$(subst -,_,$(COMPONENT)).wasm dist/component.tmp
 	@cargo run --quiet -p $(COMPONENT) --example componentize -- \
 		dist/component.tmp dist/pgmesh-otel-processor.component.wasm
 	@rm dist/component.tmp
