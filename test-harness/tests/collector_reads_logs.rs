@@ -124,7 +124,11 @@ fn assert_same(name: &str, these: &[LogRecord], those: &[LogRecord]) {
         for (one, other) in entries.iter().zip(others) {
             assert_eq!(one, other, "{name}");
         }
-        assert_eq!(entries.len(), others.len(), "{name}, {session}");
+        assert_eq!(
+            entries.len(),
+            others.len(),
+            "{name}, {session}: {entries:#?} {others:#?}"
+        );
     }
     assert_eq!(these.len(), those.len(), "{name}");
 }

@@ -9,11 +9,15 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use test_harness::hosts::{Postgres, Version};
+use test_harness::hosts::{Postgres, Version, wait_for};
 
 /// Says all there is to say, so that stderr can be compared with the other two.
 pub const PREFIX: &str = "%m|%p|%a|%u|%d|%r|%b|%i|%c|%l|%s|%v|%x|%P|%Q|";
+
+/// Until the logger has written all.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The three logs of one server.
 pub struct Logs {
@@ -63,9 +67,11 @@ pub fn run(version: Version) -> Logs {
     let directory = server.data_directory().join("log");
     let mut server = server;
     server.stop();
+    // The logger still writes when the server has gone.
     let read = |name: &str| {
         let path = directory.join(name);
-        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        let whole = || fs::read(&path).ok().filter(|text| has_end(text));
+        wait_for(LIMIT, whole).unwrap_or_else(|| panic!("{} has no end", path.display()))
     };
     Logs {
         version,
@@ -74,6 +80,12 @@ pub fn run(version: Version) -> Logs {
         csvlog: read("server.csv"),
         jsonlog: read("server.json"),
     }
+}
+
+/// Whether a log has the last that a server says.
+fn has_end(log: &[u8]) -> bool {
+    let mut lines = log.rsplit(|byte| *byte == b'\n').take(3);
+    lines.any(|line| String::from_utf8_lossy(line).contains("database system is shut down"))
 }
 
 /// A psql that goes on after errors. That of 18, since 15's cannot bind parameters.
