@@ -10,7 +10,7 @@ use test_harness::dashboards;
 use test_harness::hosts::{Release, Version, wait_for};
 use test_harness::stack::{Stack, load};
 
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Queries that cannot give anything here: dashboard, part of the query, why.
 const EMPTY: &[(&str, &str, &str)] = &[

@@ -324,7 +324,7 @@ fn a_collector_that_hangs(stack: &Stack) -> Again {
     Again::and_again(move || {
         thread::sleep(Duration::from_secs(8));
         let stopped = Stopped::id(collector);
-        thread::sleep(Duration::from_secs(8));
+        thread::sleep(Duration::from_secs(12));
         drop(stopped);
         thread::sleep(Duration::from_secs(14));
     })

@@ -47,7 +47,7 @@ const METRICS: &str = r#"{
   "query_log": { "slower_than_ms": 200, "failed": true, "per_fingerprint_and_minute": 20 },
   "top_statements": { "top": 100, "interval_s": 5, "stats": 50, "export": true },
   "traces": { "root_one_in": 100 },
-  "export": { "cluster": "otlp", "timeout_ms": 1000, "max_queue_bytes": 300000 },
+  "export": { "cluster": "otlp", "timeout_ms": 1000, "max_queue_bytes": 120000 },
   "resource": { "service.name": "orders-db" }
 }"#;
 
