@@ -56,7 +56,8 @@ impl Parser {
 
     /// Reads the entry that `text` begins with, and returns what follows it. `None` if there is none.
     pub fn parse<'t>(&mut self, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
-        self.read(text, &mut Stream::default()).ok()
+        let unwrapped = self.unwrapped(text);
+        self.entry(&unwrapped)
     }
 
     /// Reads the next text of a stream, which may be a part of an entry: the one it begins with, and
