@@ -255,3 +255,33 @@ fn a_client_cannot_configure_the_filter() {
     assert!(!record.to_string().contains(SECRET), "{record}");
     assert_eq!(record.get("pgmesh"), None);
 }
+
+#[test]
+fn what_was_written_of_a_session_is_never_told_of_another() {
+    // Users whose lines begin alike for so long that they share a place.
+    let sessions = [
+        ("a", "same_1"),
+        ("b", "same_2"),
+        ("b", "same_3"),
+        ("a", "other"),
+    ];
+    let mut filter = Filter::new(Preset::Standard);
+    for beside in ["other", "user.name", "other"] {
+        // Each session twice before the next, so that it is known when it is left.
+        let places = (0..16).map(|round| (round, sessions[round / 2 % sessions.len()]));
+        for (round, (tag, user)) in places {
+            let line = format!(
+                "2026-11-23 03:34:{}.123 UTC [4711] {user}@shop LOG:  duration: {round}.5 ms",
+                round + 10
+            );
+            let record = json!({ "log": line, beside: "kept" }).to_string();
+            let read = |filter: &mut Filter| {
+                filter.record(tag.as_bytes(), record.as_bytes(), 0);
+                String::from_utf8_lossy(filter.output()).into_owned()
+            };
+            let seen = read(&mut filter);
+            assert!(seen.contains(&format!("\"{user}\"")), "{seen}");
+            assert_eq!(seen, read(&mut Filter::new(Preset::Standard)), "{line}");
+        }
+    }
+}
