@@ -6,7 +6,7 @@ mod provoke;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use pg_log::{Classes, Event, Field, Memory, Options, Parser, Prefix, Reporter, Sink};
+use pg_log::{Class, Classes, Event, Field, Memory, Options, Parser, Prefix, Reporter, Sink};
 use provoke::Logs;
 use provoke::sessions::EVENTS;
 use provoke::situations::SITUATIONS;
@@ -121,6 +121,23 @@ fn assert_nothing_leaks(logs: &Logs) {
     );
 }
 
+/// The SQLSTATE that the table has for all messages of a class is the server's own for each of them.
+#[track_caller]
+fn assert_sqlstates_are_told(logs: &Logs) {
+    let reporter = Reporter::new(Options::default());
+    let mut told = BTreeSet::new();
+    for event in entries(&mut Parser::new(), &logs.csvlog) {
+        let class = reporter.report(&event, &mut Memory::default(), &mut All::default());
+        let Some(code) = class.and_then(Class::sqlstate) else {
+            continue;
+        };
+        let own = event.fields.get(Field::Sqlstate).unwrap_or_default();
+        assert_eq!(own.raw, code.as_bytes(), "{}", words(&event));
+        told.insert(code);
+    }
+    assert!(told.len() > 30, "{told:?}");
+}
+
 fn judge(version: Version) {
     let logs = provoke::run(version);
     if std::env::var_os("PGMESH_RECORD").is_some() {
@@ -128,6 +145,7 @@ fn judge(version: Version) {
     }
     let seen = assert_same(&logs);
     assert_nothing_leaks(&logs);
+    assert_sqlstates_are_told(&logs);
     assert_shows_all(&logs, &seen);
 }
 

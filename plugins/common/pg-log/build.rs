@@ -13,6 +13,7 @@ mod table;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut source = String::new();
     let mut names = BTreeSet::new();
+    let mut sure = Vec::new();
     for (name, file) in [
         ("CLASSES", "classes.txt"),
         ("COMPANIONS", "companions.txt"),
@@ -22,9 +23,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let rows = table::read(&fs::read_to_string(file)?);
         let rows = rows.map_err(|error| format!("{file}: {error}"))?;
         names.extend(rows.iter().flat_map(value_names));
+        sure.extend(rows.iter().filter_map(|row| row.sqlstate.clone()));
         write_table(&mut source, name, &rows)?;
     }
     write_names(&mut source, &names)?;
+    writeln!(
+        source,
+        "pub(super) static SURE: &str = {:?};",
+        sure.join(" ")
+    )?;
     println!("cargo::rerun-if-changed=build/table.rs");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("tables.rs"), source)?;
     Ok(())

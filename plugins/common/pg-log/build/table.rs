@@ -10,7 +10,8 @@
 //! source < what the source says the server prints
 //! ```
 //!
-//! `\n` in a pattern or an example is a newline. Used by `build.rs` and by the tests.
+//! The SQLSTATEs are enough to tell the class; `SQLSTATE!` is also that of each message of its. `\n` in a
+//! pattern or an example is a newline. Used by `build.rs` and by the tests.
 
 /// A class.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) section: String,
     pub(crate) name: String,
     pub(crate) sqlstates: Vec<String>,
+    /// The one that each of its messages has.
+    pub(crate) sqlstate: Option<String>,
     pub(crate) patterns: Vec<Pattern>,
 }
 
@@ -75,10 +78,16 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
             if rows.iter().any(|row| row.name == name) {
                 return Err(wrong("a class that is there already"));
             }
+            let codes: Vec<&str> = words.collect();
+            let bare = |code: &str| code.trim_end_matches('!').to_owned();
             rows.push(Row {
                 section: section.clone(),
                 name,
-                sqlstates: words.map(str::to_owned).collect(),
+                sqlstates: codes.iter().map(|code| bare(code)).collect(),
+                sqlstate: match codes.as_slice() {
+                    [code] => code.strip_suffix('!').map(str::to_owned),
+                    _ => None,
+                },
                 patterns: Vec::new(),
             });
         }

@@ -58,6 +58,7 @@ fn the_table_is_what_the_crate_knows() {
     let rows = rows();
     assert_eq!(rows.len(), Class::all().len());
     for (row, class) in rows.iter().zip(Class::all()) {
+        assert_eq!(row.sqlstate.as_deref(), class.sqlstate(), "{}", row.name);
         assert_eq!(row.name, class.name);
         assert_eq!(row.sqlstates, class.sqlstates);
     }

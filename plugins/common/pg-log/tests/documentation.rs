@@ -57,11 +57,19 @@ fn events() -> String {
             "| `{}` | {} | {} | {} |\n",
             row.name,
             values(class),
-            row.sqlstates.join(", "),
+            sqlstates(row),
             origin(row)
         ));
     }
     out
+}
+
+/// The one that each message has stands out.
+fn sqlstates(row: &table::Row) -> String {
+    match &row.sqlstate {
+        Some(code) => format!("**{code}**"),
+        None => row.sqlstates.join(", "),
+    }
 }
 
 #[test]

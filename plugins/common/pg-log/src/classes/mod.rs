@@ -35,6 +35,16 @@ impl Class {
         CLASSES
     }
 
+    /// The SQLSTATE that each of its messages has, if it is one and the same.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&'static str> {
+        let [code] = self.sqlstates else {
+            return None;
+        };
+        let is_sure = SURE.split(' ').any(|sure| sure == *code);
+        is_sure.then_some(*code)
+    }
+
     /// The values that its messages may have, each name once.
     #[must_use]
     pub fn values(&self) -> Vec<Value> {
