@@ -108,7 +108,8 @@ impl Processor {
     /// # Errors
     /// When it is none.
     pub fn process_metrics<'a>(&mut self, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-        self.metrics.process(batch, &mut self.room)
+        self.metrics
+            .process(batch, &mut self.room, &mut self.traces)
     }
 
     /// Takes back what came of a batch, once the host has it: room for the next.

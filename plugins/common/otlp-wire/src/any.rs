@@ -177,12 +177,16 @@ impl<'a> KeyValue<'a> {
 
 impl<'a> Editor<'a> {
     /// Gives the attribute that `field` is another `AnyValue`, which is written already. Returns whether
-    /// it could: an attribute that is written strangely is to be entered.
+    /// it could: an attribute that is written strangely, or whose value is more than a text, is to be
+    /// entered.
     #[inline]
     pub fn set_value(&mut self, field: &Field<'a>, attribute: &KeyValue<'a>, any: &[u8]) -> bool {
         let (Some(value), Some(tag_at)) = (attribute.value, attribute.value_tag_at) else {
             return false;
         };
+        if !matches!(part(value.bytes()), Some((TEXT, _, []))) {
+            return false;
+        }
         let message = field.value_at()..field.end;
         self.rewrite(field, message, (tag_at..value.end(), VALUE), any);
         true

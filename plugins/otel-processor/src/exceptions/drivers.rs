@@ -5,13 +5,15 @@
 const LINES: usize = 256;
 
 /// How types of such errors begin, in `exception.type` and at the beginning of a line.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 12] = [
     "*pgconn.",
     "*pq.Error",
     "Npgsql.",
     "PG::",
     "Postgrex.Error",
     "asyncpg.exceptions.",
+    // sqlx.
+    "error returned from database: ",
     "org.postgresql.",
     "psycopg.",
     "psycopg2.",

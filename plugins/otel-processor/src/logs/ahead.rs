@@ -2,6 +2,7 @@
 //! its companion lines have come, and the receiver that read them may have put these into the next
 //! scope or resource of the batch (filelog does after every hundred lines).
 
+use otlp_wire::schema::resource::RESOURCE;
 use otlp_wire::{Any, Field, Fields, KeyValue, Message, schema};
 use pg_log::{Classes, Event, Format, Level, Unread};
 use twox_hash::XxHash64;
@@ -13,12 +14,15 @@ use super::sources::Sources;
 use super::window::{Joined, Line, Text, What, Window};
 use crate::Error;
 use crate::config::LogRedaction;
+use crate::traces::Traces;
+use crate::traces::around::{self, Named};
 
 /// What is known before a batch is read.
 pub(super) struct Known<'k> {
     pub(super) sources: &'k mut Sources,
     pub(super) config: &'k Logs,
     pub(super) classes: &'k Classes,
+    pub(super) traces: &'k Traces,
 }
 
 /// The records of a batch that are wanted, and those between reading and writing.
@@ -42,11 +46,12 @@ impl<'a> Ahead<'a> {
             if let Some(line) = self.window.overflow() {
                 return Ok(Some(line));
             }
-            let Some((resource, record)) = self.records.next(known.config)? else {
+            let Some(record) = self.records.next(&known)? else {
                 return Ok(self.window.pop());
             };
-            let read = self.read(&record, resource, &mut known);
-            let (source, what) = read.unwrap_or_else(|error| (resource, What::Malformed(error)));
+            let read = self.read(&record, &mut known);
+            let key = self.records.key;
+            let (source, what) = read.unwrap_or_else(|error| (key, What::Malformed(error)));
             self.window.push(Line {
                 record,
                 source,
@@ -59,11 +64,10 @@ impl<'a> Ahead<'a> {
     fn read(
         &mut self,
         record: &Field<'a>,
-        resource: u64,
         known: &mut Known<'_>,
     ) -> Result<(u64, What<'a>), Error> {
         let found = entry::find(record.message()?, &known.config.keys)?;
-        let source = XxHash64::oneshot(resource, found.file);
+        let source = XxHash64::oneshot(self.records.key, found.file);
         let what = match found.text {
             Some(text) => self.text(source, text, &found, known),
             None => What::Other,
@@ -85,6 +89,7 @@ impl<'a> Ahead<'a> {
         known: &mut Known<'_>,
     ) -> What<'a> {
         let source = known.sources.get(key);
+        source.is_postgres |= self.records.named;
         let opened = source.stream.is_open();
         let mut read = source.parser.read(text, &mut source.stream);
         if let Ok((event, _)) = &read {
@@ -168,6 +173,8 @@ struct Records<'a> {
     records: Fields<'a>,
     /// Of the resource.
     key: u64,
+    /// It names PostgreSQL.
+    named: bool,
 }
 
 impl<'a> Records<'a> {
@@ -178,14 +185,15 @@ impl<'a> Records<'a> {
             scopes: none.fields(),
             records: none.fields(),
             key: 0,
+            named: false,
         }
     }
 
-    /// The next record of a resource that is wanted, with the resource's key.
-    fn next(&mut self, config: &Logs) -> Result<Option<(u64, Field<'a>)>, Error> {
+    /// The next record of a resource that is wanted.
+    fn next(&mut self, known: &Known<'_>) -> Result<Option<Field<'a>>, Error> {
         loop {
             if let Some(record) = next_of(&mut self.records, schema::scope::ITEMS)? {
-                return Ok(Some((self.key, record)));
+                return Ok(Some(record));
             }
             if let Some(scope) = next_of(&mut self.scopes, schema::resource::SCOPES)? {
                 self.records = scope.message()?.fields();
@@ -195,8 +203,10 @@ impl<'a> Records<'a> {
                 return Ok(None);
             };
             let message = resource.message()?;
-            if is_wanted(message, config)? {
-                let resource = message.find(schema::resource::RESOURCE)?;
+            if is_wanted(message, known.config)? {
+                let named = known.traces.named_in(message, RESOURCE, &around::RESOURCE);
+                self.named = named == Named::Postgres;
+                let resource = message.find(RESOURCE)?;
                 let resource = resource.map(|field| field.message()).transpose()?;
                 self.key = XxHash64::oneshot(0, resource.map_or(b"", Message::bytes));
                 self.scopes = message.fields();
@@ -220,7 +230,7 @@ pub(super) fn is_wanted(message: Message<'_>, config: &Logs) -> Result<bool, Err
     if config.resources.is_empty() {
         return Ok(true);
     }
-    let Some(resource) = message.find(schema::resource::RESOURCE)? else {
+    let Some(resource) = message.find(RESOURCE)? else {
         return Ok(false);
     };
     for attribute in resource.message()?.all(schema::resource::ATTRIBUTES) {

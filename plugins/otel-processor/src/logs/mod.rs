@@ -7,8 +7,8 @@
 //!
 //! `ahead` reads the records up to the window, some in front of those that are written here. What was
 //! learned of a log is kept by `sources`. A record that is none, but says that it is about a statement
-//! of PostgreSQL's, as the events of the Collector's `postgresqlreceiver` do, is given to `traces`,
-//! which knows such attributes.
+//! of PostgreSQL's, as the events of the Collector's `postgresqlreceiver` do, or stands in a resource or
+//! scope that does, is given to `traces`, which knows such attributes.
 
 mod ahead;
 pub(crate) mod config;
@@ -21,11 +21,12 @@ mod window;
 use std::borrow::Cow;
 
 use otlp_wire::{Editor, Field, Message, schema};
-use pg_log::{Event, Reporter};
+use pg_log::{Class, Event, Reporter};
 
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::traces::Traces;
+use crate::traces::around::{Named, RESOURCE, SCOPE};
 use ahead::{Ahead, Known};
 use entry::{Entry, Members};
 use record::{Said, Taken};
@@ -72,10 +73,18 @@ impl Logs {
                 continue;
             }
             editor.inside(&resource, |editor, message| {
-                for scope in message.all(schema::resource::SCOPES) {
-                    editor.inside(&scope?, |editor, scope| {
-                        self.scope(editor, scope, &mut ahead, traces)
-                    })?;
+                let named = traces.named_in(message, schema::resource::RESOURCE, &RESOURCE);
+                for field in message.fields() {
+                    let field = field?;
+                    match field.number {
+                        schema::resource::RESOURCE if self.redacts() => {
+                            traces.around(editor, &field, (&RESOURCE, named));
+                        }
+                        schema::resource::SCOPES => editor.inside(&field, |editor, scope| {
+                            self.scope(editor, (scope, named), &mut ahead, traces)
+                        })?,
+                        _ => {}
+                    }
                 }
                 Ok::<_, Error>(())
             })?;
@@ -88,34 +97,50 @@ impl Logs {
     fn scope<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        scope: Message<'a>,
+        (scope, named): (Message<'a>, Named),
         ahead: &mut Ahead<'a>,
         traces: &mut Traces,
     ) -> Result<(), Error> {
-        for record in scope.all(schema::scope::ITEMS) {
-            record?;
-            let known = Known {
-                sources: &mut self.sources,
-                config: &self.config,
-                classes: self.reporter.classes(),
-            };
-            if let Some(line) = ahead.next(known)? {
-                self.write(editor, line, traces)?;
+        let named = traces
+            .named_in(scope, schema::scope::SCOPE, &SCOPE)
+            .or(named);
+        for field in scope.fields() {
+            let field = field?;
+            match field.number {
+                schema::scope::SCOPE if self.redacts() => {
+                    traces.around(editor, &field, (&SCOPE, named));
+                }
+                schema::scope::ITEMS => {
+                    let known = Known {
+                        sources: &mut self.sources,
+                        config: &self.config,
+                        classes: self.reporter.classes(),
+                        traces,
+                    };
+                    if let Some(line) = ahead.next(known)? {
+                        self.write(editor, (line, named), traces)?;
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn redacts(&self) -> bool {
+        self.config.redaction != LogRedaction::Off
     }
 
     /// Writes a record to which no more will be joined.
     fn write<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        line: Line<'a>,
+        (line, named): (Line<'a>, Named),
         traces: &mut Traces,
     ) -> Result<(), Error> {
         let record = line.record;
         let mark = editor.mark();
-        let written = self.try_write(editor, line, traces);
+        let written = self.try_write(editor, (line, named), traces);
         if let Err(Error::Malformed(error)) = written {
             editor.roll_back(mark);
             record::strip(editor, &record, error);
@@ -126,7 +151,7 @@ impl Logs {
     fn try_write<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        line: Line<'a>,
+        (line, named): (Line<'a>, Named),
         traces: &mut Traces,
     ) -> Result<(), Error> {
         let Line {
@@ -140,10 +165,10 @@ impl Logs {
                 Ok(())
             }
             What::Malformed(error) => Err(error),
-            What::Other | What::Doubtful(..) => self.statement(editor, &record, traces),
+            What::Other | What::Doubtful(..) => self.statement(editor, (&record, named), traces),
             What::Members(members) => match self.members(editor, &record, source, members)? {
                 true => Ok(()),
-                false => self.statement(editor, &record, traces),
+                false => self.statement(editor, (&record, named), traces),
             },
             What::Withheld(text, fault) => {
                 self.said.clear();
@@ -188,7 +213,7 @@ impl Logs {
                 self.report(source, event);
             }
             // Of no severity that is known, but nobody else's.
-            None if self.config.redaction != LogRedaction::Off && entry::is_json_entry(&json) => {
+            None if self.redacts() && entry::is_json_entry(&json) => {
                 self.said.clear();
                 self.said.withhold("unreadable");
             }
@@ -205,7 +230,10 @@ impl Logs {
     fn report(&mut self, source: u64, event: &Event<'_>) {
         self.said.clear();
         let memory = &mut self.sources.get(source).memory;
-        self.reporter.report(event, memory, &mut self.said);
+        let class = self.reporter.report(event, memory, &mut self.said);
+        if let Some(code) = class.and_then(Class::sqlstate) {
+            self.said.set_sqlstate(code);
+        }
     }
 
     fn put<'a>(
@@ -219,7 +247,7 @@ impl Logs {
             entry,
             event,
             said: &self.said,
-            redacts: self.config.redaction != LogRedaction::Off,
+            redacts: self.redacts(),
         };
         Ok(record::write(editor, record, &taken)?)
     }
@@ -229,12 +257,12 @@ impl Logs {
     fn statement<'a>(
         &self,
         editor: &mut Editor<'a>,
-        record: &Field<'a>,
+        (record, named): (&Field<'a>, Named),
         traces: &mut Traces,
     ) -> Result<(), Error> {
-        match traces.is_postgres(record.message()?)? {
+        match traces.is_postgres(record.message()?, named)? {
             true => traces.log_record(editor, record, self.config.redaction),
-            false if self.config.redaction == LogRedaction::Off => Ok(()),
+            false if !self.redacts() => Ok(()),
             false => traces.foreign_record(editor, record),
         }
     }

@@ -75,6 +75,13 @@ impl Said {
         self.attribute("pgmesh.faults", fault.as_bytes());
     }
 
+    /// The SQLSTATE that the message tells, where the log itself has none.
+    pub(super) fn set_sqlstate(&mut self, code: &str) {
+        if !self.has(names::STATUS_CODE.as_bytes()) {
+            self.attribute(names::STATUS_CODE, code.as_bytes());
+        }
+    }
+
     /// A message is wanted more than a companion.
     fn set_body(&mut self, body: Body, text: &[u8]) {
         if self.body != Body::Message {
@@ -240,13 +247,22 @@ pub(super) fn write<'a>(
                 editor.remove(&field);
             }
         }
-        let mut others = Vec::new();
+        let mut others = Others::default();
         if let Some(body) = body {
             taken.others_in_body(message, &body, &mut others)?;
         }
         editor.append(message, |new| said.put(new, &has, &others));
         Ok(())
     })
+}
+
+/// What stays of a body that another takes the place of, as it stands.
+#[derive(Default)]
+struct Others {
+    /// Members that are not the entry's: attributes of the record.
+    attributes: Vec<u8>,
+    /// Fields that no `AnyValue` has yet.
+    unknown: Vec<u8>,
 }
 
 /// What a record has already, and keeps.
@@ -329,14 +345,21 @@ impl<'a> Taken<'_, 'a> {
             || fields.any(|field| share(text, &field))
     }
 
-    /// Members of a map that was the body, as attributes of the record, where they are not the entry's.
+    /// What stays of the body.
     fn others_in_body(
         &self,
         record: Message<'a>,
         body: &Field<'a>,
-        others: &mut Vec<u8>,
+        others: &mut Others,
     ) -> Result<(), Error> {
-        let Any::Map(map) = Any::read(body.message()?)? else {
+        let body = body.message()?;
+        for field in body.fields() {
+            let field = field?;
+            if field.number > schema::any::BYTES {
+                Writer::new(&mut others.unknown).field(&field);
+            }
+        }
+        let Any::Map(map) = Any::read(body)? else {
             return Ok(());
         };
         for member in map.all(MEMBERS) {
@@ -345,7 +368,7 @@ impl<'a> Taken<'_, 'a> {
             if !self.is(&member, Place::Body)?
                 && !has_attribute(record, KeyValue::read(message)?.key)?
             {
-                Writer::new(others).bytes(ATTRIBUTES, message.bytes());
+                Writer::new(&mut others.attributes).bytes(ATTRIBUTES, message.bytes());
             }
         }
         Ok(())
@@ -390,7 +413,7 @@ fn is_member(key: &[u8]) -> bool {
 }
 
 impl Said {
-    fn put(&self, new: &mut Writer<'_>, has: &Has, others: &[u8]) {
+    fn put(&self, new: &mut Writer<'_>, has: &Has, others: &Others) {
         use schema::log_record::{
             BODY, EVENT_NAME, SEVERITY_NUMBER, SEVERITY_TEXT, SPAN_ID, TIME, TRACE_ID,
         };
@@ -403,10 +426,13 @@ impl Said {
         }
         if self.body != Body::None {
             let text = utf8(&self.text);
-            new.message(BODY, |any| any.text(schema::any::TEXT, &text));
+            new.message(BODY, |any| {
+                any.text(schema::any::TEXT, &text);
+                any.fields(&others.unknown);
+            });
         }
         new.fields(&self.attributes);
-        new.fields(others);
+        new.fields(&others.attributes);
         // One of the two would not belong to the other.
         if let (Some(trace), Some(span)) = (&self.trace_id, &self.span_id)
             && !has.trace_id

@@ -14,6 +14,7 @@ use super::names::{COLLECTION, NAMESPACE, Names, names};
 use super::point::Point;
 use super::source::{Source, is_part};
 use crate::bounded::{Bounded, hash};
+use crate::traces::Traces;
 
 /// The instrumentation scope of what is written.
 pub(super) const SCOPE: &str = "pgmesh-otel-processor";
@@ -354,7 +355,12 @@ impl<'a> Gathered<'a> {
     }
 
     /// Puts the gauges of all servers that `wants` behind everything else in the batch.
-    pub(crate) fn write(&self, editor: &mut Editor<'a>, wants: impl Fn(u64) -> bool) {
+    pub(crate) fn write(
+        &self,
+        editor: &mut Editor<'a>,
+        wants: impl Fn(u64) -> bool,
+        traces: &mut Traces,
+    ) {
         let servers = self.servers.iter().enumerate();
         for (place, source) in servers.filter(|(_, source)| wants(source.server)) {
             let groups = self.groups.iter().filter(|group| group.server == place);
@@ -367,7 +373,7 @@ impl<'a> Gathered<'a> {
             if !metrics.is_empty() {
                 editor.append(editor.batch(), |new| {
                     new.message(schema::RESOURCES, |new| {
-                        write_resource(new, source, &metrics)
+                        write_resource(new, source, (&metrics, traces))
                     });
                 });
             }
@@ -376,9 +382,13 @@ impl<'a> Gathered<'a> {
 }
 
 /// A `ResourceMetrics` with these `Metric`s.
-fn write_resource(new: &mut Writer<'_>, source: &Source<'_>, metrics: &[u8]) {
+fn write_resource(
+    new: &mut Writer<'_>,
+    source: &Source<'_>,
+    (metrics, traces): (&[u8], &mut Traces),
+) {
     if let Some(resource) = source.resource {
-        new.bytes(schema::resource::RESOURCE, &without_parts(resource));
+        new.fields(&traces.resource(&without_parts(resource)));
     }
     new.message(schema::resource::SCOPES, |new| {
         new.message(schema::scope::SCOPE, |new| {

@@ -7,6 +7,7 @@
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
 
 use super::queries::{self, Queries};
+use crate::traces::around::Named;
 use crate::traces::names::{self, is_system};
 
 /// Where a kind of metric has its points' attributes and exemplars.
@@ -39,8 +40,9 @@ const KINDS: [Kind; 5] = [
 pub(crate) enum Of {
     /// A family of PostgreSQL's: numbers are handled elsewhere.
     Family,
-    /// Instrumented clients: PostgreSQL's are those that name it.
-    Clients,
+    /// Instrumented clients: PostgreSQL's are those that name it, or stand where that is named and name
+    /// nothing else.
+    Clients(Named),
 }
 
 /// How names of clients' metrics begin (semantic conventions 1.44, `docs/db/database-metrics.md`), as
@@ -73,7 +75,7 @@ pub(crate) fn metric<'a>(
             editor.inside(&field, |editor, data| {
                 for point in data.all(schema::numbers::POINTS) {
                     let point = point?;
-                    if of == Of::Family || names_postgres(point.message()?, kind.attributes)? {
+                    if is_postgres(point.message()?, kind.attributes, of)? {
                         labels(editor, &point, kind, queries)?;
                     }
                 }
@@ -84,7 +86,10 @@ pub(crate) fn metric<'a>(
     })
 }
 
-fn names_postgres(point: Message<'_>, attributes: u32) -> Result<bool, Error> {
+fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Error> {
+    let Of::Clients(named) = of else {
+        return Ok(true);
+    };
     for attribute in point.all(attributes) {
         let read = KeyValue::read(attribute?.message()?)?;
         if is_system(read.key)
@@ -94,7 +99,7 @@ fn names_postgres(point: Message<'_>, attributes: u32) -> Result<bool, Error> {
             return Ok(systems.any(|known| known.as_bytes().eq_ignore_ascii_case(system)));
         }
     }
-    Ok(false)
+    Ok(named == Named::Postgres)
 }
 
 fn labels<'a>(

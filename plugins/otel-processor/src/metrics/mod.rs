@@ -27,6 +27,8 @@ use otlp_wire::{Editor, Field, Message, Writer, schema};
 
 use crate::Error;
 use crate::bounded::Bounded;
+use crate::traces::Traces;
+use crate::traces::around::{Named, RESOURCE, SCOPE};
 use config::Unify;
 use counters::Counters;
 use derived::Gathered;
@@ -56,6 +58,8 @@ pub(crate) struct Metrics {
 struct Around<'a> {
     scope: Message<'a>,
     source: Source<'a>,
+    /// The system that is named there.
+    named: Named,
 }
 
 impl Metrics {
@@ -72,6 +76,7 @@ impl Metrics {
         &mut self,
         batch: &'a [u8],
         room: &mut Vec<u8>,
+        traces: &mut Traces,
     ) -> Result<Cow<'a, [u8]>, Error> {
         if !self.config.enabled {
             return Ok(Cow::Borrowed(batch));
@@ -81,17 +86,30 @@ impl Metrics {
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
                 let source = Source::of(message);
-                for scope in message.all(schema::resource::SCOPES) {
-                    editor.inside(&scope?, |editor, scope| {
-                        self.scope(editor, &Around { scope, source }, &mut gathered)
-                    })?;
+                let named = traces.named_in(message, schema::resource::RESOURCE, &RESOURCE);
+                for field in message.fields() {
+                    let field = field?;
+                    match field.number {
+                        schema::resource::RESOURCE => {
+                            traces.around(editor, &field, (&RESOURCE, named));
+                        }
+                        schema::resource::SCOPES => editor.inside(&field, |editor, scope| {
+                            let inner = traces.named_in(scope, schema::scope::SCOPE, &SCOPE);
+                            let around = Around {
+                                scope,
+                                source,
+                                named: inner.or(named),
+                            };
+                            self.scope(editor, &around, (&mut gathered, traces))
+                        })?,
+                        _ => {}
+                    }
                 }
                 Ok::<_, Error>(())
             })?;
         }
-        gathered.write(&mut editor, |server| {
-            self.derived_before.get(server).is_none()
-        });
+        let known = &self.derived_before;
+        gathered.write(&mut editor, |server| known.get(server).is_none(), traces);
         let (handled, unused) = editor.finish_with_room();
         *room = unused;
         Ok(handled)
@@ -101,14 +119,22 @@ impl Metrics {
         &mut self,
         editor: &mut Editor<'a>,
         around: &Around<'a>,
-        gathered: &mut Gathered<'a>,
+        (gathered, traces): (&mut Gathered<'a>, &mut Traces),
     ) -> Result<(), Error> {
         if is_our_own(around.scope)? {
             self.derived_before.set(around.source.server, 1);
         }
         let mut copies = Vec::new();
-        for field in around.scope.all(schema::scope::ITEMS) {
+        for field in around.scope.fields() {
             let field = field?;
+            match field.number {
+                schema::scope::ITEMS => {}
+                schema::scope::SCOPE => {
+                    traces.around(editor, &field, (&SCOPE, around.named));
+                    continue;
+                }
+                _ => continue,
+            }
             let mark = editor.mark();
             let edited = self.item(editor, &field, around, (gathered, &mut copies));
             if let Err(Error::Malformed(error)) = edited {
@@ -139,7 +165,7 @@ impl Metrics {
             true => Ok(labels::metric(
                 editor,
                 field,
-                Of::Clients,
+                Of::Clients(around.named),
                 &mut self.queries,
             )?),
             false => Ok(()),

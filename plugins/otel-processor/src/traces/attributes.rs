@@ -33,7 +33,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// The numbers of a message's fields.
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Its attributes.
     pub(super) attributes: u32,
     /// Others in which something may change: one bit for each.
@@ -57,12 +57,6 @@ impl<'a> Found<'a> {
             Any::Text(text) => Some(text),
             _ => None,
         }
-    }
-
-    /// Whether it is one that databases alone have, and holds more than a name.
-    pub(super) fn is_of_a_database(&self) -> bool {
-        !matches!(self.meaning.role, Role::Plain | Role::System)
-            && self.attribute.key.starts_with(b"db.")
     }
 
     /// Lets it stay as it is.

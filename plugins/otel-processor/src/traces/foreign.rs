@@ -1,12 +1,13 @@
-//! Errors of PostgreSQL's on spans and in log records that are not its own: a request fails because a
-//! statement did, and its span has the driver's exception, with the statement and its parameters in it;
-//! so has the line in which the application logs it.
+//! What PostgreSQL's drivers leave on spans and in log records that are not its own: a request fails
+//! because a statement did, and its span has the driver's exception, with the statement and its parameters
+//! in it; so has the line in which the application logs it. sqlx tells of each statement in an event of
+//! the span that is open, or in a record.
 
 use otlp_wire::{Any, Editor, Field, KeyValue, MAX_DEPTH, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, Parts};
-use super::names::Role;
+use super::attributes::{Facts, Found, Layout, Parts};
+use super::names::{Role, Slot};
 use super::record::RECORD;
 use super::span::{EVENT, SPAN};
 use super::values::{Around, Kind};
@@ -22,7 +23,8 @@ impl Traces {
         span: &Field<'a>,
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
-        if self.config.exceptions == Exceptions::Keep || !self.tells(span.message()?, parts)? {
+        let told = self.told(span.message()?, parts)?;
+        if told == Told::default() {
             return Ok(());
         }
         editor.inside(span, |editor, span| {
@@ -30,13 +32,14 @@ impl Traces {
             let mut inner = Parts::default();
             for (field, place) in &parts.fields {
                 match (place, field.number) {
+                    (None, schema::span::EVENTS) => {
+                        self.event(editor, field, (told, &mut inner))?;
+                    }
+                    _ if !told.error => {}
                     (Some(place), _) => self.error(editor, (&parts.found, *place))?,
                     (None, schema::span::STATUS) => {
                         self.status(editor, field, &mut Facts::default())?;
                     }
-                    (None, schema::span::EVENTS) => editor.inside(field, |editor, event| {
-                        self.errors(editor, event, &mut inner)
-                    })?,
                     _ => {}
                 }
             }
@@ -44,31 +47,48 @@ impl Traces {
         })
     }
 
-    /// Whether a driver has raised what a span, its events or its status say.
-    fn tells<'a>(&self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<bool, Error> {
+    /// What a driver says on a span, in its events or its status.
+    fn told<'a>(&self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<Told, Error> {
         self.collect(span, &SPAN, parts)?;
-        if parts.found.iter().any(is_of_a_driver) {
-            return Ok(true);
-        }
+        let mut error = parts.found.iter().any(is_of_a_driver);
+        let mut statement = false;
         for field in span.fields() {
             let field = field?;
-            let tells = match field.number {
+            match field.number {
                 schema::span::STATUS => {
                     let text = field.message()?.find(schema::status::MESSAGE)?;
                     let text = text.map_or(Ok(&b""[..]), |text| text.bytes())?;
-                    drivers::tells(&String::from_utf8_lossy(text))
+                    error = error || drivers::tells(&String::from_utf8_lossy(text));
                 }
                 schema::span::EVENTS => {
                     self.collect(field.message()?, &EVENT, parts)?;
-                    parts.found.iter().any(is_of_a_driver)
+                    error = error || parts.found.iter().any(is_of_a_driver);
+                    statement |= is_of_a_statement(field.message()?, &EVENT, parts);
                 }
-                _ => false,
-            };
-            if tells {
-                return Ok(true);
+                _ => {}
             }
         }
-        Ok(false)
+        Ok(Told {
+            error: error && self.config.exceptions != Exceptions::Keep,
+            statement,
+        })
+    }
+
+    /// Changes an event of a statement, or what one says of an error.
+    fn event<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        event: &Field<'a>,
+        (told, parts): (Told, &mut Parts<'a>),
+    ) -> Result<(), Error> {
+        self.collect(event.message()?, &EVENT, parts)?;
+        if is_of_a_statement(event.message()?, &EVENT, parts) {
+            return self.nested(editor, event, &EVENT, &mut Facts::default());
+        }
+        match told.error {
+            true => editor.inside(event, |editor, event| self.errors(editor, event, parts)),
+            false => Ok(()),
+        }
     }
 
     /// Changes what the attributes of an event say of an error.
@@ -104,16 +124,14 @@ impl Traces {
         record: &Field<'a>,
     ) -> Result<(), Error> {
         let mark = editor.mark();
-        if self.config.exceptions != Exceptions::Keep
-            && self.errors_of_record(editor, record).is_err()
-        {
+        if self.told_in_record(editor, record).is_err() {
             // Somebody else's goes on, even if nobody can read it.
             editor.roll_back(mark);
         }
         Ok(())
     }
 
-    fn errors_of_record<'a>(
+    fn told_in_record<'a>(
         &mut self,
         editor: &mut Editor<'a>,
         record: &Field<'a>,
@@ -121,6 +139,17 @@ impl Traces {
         let message = record.message()?;
         let mut parts = Parts::default();
         self.collect(message, &RECORD, &mut parts)?;
+        if is_of_a_statement(message, &RECORD, &parts) {
+            return editor.inside(record, |editor, _| {
+                let mut all = 0..parts.found.len();
+                all.try_for_each(|one| {
+                    self.attribute(editor, (&parts.found, one), &Facts::default())
+                })
+            });
+        }
+        if self.config.exceptions == Exceptions::Keep {
+            return Ok(());
+        }
         let body = message.find(schema::log_record::BODY)?;
         let body = body.map_or(Ok(Any::Empty), |body| Any::read(body.message()?))?;
         if !parts.found.iter().any(is_of_a_driver) && !tells_in(body, 0) {
@@ -157,6 +186,36 @@ impl Traces {
             seen
         })
     }
+}
+
+/// What a driver says on a span that is not PostgreSQL's.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Told {
+    /// That something has failed.
+    error: bool,
+    /// What it has sent.
+    statement: bool,
+}
+
+/// Where sqlx' events come from, as `tracing` has it.
+const TARGETS: [&[u8]; 2] = [b"target", b"log.target"];
+
+/// Whether an event or a record tells of a statement of PostgreSQL's, or of sqlx, which does not say
+/// whose.
+fn is_of_a_statement(message: Message<'_>, layout: &Layout, parts: &Parts<'_>) -> bool {
+    if parts.is_postgres {
+        return true;
+    }
+    let is_query = |one: &Found<'_>| one.meaning.role == Role::Query;
+    if parts.present & Slot::System.bit() != 0 || !parts.found.iter().any(is_query) {
+        return false;
+    }
+    let attributes = message.all(layout.attributes).flatten();
+    let mut read = attributes.filter_map(|one| KeyValue::read(one.message().ok()?).ok());
+    read.any(|one| {
+        TARGETS.contains(&one.key)
+            && matches!(one.any(), Ok(Any::Text(target)) if target.starts_with(b"sqlx"))
+    })
 }
 
 /// Whether a text in a value is a driver's.

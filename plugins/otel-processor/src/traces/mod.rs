@@ -5,6 +5,7 @@
 //! be read.
 
 mod added;
+pub(crate) mod around;
 mod attributes;
 mod foreign;
 pub(crate) mod names;
@@ -23,9 +24,9 @@ use crate::config::{self, KeepAlive};
 use crate::exceptions::Texts;
 use crate::places::is_same;
 use crate::statement::{Options, Statements};
+use around::{Named, RESOURCE, SCOPE};
+use attributes::Parts;
 pub(crate) use attributes::sqlstate;
-use attributes::{Facts, Layout, Parts};
-use names::SCOPES;
 use span::SPAN;
 
 /// Handles batches of spans.
@@ -41,25 +42,13 @@ pub(crate) struct Traces {
 struct Scope {
     /// All of its spans are PostgreSQL's.
     known: bool,
-    /// The resource names PostgreSQL: so does each of its spans that has an attribute of a database's.
-    within: bool,
+    /// What is named around it: of PostgreSQL is then each span that has an attribute of a database's.
+    within: Named,
     /// One was taken for somebody else's.
     passed: bool,
     /// So many of PostgreSQL's stand one behind the other.
     run: u32,
 }
-
-/// Where in a `Resource` something may change.
-const RESOURCE: Layout = Layout {
-    attributes: schema::resource::ATTRIBUTES,
-    others: 0,
-};
-
-/// The same for an `InstrumentationScope`.
-const SCOPE: Layout = Layout {
-    attributes: schema::scope::ATTRIBUTES,
-    others: 0,
-};
 
 /// From so many spans of PostgreSQL's on, the next one is likely to be one.
 const LONG_RUN: u32 = 3;
@@ -104,13 +93,12 @@ impl Traces {
         };
         for resource in editor.batch().all(schema::RESOURCES) {
             editor.inside(&resource?, |editor, message| {
-                let named = message.find(schema::resource::RESOURCE)?;
-                let within = named.is_some_and(|named| self.is_named_in(&named, &RESOURCE));
+                let within = self.named_in(message, schema::resource::RESOURCE, &RESOURCE);
                 for field in message.fields() {
                     let field = field?;
                     match field.number {
-                        schema::resource::RESOURCE if within => {
-                            self.around(editor, &field, (&RESOURCE, &mut parts));
+                        schema::resource::RESOURCE => {
+                            self.around(editor, &field, (&RESOURCE, within));
                         }
                         schema::resource::SCOPES => editor.inside(&field, |editor, message| {
                             self.scope(editor, message, (within, &parents), &mut parts)
@@ -130,7 +118,7 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         scope: Message<'a>,
-        (within, parents): (bool, &Bounded<u64>),
+        (within, parents): (Named, &Bounded<u64>),
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
         let mark = editor.mark();
@@ -168,11 +156,9 @@ impl Traces {
                     }
                 }
                 schema::scope::SCOPE => {
-                    read.known |= self.is_known_scope(&field)?;
-                    if self.is_named_in(&field, &SCOPE) {
-                        read.within = true;
-                        self.around(editor, &field, (&SCOPE, &mut *parts));
-                    }
+                    read.known |= self.is_known_scope(&field);
+                    read.within = self.named(&field, &SCOPE).or(read.within);
+                    self.around(editor, &field, (&SCOPE, read.within));
                 }
                 _ => {}
             }
@@ -196,7 +182,11 @@ impl Traces {
         }
         let whose = match read.known || (collected && parts.is_postgres) {
             true => Whose::Postgres,
-            false => self.whose(span, schema::span::ATTRIBUTES, read.within)?,
+            false => self.whose(
+                span,
+                schema::span::ATTRIBUTES,
+                (read.within == Named::Postgres, false),
+            )?,
         };
         if whose != Whose::Postgres {
             read.run = 0;
@@ -219,63 +209,24 @@ impl Traces {
         }
     }
 
-    /// Whether all spans of an `InstrumentationScope` are PostgreSQL's.
-    fn is_known_scope(&self, scope: &Field<'_>) -> Result<bool, Error> {
-        let Some(name) = scope.message()?.find(schema::scope::NAME)? else {
-            return Ok(false);
-        };
-        let name = name.bytes()?;
-        let mut configured = self.config.scopes.iter();
-        Ok(SCOPES.iter().any(|known| known.as_bytes() == name)
-            || configured.any(|known| known.as_bytes() == name))
-    }
-
-    /// Whether a `Resource` or `InstrumentationScope` names PostgreSQL: what all items have in common may
-    /// have been moved there. What cannot be read names nothing.
-    fn is_named_in(&self, field: &Field<'_>, layout: &Layout) -> bool {
-        let attributes = field.message().map(|it| it.all(layout.attributes));
-        let mut attributes = attributes.into_iter().flatten().flatten();
-        attributes.any(|attribute| {
-            let read = attribute.message().and_then(KeyValue::read);
-            let system = read.ok().filter(|read| names::is_system(read.key));
-            matches!(system.map(|read| read.any()), Some(Ok(Any::Text(name))) if self.is_system(name))
-        })
-    }
-
-    /// Changes attributes of databases in a `Resource` or `InstrumentationScope` that names PostgreSQL.
-    fn around<'a>(
-        &mut self,
-        editor: &mut Editor<'a>,
-        field: &Field<'a>,
-        (layout, parts): (&Layout, &mut Parts<'a>),
-    ) {
-        let mark = editor.mark();
-        let edited = editor.inside(field, |editor, message| {
-            self.collect(message, layout, parts)?;
-            let found = &parts.found;
-            let mut of_databases = (0..found.len())
-                .filter(|place| found.get(*place).is_some_and(|one| one.is_of_a_database()));
-            of_databases
-                .try_for_each(|place| self.attribute(editor, (found, place), &Facts::default()))
-        });
-        if edited.is_err() {
-            editor.roll_back(mark);
-            editor.remove(field);
-        }
-    }
-
-    /// Whether a log record says that it is about PostgreSQL.
-    pub(crate) fn is_postgres(&self, record: Message<'_>) -> Result<bool, Error> {
-        let whose = self.whose(record, schema::log_record::ATTRIBUTES, false)?;
+    /// Whether a log record says that it is about PostgreSQL, or what is around it does and the record
+    /// does not say otherwise.
+    pub(crate) fn is_postgres(&self, record: Message<'_>, within: Named) -> Result<bool, Error> {
+        let within = within == Named::Postgres;
+        let whose = self.whose(record, schema::log_record::ATTRIBUTES, (within, within))?;
         Ok(whose == Whose::Postgres)
     }
 
     /// Whose a span or a log record is, whose attributes have this number: PostgreSQL's by the system
     /// that it names, or, if it names none, by an attribute that only statements have, or any of
-    /// a database's `within` what names PostgreSQL.
-    fn whose(&self, item: Message<'_>, attributes: u32, within: bool) -> Result<Whose, Error> {
+    /// a database's `within` what names PostgreSQL. It may be `signed` by what it stands in.
+    fn whose(
+        &self,
+        item: Message<'_>,
+        attributes: u32,
+        (within, mut signed): (bool, bool),
+    ) -> Result<Whose, Error> {
         let mut may_fail = false;
-        let mut signed = false;
         let mut named = false;
         for field in item.fields_in_place() {
             let field = field?;

@@ -143,7 +143,7 @@ impl Traces {
     }
 
     /// Changes the name and the attributes of an event, or the attributes of a link.
-    fn nested<'a>(
+    pub(super) fn nested<'a>(
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,

@@ -419,6 +419,10 @@ fn a_drivers_error_in_attributes_of_another_span_shows_no_data() {
                 "error.message",
                 &format!("{MESSAGE} (SQLSTATE 22P02)"),
             )],
+            vec![text(
+                "error.message",
+                &format!("error returned from database: {MESSAGE}"),
+            )],
             vec![
                 text("exception.message", UNKNOWN),
                 text("exception.type", "psycopg.errors.UniqueViolation"),
@@ -542,6 +546,73 @@ fn a_drivers_error_on_another_span_shows_no_data() {
                 assert_clean(&out, &span);
             }
         }
+    }
+}
+
+/// `tracing` makes an event of the request's span of what sqlx logs, or a record.
+#[test]
+fn what_sqlx_logs_shows_no_data() {
+    let logged = |target: KeyValue| {
+        vec![
+            text("level", "DEBUG"),
+            target,
+            text("summary", "SELECT a FROM t …"),
+            text("db.statement", STATEMENT),
+            pair("rows_returned", integer(1)),
+        ]
+    };
+    let request = |event: Event| Span {
+        name: "POST /pay".to_owned(),
+        attributes: vec![text("http.route", "/pay")],
+        events: vec![event],
+        ..Span::default()
+    };
+    for config in ["", r#"{"traces":{"exceptions":"keep"}}"#] {
+        for attributes in [
+            logged(text("target", "sqlx::query")),
+            logged(text("log.target", "sqlx::query")),
+            logged(text("db.system", "postgresql")),
+        ] {
+            let span = request(Event {
+                name: STATEMENT.to_owned(),
+                attributes: attributes.clone(),
+                ..Event::default()
+            });
+            let record = LogRecord {
+                attributes,
+                ..LogRecord::default()
+            };
+            let spans = batch(vec![span.clone()]).encode_to_vec();
+            let records = logs::batch(vec![record]).encode_to_vec();
+            for (spans, records) in [
+                (reversed(&spans, 8), reversed(&records, 8)),
+                (spans, records),
+            ] {
+                let mut processor = processor(config);
+                let out = processor.process_traces(&spans).expect("OTLP").into_owned();
+                assert_clean(&out, &span);
+                assert!(String::from_utf8_lossy(&out).contains("card = ?"));
+                let out = processor.process_logs(&records).expect("OTLP");
+                assert_clean(&out, &"a record");
+            }
+        }
+    }
+    // Another database's, or nobody knows whose.
+    for attributes in [
+        logged(text("target", "orders::sql")),
+        [
+            logged(text("target", "sqlx::query")),
+            vec![text("db.system", "mysql")],
+        ]
+        .concat(),
+    ] {
+        let bytes = batch(vec![request(Event {
+            attributes,
+            ..Event::default()
+        })])
+        .encode_to_vec();
+        let mut processor = processor("");
+        assert_eq!(*processor.process_traces(&bytes).expect("OTLP"), bytes);
     }
 }
 

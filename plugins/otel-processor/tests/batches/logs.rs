@@ -103,6 +103,7 @@ fn assert_is_the_error(record: &LogRecord) {
         ("user.name", "app"),
         ("process.pid", "70"),
         ("postgresql.event", "unique_violation"),
+        ("db.response.status_code", "23505"),
         ("postgresql.detail", "Key (email)=(?) already exists."),
         ("db.query.text", "INSERT INTO users\nVALUES (?) "),
     ] {
@@ -125,6 +126,28 @@ fn the_lines_of_a_message_become_one_record() {
     let out = records("", apart);
     assert_eq!(out.len(), 1);
     assert_is_the_error(&out[0]);
+}
+
+#[test]
+fn a_text_log_without_sqlstates_has_those_that_a_message_is_sure_of() {
+    let beginning = "2026-11-23 03:34:37.123 UTC [70] app@shop";
+    for (text, code) in [
+        ("ERROR:  division by zero", Some("22012")),
+        ("FATAL:  database \"shop\" does not exist", Some("3D000")),
+        // Of several SQLSTATEs, or of an event that has none.
+        ("ERROR:  timestamp out of range", None),
+        ("ERROR:  function_that_nobody_knows failed", None),
+        ("LOG:  checkpoint starting: time", None),
+    ] {
+        let out = records("", vec![line(&format!("{beginning} {text}"))]);
+        let found = attribute(&out[0], "db.response.status_code");
+        assert_eq!(found.as_deref(), code, "{text}");
+    }
+    // What the log says counts.
+    let own = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","pid":70,"error_severity":"ERROR","state_code":"P0001","message":"division by zero"}"#;
+    let out = records("", vec![line(own)]);
+    let found = attribute(&out[0], "db.response.status_code");
+    assert_eq!(found.as_deref(), Some("P0001"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
-use pg_log::{Memory, Options, Parser, Reporter, Sink, Timestamp, Zones};
+use pg_log::{Class, Memory, Options, Parser, Reporter, Sink, Timestamp, Zones};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -90,7 +90,14 @@ fn model(record: &mut LogRecord, kind: &Kind, parser: &mut Parser, memory: &mut 
                 Value::StringValue("postgresql".to_owned()),
             );
             let reporter = Reporter::new(Options::default());
-            reporter.report(&event, memory, &mut said);
+            let class = reporter.report(&event, memory, &mut said);
+            let has_code = |pair: &KeyValue| pair.key == "db.response.status_code";
+            if let Some(code) = class.and_then(Class::sqlstate)
+                && !said.0.attributes.iter().any(has_code)
+            {
+                let code = Value::StringValue(code.to_owned());
+                said.attribute("db.response.status_code", code);
+            }
             entry(record, said.0);
         }
     }

@@ -13,6 +13,7 @@ mod conventions;
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod invariants;
 mod leaks;
+mod leaks_around;
 mod leaks_in_logs;
 mod leaks_in_metrics;
 mod logs;

@@ -34,12 +34,16 @@ const TRACES: Paths = &[
     &[1, 2],
     &[1, 2, 1],
     &[1, 2, 1, 3],
+    &[1, 2, 1, 3, 2],
     &[1, 2, 2],
     &[1, 2, 2, 9],
+    &[1, 2, 2, 9, 2],
     &[1, 2, 2, 11],
     &[1, 2, 2, 11, 3],
+    &[1, 2, 2, 11, 3, 2],
     &[1, 2, 2, 13],
     &[1, 2, 2, 13, 4],
+    &[1, 2, 2, 13, 4, 2],
     &[1, 2, 2, 15],
 ];
 
@@ -50,8 +54,12 @@ const LOGS: Paths = &[
     &[1, 1, 1],
     &[1, 2],
     &[1, 2, 1],
+    &[1, 2, 1, 3],
+    &[1, 2, 1, 3, 2],
     &[1, 2, 2],
+    &[1, 2, 2, 5],
     &[1, 2, 2, 6],
+    &[1, 2, 2, 6, 2],
 ];
 
 const METRICS: Paths = &[
@@ -65,14 +73,18 @@ const METRICS: Paths = &[
     &[1, 2, 2, 5, 1],
     &[1, 2, 2, 5, 1, 5],
     &[1, 2, 2, 5, 1, 7],
+    &[1, 2, 2, 5, 1, 7, 2],
     &[1, 2, 2, 9],
     &[1, 2, 2, 9, 1],
     &[1, 2, 2, 9, 1, 8],
     &[1, 2, 2, 9, 1, 8, 7],
+    &[1, 2, 2, 9, 1, 8, 7, 2],
     &[1, 2, 2, 9, 1, 9],
+    &[1, 2, 2, 9, 1, 9, 2],
     &[1, 2, 2, 11],
     &[1, 2, 2, 11, 1],
     &[1, 2, 2, 11, 1, 7],
+    &[1, 2, 2, 11, 1, 7, 2],
 ];
 
 /// The message with a mark of its own in each of these, at its beginning or its end.
@@ -185,7 +197,10 @@ fn in_every_message_of_a_log() {
         ..logs::line(logs::OTHER)
     };
     let mut batch = logs::batch(vec![described, entry]);
-    batch.resource_logs[0].scope_logs[0].scope = Some(InstrumentationScope::default());
+    batch.resource_logs[0].scope_logs[0].scope = Some(InstrumentationScope {
+        attributes: vec![text("db.query.text", STATEMENT)],
+        ..InstrumentationScope::default()
+    });
     assert_all_survive(&batch.encode_to_vec(), LOGS, |bytes| {
         let mut processor = processor("");
         processor.process_logs(bytes).expect("OTLP").into_owned()

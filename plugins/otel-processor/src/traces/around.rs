@@ -1,0 +1,160 @@
+//! What stands around spans, log records and metrics: `Resource` and `InstrumentationScope`. What all of
+//! them have in common may have been moved there, the system's name and a statement as well as the
+//! address that the application connects to.
+
+use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
+
+use super::Traces;
+use super::attributes::{Facts, Found, Layout, Parts};
+use super::names::{self, Role, SCOPES};
+use crate::Error;
+
+/// Which of the two something is: where its attributes are.
+pub(crate) const RESOURCE: Layout = Layout {
+    attributes: schema::resource::ATTRIBUTES,
+    others: 0,
+};
+pub(crate) const SCOPE: Layout = Layout {
+    attributes: schema::scope::ATTRIBUTES,
+    others: 0,
+};
+
+/// Which system a `Resource` or `InstrumentationScope` names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Named {
+    None,
+    Postgres,
+    Other,
+}
+
+impl Named {
+    /// What counts inside: its own name, or else that of what it stands in.
+    pub(crate) fn or(self, outer: Self) -> Self {
+        match self {
+            Self::None => outer,
+            own => own,
+        }
+    }
+}
+
+impl Traces {
+    /// The system that is named in the message of this number. What cannot be read names nothing.
+    pub(crate) fn named_in(&self, message: Message<'_>, number: u32, layout: &Layout) -> Named {
+        let field = message.find(number);
+        field
+            .ok()
+            .flatten()
+            .map_or(Named::None, |field| self.named(&field, layout))
+    }
+
+    /// The system that a `Resource` or `InstrumentationScope` names, a scope also by its own name.
+    pub(super) fn named(&self, field: &Field<'_>, layout: &Layout) -> Named {
+        if layout.attributes == SCOPE.attributes && self.is_known_scope(field) {
+            return Named::Postgres;
+        }
+        let mut named = Named::None;
+        let attributes = field.message().map(|it| it.all(layout.attributes));
+        for attribute in attributes.into_iter().flatten().flatten() {
+            let read = attribute.message().and_then(KeyValue::read);
+            let system = read.ok().filter(|read| names::is_system(read.key));
+            named = match system.map(|system| system.any()) {
+                None => named,
+                Some(Ok(Any::Text(name))) if self.is_system(name) => return Named::Postgres,
+                Some(_) => Named::Other,
+            };
+        }
+        named
+    }
+
+    /// Whether all spans of an `InstrumentationScope` are PostgreSQL's.
+    pub(super) fn is_known_scope(&self, scope: &Field<'_>) -> bool {
+        let name = scope_name(scope);
+        let mut configured = self.config.scopes.iter();
+        SCOPES.iter().any(|known| known.as_bytes() == name)
+            || configured.any(|known| known.as_bytes() == name)
+    }
+
+    /// Takes the data out of the attributes of a `Resource` or `InstrumentationScope`, where it is
+    /// PostgreSQL's for all that is known. One that says so and cannot be read is taken out.
+    pub(crate) fn around<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        (layout, named): (&Layout, Named),
+    ) {
+        if named == Named::Other {
+            return;
+        }
+        let mark = editor.mark();
+        let edited = editor.inside(field, |editor, message| {
+            self.attributes_around(editor, message, (layout, named))
+        });
+        if edited.is_err() {
+            editor.roll_back(mark);
+            if named == Named::Postgres {
+                editor.remove(field);
+            }
+        }
+    }
+
+    fn attributes_around<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        message: Message<'a>,
+        (layout, named): (&Layout, Named),
+    ) -> Result<(), Error> {
+        let mut parts = Parts::default();
+        self.collect(message, layout, &mut parts)?;
+        let found = &parts.found;
+        let mut of_databases = (0..found.len()).filter(|place| {
+            found
+                .get(*place)
+                .is_some_and(|one| is_of_a_database(one, named))
+        });
+        of_databases.try_for_each(|place| self.attribute(editor, (found, place), &Facts::default()))
+    }
+
+    /// A `Resource` that stands alone, without its data; nothing if it cannot be read.
+    pub(crate) fn resource(&mut self, resource: &[u8]) -> Vec<u8> {
+        let mut alone = Vec::new();
+        otlp_wire::Writer::new(&mut alone).bytes(schema::resource::RESOURCE, resource);
+        let mut editor = Editor::new(&alone);
+        let field = editor.batch().fields().next();
+        if let Some(Ok(field)) = field {
+            let named = self.named(&field, &RESOURCE);
+            self.around(&mut editor, &field, (&RESOURCE, named));
+        }
+        editor.finish().into_owned()
+    }
+}
+
+/// The name of an `InstrumentationScope`.
+fn scope_name<'a>(scope: &Field<'a>) -> &'a [u8] {
+    let name = scope
+        .message()
+        .and_then(|scope| scope.find(schema::scope::NAME));
+    name.ok()
+        .flatten()
+        .and_then(|name| name.bytes().ok())
+        .unwrap_or_default()
+}
+
+/// Whether an attribute tells of a database, and more than a name: its own name says so, or what names
+/// PostgreSQL around it, or an address of PostgreSQL's in it.
+fn is_of_a_database(one: &Found<'_>, named: Named) -> bool {
+    match one.meaning.role {
+        Role::Plain | Role::System => false,
+        _ if one.attribute.key.starts_with(b"db.") => true,
+        Role::Credentials | Role::Address => {
+            named == Named::Postgres || one.text().is_some_and(names_postgres)
+        }
+        Role::Query | Role::Plan | Role::Companion(_) | Role::Unknown => named == Named::Postgres,
+        _ => false,
+    }
+}
+
+fn names_postgres(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"postgres";
+    text.windows(NAME.len())
+        .any(|part| part.eq_ignore_ascii_case(NAME))
+}
