@@ -31,8 +31,10 @@ setup: ## install what is missing: Debian packages, the wasm target, the pinned 
 
 plugins: ## build every module into dist/ and print its size, sha256 and imports
 	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(FILTERS) $(REFERENCE))
-	@cargo build --profile collector --target $(WASM_TARGET) -p $(PROCESSOR)
-	@cargo build --profile collector --target $(WASM_TARGET) -p $(COMPONENT)
+	@for crate in $(PROCESSOR) $(COMPONENT); do \
+		cargo rustc --profile collector --target $(WASM_TARGET) -p $$crate --lib -- \
+			-C link-arg=--compress-relocations || exit 1; \
+	done
 	@mkdir -p dist
 	@for module in $(FILTERS) $(REFERENCE); do \
 		from=$(WASM_BUILD)/$$(echo $$module | tr - _).wasm; \
@@ -113,8 +115,8 @@ oracle: ## judge pg-sql over every .sql file of a folder by PostgreSQL's own par
 	@test-harness/oracle/run.sh $(VENV) "$(SQL)"
 	@cargo run --quiet -p test-harness --no-default-features --example normalize -- "$(SQL)"
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (30)
-	@test-harness/fuzz.sh $(FUZZ_SECONDS)
+fuzz: ## each fuzz target for FUZZ_SECONDS (30), or one (ONLY=editor)
+	@test-harness/fuzz.sh .cache $(FUZZ_SECONDS) $(ONLY)
 
 clean: ## remove all that was built or installed inside the tree
 	cargo clean --quiet
