@@ -52,12 +52,33 @@ pub enum Shipped {
 
 /// What takes part in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filters {
+pub enum Filters<'m> {
     /// All of the shipped configuration.
     All,
     /// All but the module: the records as it is given them.
     WithoutTheModule,
+    /// This module, or what `wamrc` made of one, in the place of ours.
+    Module(&'m Path),
+    /// Fluent Bit's parser with one regex and its time in the place of the module, as one finds it
+    /// everywhere: for one prefix, and nothing is classified or redacted.
+    OneRegex,
 }
+
+/// The parser of [`Filters::OneRegex`].
+const ONE_REGEX: &str = r"
+[PARSER]
+    name        one_regex
+    format      regex
+    regex       ^(?<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \w+) \[(?<pid>\d+)\] (?<user>[^@ ]*)@(?<database>[^ ]*) (?<severity>\w+):  (?<message>.*)$
+    time_key    time
+    time_format %Y-%m-%d %H:%M:%S.%L %Z
+";
+const ONE_REGEX_FILTER: &str = "
+    - name: parser
+      match: postgres.*
+      key_name: log
+      parser: one_regex
+";
 
 /// The program.
 #[derive(Debug, Clone)]
@@ -159,7 +180,7 @@ impl FluentBit {
 
     /// CPU time that the shipped YAML takes for all of `log`, records thrown away.
     #[track_caller]
-    pub fn cpu_time(&self, filters: Filters, log: &Path) -> Duration {
+    pub fn cpu_time(&self, filters: Filters<'_>, log: &Path) -> Duration {
         let directory = RunDirectory::new("fluent-bit").expect("a directory");
         let path = configuration(Shipped::Yaml, filters, log, directory.path());
         let text = fs::read_to_string(&path).expect("just written");
@@ -183,7 +204,7 @@ impl FluentBit {
 
     /// Runs a shipped configuration over all of `log`, into a file; the records in it.
     #[track_caller]
-    pub fn records(&self, shipped: Shipped, filters: Filters, log: &Path) -> Vec<Value> {
+    pub fn records(&self, shipped: Shipped, filters: Filters<'_>, log: &Path) -> Vec<Value> {
         let directory = RunDirectory::new("fluent-bit").expect("a directory");
         let configuration = configuration(shipped, filters, log, directory.path());
         let spec = Spec::new("Fluent Bit", &self.0, directory.path().join("log"))
@@ -229,7 +250,7 @@ fn settled(path: &Path) -> Option<String> {
 }
 
 /// Writes the shipped configuration with the paths of this run; where.
-fn configuration(shipped: Shipped, filters: Filters, log: &Path, directory: &Path) -> PathBuf {
+fn configuration(shipped: Shipped, filters: Filters<'_>, log: &Path, directory: &Path) -> PathBuf {
     let folder = tree().join("envoy-configs/fluent-bit");
     let (name, output) = match shipped {
         Shipped::Yaml => ("fluent-bit.yaml", FILE_OUTPUT_YAML),
@@ -241,22 +262,26 @@ fn configuration(shipped: Shipped, filters: Filters, log: &Path, directory: &Pat
         Shipped::Classic => "\n[OUTPUT]",
     };
     let (before, _) = text.split_once(loki).expect("its output is Loki");
+    let ours = "/fluent-bit/pgmesh-fluentbit-filter.wasm";
     let before = match filters {
         Filters::All => before.to_owned(),
-        Filters::WithoutTheModule => without_the_module(shipped, before),
+        Filters::WithoutTheModule => in_place_of_the_module(shipped, before, ""),
+        Filters::Module(module) => before.replace(ours, &module.to_string_lossy()),
+        Filters::OneRegex => in_place_of_the_module(shipped, before, ONE_REGEX_FILTER),
     };
     let modules = tree().join("dist");
     let text = before
         .replace("/var/log/postgresql/*.log", &log.to_string_lossy())
         .replace("/fluent-bit", &modules.to_string_lossy());
     let text = text + &output.replace("@FOLDER@", &directory.to_string_lossy());
-    fs::copy(folder.join("parsers.conf"), directory.join("parsers.conf")).expect("copied");
+    let parsers = fs::read_to_string(folder.join("parsers.conf")).expect("it is shipped");
+    fs::write(directory.join("parsers.conf"), parsers + ONE_REGEX).expect("written");
     let path = directory.join(name);
     fs::write(&path, text).expect("written");
     path
 }
 
-fn without_the_module(shipped: Shipped, text: &str) -> String {
+fn in_place_of_the_module(shipped: Shipped, text: &str, other: &str) -> String {
     let (start, end) = match shipped {
         Shipped::Yaml => ("\n    - name: wasm", "\n  outputs:"),
         Shipped::Classic => ("\n[FILTER]\n    name             wasm", ""),
@@ -269,5 +294,5 @@ fn without_the_module(shipped: Shipped, text: &str) -> String {
             .and_then(|at| rest.get(at..))
             .expect("outputs"),
     };
-    format!("{before}\n{after}")
+    format!("{before}\n{other}{after}")
 }
