@@ -20,7 +20,7 @@ use test_harness::hosts::places::built_module;
 use test_harness::hosts::{Envoy, Postgres, Samples, Version, free_port, wait_for};
 use test_harness::manifests::{judge, judged, plugins};
 use test_harness::net::{Client, messages};
-use test_harness::shipped;
+use test_harness::{rules, shipped};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const PRIMARY: &str = "outbound|5432||postgres-rw.databases.svc.cluster.local";
@@ -36,12 +36,23 @@ const HISTOGRAMS: &str = "../test-harness/tests/overlays/histograms";
 const TRACED: &str =
     "select 1 /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
 
-/// The tags that Istio makes of `extraStatTags`, before those it always has.
+/// Of Envoy's own metrics, what the dashboards show of a cluster.
+const OF_CLUSTERS: [&str; 3] = [
+    "envoy_cluster_upstream_cx_active",
+    "envoy_cluster_upstream_cx_connect_fail",
+    "envoy_cluster_upstream_cx_overflow",
+];
+
+/// What Istio makes of `extraStatTags`, before the tags it always has, and of `proxyStatsMatcher`.
 fn stats_config() -> Value {
     let tags = judged(&["mesh-config", "istio/mesh-config.yaml"]);
     let tags: Vec<String> = serde_json::from_str(&tags).expect("JSON");
     let fixed = [
         ("cache", r"(cache\.(.+?)\.)"),
+        (
+            "cluster_name",
+            r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)",
+        ),
         ("component", r"(component\.(.+?)\.)"),
         ("tag", r"(tag\.(.+?);\.)"),
         ("wasm_filter", r"(wasm_filter\.(.+?)\.)"),
@@ -58,10 +69,15 @@ fn stats_config() -> Value {
         "wasm",
         "component",
     ];
+    let mesh = rules::parse(&shipped::file("istio/mesh-config.yaml"));
+    let asked = &mesh["defaultConfig"]["proxyStatsMatcher"]["inclusionRegexps"];
+    let asked = asked.as_array().into_iter().flatten();
+    let asked = asked.map(|regex| json!({"safe_regex": {"regex": regex}}));
+    let kept = kept.map(|kept| json!({"prefix": kept}));
     json!({
         "use_all_default_tags": false,
         "stats_tags": extra.chain(fixed).collect::<Vec<_>>(),
-        "stats_matcher": {"inclusion_list": {"patterns": kept.map(|kept| json!({"prefix": kept}))}},
+        "stats_matcher": {"inclusion_list": {"patterns": kept.into_iter().chain(asked).collect::<Vec<_>>()}},
     })
 }
 
@@ -284,6 +300,13 @@ fn the_sidecar_knows_the_workload_governs_measures_and_exports() {
         (scrape.sum("pgmesh_statements_total", &labels) == 1.0).then_some(())
     });
     assert!(counted.is_some(), "{}", envoy.scrape());
+    // Istio drops what is not asked for, and has a label of its own for the cluster.
+    let scrape: Samples = envoy.scrape();
+    for name in OF_CLUSTERS {
+        let labels = [("cluster_name", "inbound|5432||")];
+        let shown = scrape.select(name, &labels).count();
+        assert_eq!(shown, 1, "{name}\n{scrape}");
+    }
     // The query log, of the statement that failed, in the proxy's own log.
     let logged = envoy.log();
     let lines = logged

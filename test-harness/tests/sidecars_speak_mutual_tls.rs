@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -183,6 +183,39 @@ fn both_sides_count_the_same() {
         };
         let differences = (only(&client, &beside), only(&beside, &client));
         assert!(agreed.is_some(), "{differences:#?}");
+    }
+}
+
+/// What `EnvoyCertificateExpires` asks for, in seconds since 1970.
+#[test]
+fn both_sides_tell_when_their_certificates_end() {
+    let authority = Authority::new();
+    let server = Postgres::start(Version::V18);
+    let hop = hop(&server, &authority, TILL);
+    let (said, errors) = server.psql_through(hop.client.port(), "", &["select 1"]);
+    assert_eq!(said, "1\n", "{errors}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs_f64();
+    for (envoy, name) in [
+        (
+            &hop.beside,
+            "envoy_listener_ssl_certificate_expiration_unix_time_seconds",
+        ),
+        (
+            &hop.client,
+            "envoy_cluster_ssl_certificate_expiration_unix_time_seconds",
+        ),
+    ] {
+        let scrape = envoy.scrape();
+        let ends: Vec<&Sample> = scrape.select(name, &[]).collect();
+        assert!(!ends.is_empty(), "{scrape}");
+        for end in ends {
+            // The authority signs for thirty days.
+            let days = (end.value - now) / 86_400.0;
+            assert!((29.0..=30.0).contains(&days), "{end:?}");
+            let named = end.labels.contains_key("envoy_tls_certificate");
+            assert!(named, "{end:?}");
+        }
     }
 }
 
