@@ -41,7 +41,7 @@ pub(crate) struct Sitting {
     open: bool,
     /// Something that is under way may change how texts are read.
     suspect: bool,
-    /// A prepared statement may.
+    /// What is prepared or declared may, whenever a message has it bound or run.
     suspect_prepared: bool,
     /// The client has changed how texts are read, and a ROLLBACK may change it back.
     reading_changed: bool,
@@ -304,7 +304,8 @@ impl<H: Host> Bench<'_, H> {
     /// What holds for a request that comes now.
     fn state(&self, settled: bool, at_once: bool) -> SessionState {
         let sitting = &*self.sitting;
-        let reading = settled || !(sitting.suspect || sitting.reading_changed);
+        let suspect = sitting.suspect || sitting.suspect_prepared;
+        let reading = settled || !(suspect || sitting.reading_changed);
         SessionState {
             transaction: sitting.transaction.filter(|_| settled),
             search_path: self.schemas(settled, at_once),
@@ -326,7 +327,7 @@ impl<H: Host> Bench<'_, H> {
             prepared_change,
             ..
         } = self.sitting.path;
-        let now = settled || !(suspect || unsettled);
+        let now = settled || !(suspect || unsettled || prepared_change);
         let later = !unsettled && !prepared_change;
         let known = now && (at_once || later) && !(path.names_role && role_changed);
         known.then(|| path.schemas.clone())
@@ -428,7 +429,7 @@ impl<H: Host> Bench<'_, H> {
     }
 
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
-        let prepared = protocol == SubProtocol::Extended;
+        let prepared = protocol == SubProtocol::Extended || aftermath.can_be_run_again;
         self.sitting.suspect |= aftermath.changes_reading;
         self.sitting.suspect_prepared |= aftermath.changes_reading && prepared;
         let names_role = self.sitting.search_path.as_ref();
@@ -540,11 +541,7 @@ impl<H: Host> Judge for Bench<'_, H> {
                 self.judge_text(Ask::FunctionCall { oid }, SubProtocol::Function, settled)?;
                 self.check_limits(true)
             }
-            Request::Execute => {
-                self.sitting.suspect |= self.sitting.suspect_prepared;
-                self.sitting.path.suspect |= self.sitting.path.prepared_change;
-                self.check_limits(true)
-            }
+            Request::Execute => self.check_limits(true),
         }
     }
 

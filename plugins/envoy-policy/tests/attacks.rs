@@ -84,6 +84,8 @@ fn a_denied_command_is_found_inside_others() {
             "explain analyze delete from t",
             "explain (costs off, analyze on) delete from t",
             "explain (analyze false, analyze true) delete from t",
+            "explain (\"analyze\") delete from t",
+            "explain (costs off, U&\"analyz\\0065\" true) delete from t",
             "prepare p as delete from t",
             "prepare p (int) as with d as (delete from t returning *) select 1",
             "copy (delete from t returning *) to stdout",
@@ -131,6 +133,8 @@ fn a_command_that_is_allowed_brings_no_other_along() {
             "execute p",
             "explain analyze execute p",
             "explain analyze create table t as select 1",
+            "select set_config('role', 'postgres', false)",
+            "select set_config($1, $2, false)",
         ],
     );
     assert_allowed(
@@ -146,7 +150,74 @@ fn a_command_that_is_allowed_brings_no_other_along() {
     );
 }
 
+#[test]
+fn rows_come_in_by_a_merge_too() {
+    let no_insert = r#"{"rules": [{"name": "a", "action": "deny", "command": ["INSERT"]}]}"#;
+    assert_denied(
+        no_insert,
+        &["merge into t using u on t.id = u.id when not matched then insert values (1)"],
+    );
+    assert_allowed(
+        no_insert,
+        &["merge into t using u on t.id = u.id when matched then delete"],
+    );
+}
+
+#[test]
+fn a_role_is_taken_on_by_other_means_than_set() {
+    for condition in [
+        r#""command": ["SET ROLE"]"#,
+        r#""effect": ["changes_roles"]"#,
+    ] {
+        let rule = format!(r#"{{"rules": [{{"name": "a", "action": "deny", {condition}}}]}}"#);
+        assert_denied(
+            &rule,
+            &[
+                "set role postgres",
+                "select set_config('role', 'postgres', false)",
+                "select * from pg_catalog.set_config('ROLE', 'postgres', false)",
+                "select set_config('ro' || 'le', 'postgres', false)",
+                "update pg_settings set setting = 'postgres' where name = 'role'",
+                "alter role app set role = postgres",
+            ],
+        );
+        assert_allowed(
+            &rule,
+            &[
+                "set work_mem = 1",
+                "select set_config('work_mem', '1MB', false)",
+            ],
+        );
+    }
+}
+
 const PAYMENTS: &str = r#"{"rules": [{"name": "a", "action": "deny", "writes": ["payments.*"]}]}"#;
+
+#[test]
+fn what_changes_rows_may_show_them() {
+    let unread = r#"{"rules": [{"name": "a", "action": "deny", "reads": ["payments.*"]}]}"#;
+    assert_denied(
+        unread,
+        &[
+            "update payments.cards set id = id returning *",
+            "update payments.cards set id = number::int",
+            "delete from payments.cards where number like '4%'",
+            "insert into payments.cards values (1) returning *",
+            "insert into payments.cards values (1) on conflict (id) do update set id = number::int",
+            "merge into payments.cards c using t on c.number like '4%' when matched then delete",
+            "with d as (delete from payments.cards returning *) select * from d",
+        ],
+    );
+    assert_allowed(
+        unread,
+        &[
+            "insert into payments.cards values (1)",
+            "copy payments.cards from stdin",
+            "truncate payments.cards",
+            "update public.t set a = 1 returning *",
+        ],
+    );
+}
 
 #[test]
 fn a_protected_table_is_found_however_it_is_spelt() {
@@ -230,10 +301,24 @@ fn an_unqualified_name_is_taken_for_the_protected_one() {
 
 #[test]
 fn functions_are_found_however_they_are_called() {
-    assert_denied(
-        r#"{"rules": [{"name": "a", "action": "deny",
-            "functions": ["pg_catalog.pg_read_file", "pg_catalog.lo_import", "setval"]}]}"#,
+    let rule = r#"{"rules": [{"name": "a", "action": "deny",
+            "functions": ["pg_catalog.pg_read_file", "pg_catalog.lo_import", "setval"]}]}"#;
+    assert_allowed(
+        rule,
         &[
+            "create type t as enum ('a')",
+            "create operator family f using btree",
+        ],
+    );
+    assert_denied(
+        rule,
+        &[
+            "alter function pg_read_file(text) rename to harmless",
+            "alter routine pg_catalog.pg_read_file(text) set schema public",
+            "create operator ### (rightarg = text, function = pg_read_file)",
+            "create aggregate a (text) (sfunc = pg_read_file, stype = text)",
+            "create cast (text as bytea) with function pg_read_file(text)",
+            "alter schema s rename to t",
             "select pg_read_file('x')",
             "select Pg_Catalog . Pg_Read_File ('x')",
             "select \"pg_read_file\"('x')",

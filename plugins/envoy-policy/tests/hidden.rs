@@ -72,6 +72,15 @@ fn a_relation_is_protected_from_what_reaches_it_by_other_means() {
         "select heap_force_kill('app.payments', array['(0,1)']::tid[])",
         "select * from crosstab('table app.payments') as (a text)",
         "truncate app.orders cascade",
+        "select most_common_vals from pg_stats",
+        "table pg_catalog.pg_statistic",
+        "select pg_mcv_list_items(stxdmcv) from pg_statistic_ext_data",
+        "update pg_class set relname = 'p' where relname = 'payments'",
+        "insert into pg_catalog.pg_inherits values (1, 2, 3)",
+        "create publication p for all tables",
+        "alter publication p add table app.orders, tables in schema app",
+        "drop text search configuration c cascade",
+        "explain select 1 from t where a = table_to_xml('app.payments', true, true, '')::text",
     ] {
         assert!(denied(PAYMENTS, sql).is_some(), "{sql}");
     }
@@ -79,6 +88,10 @@ fn a_relation_is_protected_from_what_reaches_it_by_other_means() {
         "select pg_ls_waldir()",
         "copy t from stdin",
         "truncate app.orders",
+        "select * from app.pg_stats",
+        "select * from pg_class",
+        "update pg_settings set setting = 'a' where name = 'b'",
+        "create publication p for table app.orders",
     ] {
         assert_eq!(denied(PAYMENTS, sql), None, "{sql}");
     }
@@ -99,6 +112,16 @@ fn the_replication_protocol_sends_every_relation() {
     ] {
         let (decision, _) = judge(PAYMENTS, &walsender, text(sql, true), &settled());
         assert_eq!(decision.denied.is_none(), passes, "{sql}");
+    }
+    // The server's scanner passes over more than other software takes for a blank, and physical
+    // replication has no SQL that could be read instead.
+    let physical = Client {
+        logical: false,
+        ..walsender
+    };
+    for sql in ["\u{b}BASE_BACKUP", " \u{b}\u{c}start_replication 0/0", "?"] {
+        let (decision, _) = judge(PAYMENTS, &physical, text(sql, true), &settled());
+        assert!(decision.denied.is_some(), "{sql:?}");
     }
 }
 

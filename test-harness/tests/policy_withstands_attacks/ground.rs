@@ -21,7 +21,6 @@ create extension dblink;
 create extension postgres_fdw;
 create extension pageinspect;
 create extension tablefunc;
-create function peek() returns text language plpgsql as 'begin return (select note from app.payments); end';
 create publication everything for all tables;
 select pg_create_logical_replication_slot('changes', 'test_decoding');";
 
@@ -29,6 +28,9 @@ const STATE: &str = "\
 drop owned by mallory cascade;
 alter role mallory reset all;
 drop schema if exists app, gone, loot cascade;
+drop function if exists harmless;
+create or replace function peek() returns text language plpgsql
+    as 'begin return (select note from app.payments); end';
 create schema app;
 create schema loot;
 create table app.orders (id int primary key, note text);

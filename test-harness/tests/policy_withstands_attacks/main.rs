@@ -2,6 +2,7 @@
 //! judge: a protected table is not read and not written, a protected setting keeps its value.
 //! Every attack is first let loose on the server itself, where it must succeed.
 
+mod commands;
 mod ground;
 mod settings;
 mod texts;
@@ -14,6 +15,7 @@ use test_harness::net::Client;
 use test_harness::net::client::tags;
 use test_harness::net::messages::{bind, execute, parse, query, sync, terminate};
 
+use commands::{COMMANDS, DENIED, PREPARATIONS};
 use ground::{Ground, answer, session, value};
 use settings::{CHANGES, DEFINITIONS, IMPOSED, KEPT, SHOWN};
 use texts::{HARMLESS, TEXTS};
@@ -79,38 +81,57 @@ impl Form {
     }
 }
 
+/// Every attack in every form, and then on the server itself; the harm that was done, or was not.
+fn strikes(ground: &Ground, version: Version, attacks: &[&[&str]]) -> Vec<String> {
+    let mut passed = Vec::new();
+    for lines in attacks {
+        let made = || {
+            lines
+                .iter()
+                .map(|text| ground.fill_in(text))
+                .collect::<Vec<_>>()
+        };
+        let texts = made();
+        for form in Form::ALL {
+            let seen = form.strike(ground.through, &texts);
+            if let Some(harm) = ground.harm(&seen) {
+                passed.push(format!("{version:?} {form:?} {texts:?}: {harm}"));
+                ground.restore();
+            }
+        }
+        ground.restore();
+        let texts = made();
+        let seen = Form::Simple.strike(ground.server.address(), &texts);
+        // PostgreSQL 18 as packaged has no XML.
+        let has_xml = version == Version::V15 || !texts.iter().any(|text| text.contains("_xml"));
+        if ground.harm(&seen).is_none() && has_xml {
+            let seen = String::from_utf8_lossy(&seen).replace(char::is_control, " ");
+            passed.push(format!("{version:?} {texts:?} does no harm at all: {seen}"));
+        }
+        ground.restore();
+    }
+    passed
+}
+
 #[test]
 fn no_text_reads_or_writes_a_protected_table() {
     let mut passed = Vec::new();
     for version in Version::ALL {
         let ground = Ground::new(version, PAYMENTS);
-        for lines in TEXTS {
-            let made = || {
-                lines
-                    .iter()
-                    .map(|text| ground.fill_in(text))
-                    .collect::<Vec<_>>()
-            };
-            let texts = made();
-            for form in Form::ALL {
-                let seen = form.strike(ground.through, &texts);
-                if let Some(harm) = ground.harm(&seen) {
-                    passed.push(format!("{version:?} {form:?} {texts:?}: {harm}"));
-                    ground.restore();
-                }
-            }
-            ground.restore();
-            let texts = made();
-            let seen = Form::Simple.strike(ground.server.address(), &texts);
-            // PostgreSQL 18 as packaged has no XML.
-            let has_xml =
-                version == Version::V15 || !texts.iter().any(|text| text.contains("_xml"));
-            if ground.harm(&seen).is_none() && has_xml {
-                let seen = String::from_utf8_lossy(&seen).replace(char::is_control, " ");
-                passed.push(format!("{version:?} {texts:?} does no harm at all: {seen}"));
-            }
-            ground.restore();
+        passed.extend(strikes(&ground, version, TEXTS));
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+#[test]
+fn no_text_runs_what_is_denied_by_what_it_does() {
+    let mut passed = Vec::new();
+    for version in Version::ALL {
+        let ground = Ground::new(version, DENIED);
+        for sql in PREPARATIONS {
+            ground.ask(&ground.fill_in(sql));
         }
+        passed.extend(strikes(&ground, version, COMMANDS));
     }
     assert!(passed.is_empty(), "{}", passed.join("\n"));
 }

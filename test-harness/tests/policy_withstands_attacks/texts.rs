@@ -222,6 +222,12 @@ pub const TEXTS: &[&[&str]] = &[
     &["drop table app.payments"],
     &["drop table if exists app.orders, app.payments"],
     &["drop schema app cascade"],
+    &[
+        "update pg_class set relname = 'p2' where oid = 'app.payments'::regclass",
+        "table app.p2",
+    ],
+    &["explain select 1 from pg_class where relpages = \
+            ((xpath('//note/text()', table_to_xml('app.payments', true, false, '')))[1]::text)::int"],
 ];
 
 /// Statements that have nothing to do with it, and must go through.

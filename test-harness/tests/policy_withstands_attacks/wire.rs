@@ -21,6 +21,10 @@ const STEAL_SJIS: &[u8] = b"select E'\x95\\', note from app.payments --'\0";
 const OFF: &str = "set standard_conforming_strings = off";
 const OFF_VIEW: &str =
     "create view loot.off as select set_config('standard_conforming_strings', 'off', false)";
+const OFF_CURSOR: &str =
+    "declare c cursor for select set_config('standard_conforming_strings', 'off', false)";
+const OFF_DOMAIN: &str = "create domain loot.off as text \
+    check (set_config('standard_conforming_strings', 'off', false) is not null)";
 const SJIS_VIEW: &str =
     "create view loot.sjis as select set_config('client_encoding', 'sjis', false)";
 
@@ -59,6 +63,8 @@ fn lying(tag: u8, length: u32, body: &[u8]) -> Vec<u8> {
 
 /// What comes to nothing on the server itself either: it ends the session, or skips what follows.
 pub const FUTILE: &[&str] = &[
+    // A blank from PostgreSQL 16 on.
+    "a whole server behind a blank that not everybody knows",
     "a Query behind Terminate",
     "a second StartupMessage",
     "a StartupMessage behind SSLRequest",
@@ -134,6 +140,44 @@ pub fn attacks(peek: u32) -> Vec<Attack> {
             vec![
                 Send([parse("s", OFF), sync()].concat()),
                 Send([bind("", "s", &[]), execute("", 0), query(STEAL_OFF)].concat()),
+            ],
+        ),
+        (
+            "escape strings by a statement of PREPARE, run by messages",
+            true,
+            vec![
+                Ask("prepare s as select set_config('standard_conforming_strings', 'off', false)"),
+                Ask("show work_mem"),
+                Send([bind("", "s", &[]), execute("", 0), query(STEAL_OFF)].concat()),
+            ],
+        ),
+        (
+            "escape strings by a cursor, run by a message",
+            true,
+            vec![
+                Ask("begin"),
+                Ask(OFF_CURSOR),
+                Ask("show work_mem"),
+                Send([execute("c", 0), query(STEAL_OFF)].concat()),
+            ],
+        ),
+        (
+            "escape strings by a value that is bound",
+            true,
+            vec![
+                Ask(OFF_DOMAIN),
+                Ask("prepare s (loot.off) as select $1"),
+                Ask("show work_mem"),
+                Send([bind("", "s", &["x"]), query(STEAL_OFF)].concat()),
+            ],
+        ),
+        (
+            "a search path by a statement of PREPARE, run by messages",
+            true,
+            vec![
+                Ask("prepare s as select set_config('search_path', 'app', false)"),
+                Ask("show work_mem"),
+                Send([bind("", "s", &[]), execute("", 0), query("table payments")].concat()),
             ],
         ),
         (
@@ -399,6 +443,15 @@ pub fn attacks(peek: u32) -> Vec<Attack> {
             vec![
                 Send(startup(&[("replication", "database")])),
                 Send(query("START_REPLICATION SLOT changes LOGICAL 0/0")),
+                Stay,
+            ],
+        ),
+        (
+            "a whole server behind a blank that not everybody knows",
+            false,
+            vec![
+                Send(startup(&[("replication", "on")])),
+                Send(query("\u{b}BASE_BACKUP (CHECKPOINT 'fast', WAIT false)")),
                 Stay,
             ],
         ),

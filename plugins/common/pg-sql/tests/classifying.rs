@@ -80,6 +80,26 @@ fn a_plain_explain_does_nothing_but_names_what_it_plans() {
         );
         assert_eq!(relations(text), "t:w", "{text}");
     }
+    // The planner runs it, to estimate rows.
+    let planned = "explain select 1 from t where a = table_to_xml('u', true, true, '')::text";
+    assert_eq!(effects(planned), "runs_unseen_code");
+}
+
+/// An option's name is a name like others; what it is set to is asked of the key word only.
+#[test]
+fn a_name_in_quotes_makes_explain_run_what_it_explains() {
+    for option in [
+        "\"analyze\"",
+        "U&\"analyz\\0065\"",
+        "U&\"analyz!0065\" uescape '!'",
+        "\"analyze\" off",
+        "costs off, \"analyze\" on",
+    ] {
+        let said = one(&format!("explain ({option}) delete from t"));
+        assert_eq!(said.class, AuditClass::Write, "{option}");
+    }
+    let said = one("explain (\"ANALYZE\", \"analyse\") delete from t");
+    assert_eq!(said.class, AuditClass::Misc);
 }
 
 #[test]
@@ -221,8 +241,16 @@ fn effects_say_what_running_it_does() {
         ("select 1", "reads_rows"),
         ("select nextval('s')", "reads_rows writes_rows"),
         (
-            "select set_config('role', 'x', false)",
+            "select set_config('work_mem', '1MB', false)",
             "reads_rows changes_settings",
+        ),
+        (
+            "select set_config('role', 'x', false)",
+            "reads_rows changes_roles changes_settings",
+        ),
+        (
+            "select set_config($1, $2, false)",
+            "reads_rows changes_roles changes_settings",
         ),
         (
             "select pg_catalog.pg_read_file('/etc/passwd')",
@@ -250,6 +278,10 @@ fn effects_say_what_running_it_does() {
             "reads_rows writes_rows changes_schema",
         ),
         ("do 'x'", "runs_unseen_code"),
+        (
+            "create foreign table t (a text) server s options (program 'sh')",
+            "changes_schema touches_server_files",
+        ),
         ("execute p(1)", "runs_unseen_code"),
         ("set role admin", "changes_roles changes_settings"),
         ("set local \"role\" = x", "changes_roles changes_settings"),
@@ -482,7 +514,7 @@ fn commands_inside_others_are_told_but_for_those_that_only_read() {
         ("copy (update t set a = 1 returning a) to stdout", "UPDATE"),
         (
             "merge into t using u on t.a = u.a when matched then delete when not matched then insert values (1)",
-            "DELETE",
+            "DELETE INSERT",
         ),
         (
             "insert into t values (1) on conflict do update set a = 1",
@@ -500,7 +532,11 @@ fn commands_inside_others_are_told_but_for_those_that_only_read() {
             "create function f() returns int begin atomic delete from t; end",
             "DELETE",
         ),
-        ("alter role r set role = x", ""),
+        ("alter role r set role = x", "SET ROLE"),
+        ("select set_config('Role', 'x', true)", "SET ROLE"),
+        ("select set_config(a, 'x', true) from t", "SET ROLE"),
+        ("set session authorization x", ""),
+        ("reset role", ""),
     ] {
         let inner = one(text).inner;
         let shown: Vec<&str> = inner.iter().map(|command| command.as_str()).collect();
@@ -533,8 +569,15 @@ fn a_merge_that_changes_all_rows_counts_as_without_where() {
 
 #[test]
 fn cascade_is_told() {
-    for text in ["truncate t cascade", "drop table t, u cascade"] {
+    for text in [
+        "truncate t cascade",
+        "drop table t, u cascade",
+        "create publication p for all tables",
+        "alter publication p add table t, tables in schema s",
+    ] {
         assert!(one(text).traits.has(Traits::CASCADE), "{text}");
     }
-    assert!(!one("truncate t").traits.has(Traits::CASCADE));
+    for text in ["truncate t", "create publication p for table t"] {
+        assert!(!one(text).traits.has(Traits::CASCADE), "{text}");
+    }
 }

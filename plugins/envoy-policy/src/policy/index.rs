@@ -161,18 +161,18 @@ impl Index {
 
     /// The rules that may match, in order.
     pub(super) fn candidates(&self, unit: &Unit<'_>, path: Option<&[String]>) -> Cow<'_, [u16]> {
-        let unnamed = reach::unnamed(unit, Access::NONE);
+        let unnamed = reach::unnamed(unit, Access::NONE)
+            || reach::by_catalog(unit, Access::NONE)
+            || reach::renames_functions(unit);
         if !unit.deep || unnamed || self.general.len() == self.all.len() {
             return Cow::Borrowed(&self.all);
         }
         let mut found = Vec::with_capacity(self.general.len().saturating_add(8));
         found.extend_from_slice(&self.general);
         for Relation { name, access } in unit.relations {
-            // A definition of a relation may read and write it.
+            // A definition of a relation may read and write it, and what changes rows may show them.
             let defined = access.has(Access::OBJECT);
-            if defined || access.has(Access::READ) {
-                self.reads.find(name, path, &mut found);
-            }
+            self.reads.find(name, path, &mut found);
             if defined || access.has(Access::WRITE) {
                 self.writes.find(name, path, &mut found);
             }

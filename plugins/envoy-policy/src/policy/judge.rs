@@ -148,15 +148,19 @@ pub struct Aftermath {
     pub changes_path: bool,
     /// It was judged by what `search_path` is.
     pub by_path: bool,
+    /// Bind and Execute can run it, or what it holds, again: it prepares a statement, or declares a
+    /// cursor.
+    pub can_be_run_again: bool,
 }
 
 impl Aftermath {
-    /// Anything may have happened.
+    /// Anything may have happened, but for what functions leave behind.
     pub const UNKNOWN: Self = Self {
         changes_reading: true,
         changes_role: true,
         changes_path: true,
         by_path: false,
+        can_be_run_again: false,
     };
 }
 
@@ -245,6 +249,7 @@ impl Profile {
             aftermath.changes_reading |= changes_reading(&classification);
             aftermath.changes_role |= changes_role(&classification);
             aftermath.changes_path |= self.changes_path(&classification, text, &lexer);
+            aftermath.can_be_run_again |= can_be_run_again(&classification);
             aftermath.by_path |= self.path.is_some()
                 && state.search_path.is_some()
                 && has_unqualified_names(&classification);
@@ -434,6 +439,14 @@ fn changes_role(classification: &Classification) -> bool {
         })
 }
 
+/// Whether a text leaves a statement or a cursor that has a name.
+fn can_be_run_again(classification: &Classification) -> bool {
+    let mut statements = classification.statements.iter();
+    let named =
+        |statement: &Statement| matches!(statement.command.as_str(), "PREPARE" | "DECLARE CURSOR");
+    !classification.complete || statements.any(named)
+}
+
 /// Whether the server has to look for what a name means.
 fn has_unqualified_names(classification: &Classification) -> bool {
     classification.statements.iter().any(|statement| {
@@ -448,7 +461,10 @@ fn replication_command(client: &Client, text: &[u8]) -> Option<&'static str> {
     if !client.replication {
         return None;
     }
-    let text = text.trim_ascii_start();
+    // `{space}` of `src/backend/replication/repl_scanner.l`.
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    let text = text.get(start..)?;
     let end = text
         .iter()
         .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))

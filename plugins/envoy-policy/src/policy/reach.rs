@@ -1,7 +1,7 @@
 //! What reaches relations that it does not name: it goes on from those it names, works on whole
 //! schemas, or gets at the bytes that rows are kept in.
 
-use pg_sql::classify::{Access, Traits};
+use pg_sql::classify::{Access, QualifiedName, Traits};
 
 use super::unit::Unit;
 
@@ -27,6 +27,10 @@ const AROUND: &[&str] = &[
     "DROP ROUTINE",
     "DROP SCHEMA",
     "DROP SERVER",
+    "DROP TEXT SEARCH CONFIGURATION",
+    "DROP TEXT SEARCH DICTIONARY",
+    "DROP TEXT SEARCH PARSER",
+    "DROP TEXT SEARCH TEMPLATE",
     "DROP TYPE",
     "GRANT",
     "IMPORT FOREIGN SCHEMA",
@@ -64,6 +68,7 @@ const BENEATH: &[&str] = &[
     "heap_force_kill",
     "lo_export",
     "lo_import",
+    "pg_file_read",
     "pg_file_rename",
     "pg_file_unlink",
     "pg_file_write",
@@ -77,6 +82,50 @@ const BENEATH: &[&str] = &[
     "pgrowlocks",
 ];
 
+/// Relations of the system that show values out of the rows of others: the commonest, and bounds of
+/// histograms (documentation 53.27 "pg_stats").
+const SAMPLES: &[&str] = &[
+    "pg_statistic",
+    "pg_statistic_ext_data",
+    "pg_stats",
+    "pg_stats_ext",
+    "pg_stats_ext_exprs",
+];
+
+/// Definitions that give functions another name, or another way to be called.
+const RENAME_FUNCTIONS: &[&str] = &[
+    "ALTER AGGREGATE",
+    "ALTER FUNCTION",
+    "ALTER PROCEDURE",
+    "ALTER ROUTINE",
+    "ALTER SCHEMA",
+    "CREATE AGGREGATE",
+    "CREATE CAST",
+    "CREATE OPERATOR",
+];
+
+/// Whether a function may be called by another name from then on.
+pub(super) fn renames_functions(unit: &Unit<'_>) -> bool {
+    let inner = unit.inner.iter().map(|command| command.as_str());
+    let mut commands = inner.chain([unit.command]);
+    commands.any(|command| RENAME_FUNCTIONS.binary_search(&command).is_ok())
+}
+
+/// Whether the system's own relations get at others in this way: what is in them is shown by statistics,
+/// and what they are called is a row that can be changed.
+pub(super) fn by_catalog(unit: &Unit<'_>, access: Access) -> bool {
+    let in_catalog = |name: &QualifiedName| match &name.schema {
+        Some(schema) => schema == "pg_catalog",
+        None => name.name.starts_with("pg_"),
+    };
+    unit.relations.iter().any(|relation| {
+        let name = relation.name.name.as_str();
+        let shows = access != Access::WRITE && SAMPLES.binary_search(&name).is_ok();
+        let changes = relation.access.has(Access::WRITE) && name != "pg_settings";
+        in_catalog(&relation.name) && (shows || changes)
+    })
+}
+
 /// Whether a relation that is not named may be accessed in this way; `NONE`: in any.
 pub(super) fn unnamed(unit: &Unit<'_>, access: Access) -> bool {
     let among = |names: &[&str], name| names.binary_search(&name).is_ok();
@@ -86,9 +135,14 @@ pub(super) fn unnamed(unit: &Unit<'_>, access: Access) -> bool {
     };
     (unit.relations.is_empty() && among(AROUND, unit.command))
         || among(BY_OTHER_MEANS, unit.command)
-        || (access != Access::READ && unit.traits.has(Traits::CASCADE))
+        || (unit.traits.has(Traits::CASCADE) && (access != Access::READ || publishes(unit)))
         || copies_a_file(unit)
         || beneath()
+}
+
+/// A publication sends rows to whoever subscribes.
+fn publishes(unit: &Unit<'_>) -> bool {
+    unit.command.ends_with(" PUBLICATION")
 }
 
 /// COPY with a file or a program of the server: it can be the file of a table.
@@ -103,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_so_that_every_entry_is_found() {
-        for list in [AROUND, BY_OTHER_MEANS, BENEATH] {
+        for list in [AROUND, BY_OTHER_MEANS, BENEATH, SAMPLES, RENAME_FUNCTIONS] {
             assert!(list.is_sorted(), "{list:?}");
         }
     }

@@ -442,7 +442,10 @@ impl Rule {
         } else {
             matches
                 .find(|matched| *matched != Match::No)
-                .unwrap_or(Match::No)
+                .unwrap_or(match reach::renames_functions(unit) {
+                    true => Match::Maybe,
+                    false => Match::No,
+                })
         };
         Some(unit.deeply(matched))
     }
@@ -460,13 +463,15 @@ fn any_relation(globs: &[NameGlob], access: Access, unit: &Unit<'_>, scene: &Sce
             let accessed = match relation.access.has(access) {
                 true => Match::Yes,
                 false if redefines(unit, relation, access) => Match::Maybe,
+                false if access == Access::READ && shows_changed(unit, relation) => Match::Maybe,
                 false => return Match::No,
             };
             one_of(globs, &relation.name, Kind::Relation, scene, false).min(accessed)
         })
         .max()
         .unwrap_or(Match::No);
-    if matched != Match::Yes && reach::unnamed(unit, access) {
+    let unnamed = || reach::unnamed(unit, access) || reach::by_catalog(unit, access);
+    if matched != Match::Yes && unnamed() {
         return Match::Maybe;
     }
     unit.deeply(matched)
@@ -494,6 +499,20 @@ const MAY_READ: &[&str] = &[
     "CREATE STATISTICS",
     "CREATE TRIGGER",
 ];
+
+/// Commands that read the rows they change: in WHERE, ON, and new values (the server asks for SELECT on
+/// what they name).
+const READ_WHAT_THEY_CHANGE: &[&str] = &["DELETE", "MERGE", "UPDATE"];
+
+/// Whether rows of a relation that is changed may be shown: by RETURNING, by how many there are, or by an
+/// error.
+fn shows_changed(unit: &Unit<'_>, relation: &Relation) -> bool {
+    let inner = unit.inner.iter().map(|command| command.as_str());
+    let mut commands = inner.chain([unit.command]);
+    relation.access.has(Access::WRITE)
+        && (unit.traits.has(Traits::RETURNING)
+            || commands.any(|command| READ_WHAT_THEY_CHANGE.contains(&command)))
+}
 
 /// Whether a definition may read or write the rows of a relation.
 fn redefines(unit: &Unit<'_>, relation: &Relation, access: Access) -> bool {

@@ -108,7 +108,8 @@ impl<'a> Unit<'a> {
     /// A text without a statement.
     pub const EMPTY: Self = Self::NOTHING;
 
-    /// A command of the replication protocol. Two of them send the rows of all relations.
+    /// A command of the replication protocol. Two of them send the rows of all relations; of one that is
+    /// not known nobody can tell.
     #[must_use]
     pub fn replication(command: &'a str) -> Self {
         let effects = match command {
@@ -116,9 +117,12 @@ impl<'a> Unit<'a> {
             "START_REPLICATION" => Effects::READS_ROWS,
             _ => Effects::NONE,
         };
+        let known = command != no_command();
         Self {
             command,
             effects,
+            certain: known,
+            deep: known,
             ..Self::NOTHING
         }
     }

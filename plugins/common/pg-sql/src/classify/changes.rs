@@ -93,6 +93,16 @@ impl Changes {
         }
     }
 
+    /// Whether one of them takes on another role, or may: now, or later where it is stored.
+    pub(crate) fn may_take_role(&self) -> bool {
+        self.is_waiting()
+            || self.changes.iter().any(|change| match &change.settings {
+                Settings::Named(name) => is_role(name) && change.kind != ChangeKind::Reset,
+                Settings::Unknown => change.kind == ChangeKind::Query,
+                Settings::All => false,
+            })
+    }
+
     /// It changes settings that cannot be told.
     pub(crate) fn unknown(&mut self) {
         self.push(Settings::Unknown, ChangeKind::Query);
@@ -141,6 +151,11 @@ impl Changes {
         };
         self.push(settings, ChangeKind::Query)
     }
+}
+
+/// Whether a setting is the role that the session acts as.
+pub(crate) fn is_role(name: &str) -> bool {
+    matches!(name, "role" | "session_authorization")
 }
 
 /// A setting's name as [`Settings::Named`] has it.

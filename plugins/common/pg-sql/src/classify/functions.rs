@@ -5,7 +5,7 @@
 //! Functions", 9.17 "Sequence Manipulation Functions", 35.4 "Server-side Functions" of large
 //! objects, and the contrib modules adminpack, dblink, file_fdw, tablefunc and xml2.
 
-use super::types::Effects;
+use super::types::{Effects, QualifiedName};
 
 const FILES: Effects = Effects::TOUCHES_SERVER_FILES;
 const FILES_AND_WRITE: Effects = FILES.and(Effects::WRITES_ROWS);
@@ -52,6 +52,8 @@ const EFFECTS: &[(&str, Effects)] = &[
     ("pg_advisory_xact_lock", LOCKS),
     ("pg_advisory_xact_lock_shared", LOCKS),
     ("pg_current_logfile", FILES),
+    ("pg_file_length", FILES),
+    ("pg_file_read", FILES),
     ("pg_file_rename", FILES),
     ("pg_file_settings", FILES),
     ("pg_file_sync", FILES),
@@ -59,6 +61,7 @@ const EFFECTS: &[(&str, Effects)] = &[
     ("pg_file_write", FILES),
     ("pg_hba_file_rules", FILES),
     ("pg_ident_file_mappings", FILES),
+    ("pg_logdir_ls", FILES),
     ("pg_ls_archive_statusdir", FILES),
     ("pg_ls_dir", FILES),
     ("pg_ls_logdir", FILES),
@@ -71,6 +74,7 @@ const EFFECTS: &[(&str, Effects)] = &[
     ("pg_read_binary_file", FILES),
     ("pg_read_file", FILES),
     ("pg_reload_conf", SETTINGS),
+    ("pg_show_all_file_settings", FILES),
     ("pg_stat_file", FILES),
     ("pg_try_advisory_lock", LOCKS),
     ("pg_try_advisory_lock_shared", LOCKS),
@@ -91,6 +95,13 @@ const EFFECTS: &[(&str, Effects)] = &[
     ("ts_stat", UNSEEN),
     ("xpath_table", UNSEEN),
 ];
+
+/// What a plain EXPLAIN may do by planning these calls: the planner runs what is STABLE to estimate rows, and
+/// `table_to_xml` is.
+pub(crate) fn effects_of_planning<'a>(calls: impl Iterator<Item = &'a QualifiedName>) -> Effects {
+    let unseen = calls.filter(|call| effects_of(&call.name).has(UNSEEN));
+    unseen.fold(Effects::NONE, |effects, _| effects.and(UNSEEN))
+}
 
 /// What calling a function of this name does besides computing.
 pub(crate) fn effects_of(name: &str) -> Effects {

@@ -9,8 +9,9 @@ mod relations;
 
 pub(crate) use action::Action;
 
-use super::changes::{Changes, boolean, is_written_settings};
+use super::changes::{Changes, boolean, is_role, is_written_settings};
 use super::conditions::Conditions;
+use super::functions::effects_of_planning;
 use super::name::Parts;
 use super::names::Names;
 use super::scope::Scopes;
@@ -175,6 +176,7 @@ impl<'t> Recorder<'t> {
             Action::Explain => self.explained = true,
             Action::Analyze => self.analyzed = true,
             Action::AnalyzeValue => self.analyze_value(),
+            Action::ExplainOption => self.explain_option(),
             Action::ServerFile => {
                 self.effects = self.effects.and(Effects::TOUCHES_SERVER_FILES);
             }
@@ -214,7 +216,10 @@ impl<'t> Recorder<'t> {
         undecided
             .into_iter()
             .for_each(|index| self.used(index, Access::READ, Effects::READS_ROWS));
-        let relations = Self::relations(self.relations, self.uses);
+        let relations = Self::relations(
+            std::mem::take(&mut self.relations),
+            std::mem::take(&mut self.uses),
+        );
         let writes = relations
             .iter()
             .any(|relation| relation.access.has(Access::WRITE));
@@ -232,8 +237,12 @@ impl<'t> Recorder<'t> {
             self.changes.unknown();
             self.effects = self.effects.and(Effects::CHANGES_SETTINGS);
         }
+        if self.changes.may_take_role() {
+            self.role_taken();
+        }
+        let (functions, attributes) = (self.functions.into_vec(), self.attributes.into_vec());
         let effects = match (self.explained, self.stored) {
-            (true, _) if !self.analyzed => Effects::NONE,
+            (true, _) if !self.analyzed => effects_of_planning(functions.iter().chain(&attributes)),
             (_, true) => self.own_effects,
             _ => self.effects.and(self.own_effects),
         };
@@ -252,8 +261,8 @@ impl<'t> Recorder<'t> {
                 self.traits
             },
             relations,
-            functions: self.functions.into_vec(),
-            attributes: self.attributes.into_vec(),
+            functions,
+            attributes,
             settings: self.changes.into_vec(),
             summary: self.summary.finish(),
             complete: self.complete && recognised && !self.overflowed,
@@ -311,7 +320,7 @@ impl<'t> Recorder<'t> {
 
     /// A setting is changed, `None` if it cannot be read; two of them are the role one acts as.
     fn sets(&mut self, name: Option<&str>) {
-        if matches!(name, Some("role" | "session_authorization")) {
+        if name.is_some_and(is_role) {
             self.rename_command("SET", "SET ROLE");
             self.own_effects = self.own_effects.and(Effects::CHANGES_ROLES);
         }

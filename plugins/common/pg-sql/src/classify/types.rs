@@ -297,6 +297,6 @@ flags! {
     PARAMETER = 5 "parameter",
     /// An UPDATE or DELETE in it has a WHERE that chooses rows.
     FILTERED = 6 "filtered",
-    /// CASCADE of TRUNCATE or DROP: it reaches what is not named.
+    /// CASCADE of TRUNCATE or DROP, all tables of a publication: it reaches what is not named.
     CASCADE = 7 "cascade",
 }

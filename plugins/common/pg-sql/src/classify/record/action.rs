@@ -18,6 +18,7 @@ pub(crate) enum Action {
     Disjunct,
     Enter,
     Explain,
+    ExplainOption,
     Field,
     FilterClose,
     Incomplete,

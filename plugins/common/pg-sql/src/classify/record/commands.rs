@@ -1,6 +1,7 @@
 //! Commands: the statement's own, those it holds, and the words of the summary that they are.
 
 use super::Recorder;
+use crate::classify::name::identifier;
 use crate::classify::tables::{COMMANDS, ICONST};
 use crate::classify::types::{Access, AuditClass, Command, Effects};
 
@@ -80,6 +81,28 @@ impl Recorder<'_> {
             self.inner.retain(|held| held.as_str() != from);
             self.hold(command, class);
         }
+    }
+
+    /// A role is taken on by other means than SET: by `set_config`, or where a setting is stored.
+    pub(super) fn role_taken(&mut self) {
+        let row = COMMANDS
+            .iter()
+            .find(|(command, _, _)| command.as_str() == "SET ROLE");
+        let Some((command, _, effects)) = row.copied() else {
+            return;
+        };
+        self.effects = self.effects.and(effects);
+        if self.command != Some(command) && !self.inner.contains(&command) {
+            self.inner.push(command);
+        }
+    }
+
+    /// An option of EXPLAIN that is no key word: in quotes it may be ANALYZE all the same. What it is set
+    /// to is not asked.
+    pub(super) fn explain_option(&mut self) {
+        let typed = std::str::from_utf8(self.last_text()).unwrap_or_default();
+        let escape = self.last().map_or(0, |token| token.escape);
+        self.analyzed |= identifier(typed, escape).is_some_and(|name| name == "analyze");
     }
 
     pub(super) fn into(&mut self) {
