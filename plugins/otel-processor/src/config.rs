@@ -157,8 +157,25 @@ impl Config {
         let text = std::str::from_utf8(text);
         let text = text.map_err(|_| ConfigError("expected UTF-8".to_owned()))?;
         let config: Self = json::read(text).map_err(|error| ConfigError(error.to_string()))?;
+        config.traces.check().map_err(ConfigError)?;
         config.logs.check().map_err(ConfigError)?;
         Ok(config)
+    }
+}
+
+impl Traces {
+    /// Whether all of it can be used; the error names the path.
+    fn check(&self) -> Result<(), String> {
+        for (number, pattern) in self.keep_parameters.iter().enumerate() {
+            let name = pattern.strip_suffix('*').unwrap_or(pattern);
+            if pattern.is_empty() || name.contains('*') {
+                let path = format!("traces.keep_parameters[{number}]");
+                return Err(format!(
+                    "{path}: expected a name, or its beginning and a `*`"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +214,26 @@ mod tests {
             (
                 r#"{"metrics":{"max_queries":-1}}"#,
                 "metrics.max_queries: invalid value",
+            ),
+            (
+                r#"{"metrics":{"max_queries":1.5}}"#,
+                "metrics.max_queries: `1.5` is no whole number",
+            ),
+            (
+                r#"{"traces":{"migrate":false}}"#,
+                "traces.migrate: invalid type: false, expected one of `off`, `duplicate`, `replace`",
+            ),
+            (
+                r#"{"traces":{"scopes":"psycopg"}}"#,
+                "traces.scopes: invalid type: \"psycopg\", expected a list",
+            ),
+            (
+                r#"{"traces":[]}"#,
+                "traces: invalid type: a list, expected an object",
+            ),
+            (
+                r#"{"traces":{"keep_parameters":["a*","a*b"]}}"#,
+                "traces.keep_parameters[1]: expected a name",
             ),
             (r#"{"traces":{}} x"#, "trailing characters"),
             ("[]", "expected an object"),

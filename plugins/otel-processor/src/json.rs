@@ -114,10 +114,12 @@ impl de::Error for Error {
 }
 
 fn unknown(what: &str, name: &str, expected: &[&str]) -> Error {
-    let expected = expected.join("`, `");
-    Error::new(format!(
-        "unknown {what} `{name}`, expected one of `{expected}`"
-    ))
+    let expected = one_of(expected);
+    Error::new(format!("unknown {what} `{name}`, expected {expected}"))
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("one of `{}`", names.join("`, `"))
 }
 
 #[inline(never)]
@@ -268,6 +270,9 @@ impl<'de> Reader<'de> {
                 word => match (word.parse(), word.parse()) {
                     (Ok(number), _) => Token::Unsigned(number),
                     (_, Ok(number)) => Token::Signed(number),
+                    _ if word.contains(|digit: char| digit.is_ascii_digit()) => {
+                        return Err(Error::new(format!("`{word}` is no whole number")));
+                    }
                     _ => return Err(self.broken()),
                 },
             },
@@ -300,7 +305,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         match self.token()? {
             Token::Unsigned(value) => visitor.visit_u64(value),
             Token::Signed(value) => visitor.visit_i64(value),
-            other => Err(other.unexpected(&visitor)),
+            other => Err(other.unexpected(&"a whole number")),
         }
     }
 
@@ -318,7 +323,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 let value = visitor.visit_seq(Inside::of(self))?;
                 self.leave(b']').map(|()| value)
             }
-            other => Err(other.unexpected(&visitor)),
+            other => Err(other.unexpected(&"a list")),
         }
     }
 
@@ -329,7 +334,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 let value = visitor.visit_map(Inside::of(self))?;
                 self.leave(b'}').map(|()| value)
             }
-            other => Err(other.unexpected(&visitor)),
+            other => Err(other.unexpected(&"an object")),
         }
     }
 
@@ -356,12 +361,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.token()? {
             Token::Text(name) => visitor.visit_enum(name.into_deserializer()),
-            other => Err(other.unexpected(&visitor)),
+            other => Err(other.unexpected(&one_of(variants).as_str())),
         }
     }
 
@@ -488,17 +493,17 @@ mod tests {
         for (text, expected) in [
             (
                 r#"{"list":[1,"x"]}"#,
-                "list[1]: invalid type: \"x\", expected u32",
+                "list[1]: invalid type: \"x\", expected a whole number",
             ),
             (
                 r#"{"list":[1,[2]]}"#,
-                "list[1]: invalid type: a list, expected u32",
+                "list[1]: invalid type: a list, expected a whole number",
             ),
             (
                 r#"{"list":[-1]}"#,
                 "list[0]: invalid value: -1, expected u32",
             ),
-            (r#"{"list":[1.5]}"#, "list[0]: no JSON"),
+            (r#"{"list":[1.5]}"#, "list[0]: `1.5` is no whole number"),
             (
                 r#"{"map":{"a.b":[true]}}"#,
                 "map.a.b[0]: invalid type: true, expected a string",

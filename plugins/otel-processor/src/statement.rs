@@ -317,7 +317,7 @@ impl Said {
             return;
         }
         let same_command = |other: &&pg_sql::classify::Statement| other.command == first.command;
-        if others.iter().filter(same_command).count() == others.len() && first.inner.is_empty() {
+        if others.iter().filter(same_command).count() == others.len() && is_one_command(first) {
             self.operation = Some(first.command.as_str());
         }
         let mut relations = found
@@ -329,6 +329,20 @@ impl Said {
         {
             self.collection = Some(relation.name.typed.clone());
         }
+    }
+}
+
+/// Whether a statement is one command: those in MERGE and behind ON CONFLICT are parts of it, those in
+/// WITH and EXPLAIN are not, which the summary names.
+fn is_one_command(statement: &pg_sql::classify::Statement) -> bool {
+    let named = |command: &pg_sql::classify::Command| {
+        let mut words = statement.summary.split(' ');
+        words.any(|word| word.eq_ignore_ascii_case(command.as_str()))
+    };
+    match statement.command.as_str() {
+        "MERGE" => true,
+        "INSERT" => !statement.inner.iter().any(named),
+        _ => statement.inner.is_empty(),
     }
 }
 
@@ -404,6 +418,24 @@ mod tests {
         let said = say("UPDATE s.t SET a = %s");
         assert_eq!(said.operation, Some("UPDATE"));
         assert_eq!(said.collection.as_deref(), Some("s.t"));
+        for (text, operation) in [
+            (
+                "INSERT INTO t VALUES (%s) ON CONFLICT (a) DO UPDATE SET b = 1",
+                Some("INSERT"),
+            ),
+            (
+                "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
+                Some("MERGE"),
+            ),
+            (
+                "WITH u AS (UPDATE t SET a = 1 RETURNING a) INSERT INTO t SELECT a FROM u",
+                None,
+            ),
+            ("EXPLAIN ANALYZE DELETE FROM t", None),
+        ] {
+            let said = say(text);
+            assert_eq!(said.operation, operation, "{text}: {}", said.summary);
+        }
         let said = say("SELECT * FROM a JOIN b USING (id)");
         assert_eq!(
             (said.operation, said.collection.as_deref()),

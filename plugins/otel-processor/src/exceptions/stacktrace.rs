@@ -10,8 +10,9 @@ const SOURCES: [&str; 22] = [
 /// What Java writes for the place of a frame that it does not know.
 const UNKNOWN_PLACES: [&str; 3] = ["Native Method", "Unknown Source", "<generated>"];
 
-/// Whether a line is a frame of Java, .NET or Node (`at f (file:1)`), Python (`File "f", line 1, in g`)
-/// or Go (`file.go:1 +0x1`), and has room for nothing else.
+/// Whether a line is a frame of Java, .NET or Node (`at f (file:1)`), Python (`File "f", line 1, in g`),
+/// Go (`file.go:1 +0x1`), Ruby (`file.rb:1:in 'f'`), Elixir (`(app 1.0) file.ex:1: M.f/1`) or PHP
+/// (`#0 file.php(1): f()`), and has room for nothing else.
 pub(super) fn is_frame(line: &str) -> bool {
     let line = line.trim();
     if line == "Traceback (most recent call last):" {
@@ -23,7 +24,10 @@ pub(super) fn is_frame(line: &str) -> bool {
     if let Some(frame) = line.strip_prefix("File \"") {
         return is_python_frame(frame);
     }
-    is_go_frame(line)
+    if let Some(frame) = line.strip_prefix('#') {
+        return is_php_frame(frame);
+    }
+    is_go_frame(line) || is_ruby_frame(line) || is_elixir_frame(line)
 }
 
 fn is_frame_behind_at(frame: &str) -> bool {
@@ -93,6 +97,53 @@ fn is_go_frame(line: &str) -> bool {
     found.is_some_and(|(file, line)| {
         is_offset && file.ends_with(".go") && is_file(file) && is_number(line)
     })
+}
+
+/// Ruby: ``from /app/cart.rb:3:in `pay'``, since 3.4 `/app/cart.rb:3:in 'Cart#pay'`.
+fn is_ruby_frame(line: &str) -> bool {
+    let line = line.strip_prefix("from ").unwrap_or(line);
+    let Some((place, called)) = line.split_once(":in ") else {
+        return false;
+    };
+    let called = called
+        .strip_prefix(['`', '\''])
+        .and_then(|it| it.strip_suffix('\''));
+    let called = called.and_then(|it| it.rsplit(" in ").next());
+    is_place(place) && called.is_some_and(|it| is_name(it.trim_end_matches(['?', '!', '='])))
+}
+
+/// Elixir: `(postgrex 0.17.3) lib/postgrex.ex:340: Postgrex.query!/4`.
+fn is_elixir_frame(line: &str) -> bool {
+    let frame = match line.strip_prefix('(').and_then(|it| it.split_once(") ")) {
+        Some((application, frame)) if application.split(' ').all(is_part) => frame,
+        Some(_) => return false,
+        None => line,
+    };
+    let parts = frame
+        .split_once(": ")
+        .and_then(|(place, called)| Some((place, called.rsplit_once('/')?)));
+    parts.is_some_and(|(place, (called, arity))| {
+        let called = called.trim_end_matches(['?', '!']);
+        is_place(place) && is_name(called) && arity.len() <= 2 && is_number(arity)
+    })
+}
+
+/// The name or the version of an application.
+fn is_part(text: &str) -> bool {
+    is_name(text) || (text.len() <= 12 && text.split('.').all(is_number))
+}
+
+/// PHP: `0 /app/cart.php(12): Cart->pay()`. One with arguments in it is none.
+fn is_php_frame(frame: &str) -> bool {
+    let Some((number, frame)) = frame.split_once(' ') else {
+        return false;
+    };
+    let parts = frame
+        .split_once("): ")
+        .and_then(|(place, called)| Some((place.rsplit_once('(')?, called.strip_suffix("()")?)));
+    let is_call = parts
+        .is_some_and(|((file, line), called)| is_file(file) && is_number(line) && is_name(called));
+    is_number(number) && (frame == "{main}" || is_call)
 }
 
 fn is_number(text: &str) -> bool {
@@ -167,6 +218,13 @@ mod tests {
             "  File \"/usr/lib/python3/site-packages/psycopg/cursor.py\", line 97, in execute",
             "  File \"<string>\", line 1, in <module>",
             "\t/src/main.go:12 +0x1d",
+            "/gems/pg-1.5/lib/pg/connection.rb:12:in `exec_params'",
+            "\tfrom /app/cart.rb:3:in `block in pay!'",
+            "/app/cart.rb:3:in 'Cart#pay'",
+            "    (postgrex 0.17.3) lib/postgrex.ex:340: Postgrex.query!/4",
+            "    lib/shop/cart.ex:12: Shop.Cart.pay/2",
+            "#0 /app/cart.php(12): PDOStatement->execute()",
+            "#1 {main}",
         ] {
             assert!(is_frame(line), "{line}");
         }
@@ -185,6 +243,12 @@ mod tests {
             "4111.go:12",
             "hunter2 /src/main.go:12",
             "at card '4111'",
+            "#0 /app/cart.php(12): PDO->query('hunter2')",
+            "#4111 hunter2",
+            "/app/cart.rb:3:in `4111'",
+            "4111.rb:3:in 'f'",
+            "(4111-1111-1111-1111) lib/x.ex:1: M.f/1",
+            "lib/x.ex:1: M.f/4111",
             "",
         ] {
             assert!(!is_frame(line), "{line}");

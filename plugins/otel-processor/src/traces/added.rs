@@ -3,7 +3,7 @@
 use otlp_wire::{Editor, Message, Writer, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, is_taken};
+use super::attributes::{Facts, Found, OTHER_ERROR, is_taken};
 use super::names::{self, Role, Slot};
 use crate::config::Migrate;
 use crate::statement::Said;
@@ -75,8 +75,10 @@ fn add_errors(new: &mut Writer<'_>, number: u32, facts: &Facts<'_>) {
     if let Some(code) = code.filter(|_| !facts.has(Slot::StatusCode)) {
         new.text_attribute(number, names::STATUS_CODE, code);
     }
-    let exception = facts.exception.filter(|_| facts.failed).and_then(utf8);
-    if let Some(class) = code.or(exception).filter(|_| !facts.has(Slot::ErrorType)) {
+    // The conventions ask for one of whatever failed.
+    let exception = facts.exception.and_then(utf8).unwrap_or(OTHER_ERROR);
+    let class = code.or(facts.failed.then_some(exception));
+    if let Some(class) = class.filter(|_| !facts.has(Slot::ErrorType)) {
         new.text_attribute(number, names::ERROR_TYPE, class);
     }
 }

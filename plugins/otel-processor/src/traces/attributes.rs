@@ -15,7 +15,7 @@ use crate::exceptions::is_class;
 use crate::statement::Said;
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
-const OTHER_ERROR: &str = "_OTHER";
+pub(super) const OTHER_ERROR: &str = "_OTHER";
 
 /// What is read of one message, and the room for it.
 #[derive(Debug, Default)]
@@ -257,6 +257,9 @@ impl Traces {
 
     fn learn_of_an_error<'a>(&self, one: &Found<'a>, facts: &mut Facts<'a>) {
         let Some(text) = one.text() else {
+            if one.meaning.role == Role::Sqlstate {
+                facts.sqlstate = facts.sqlstate.or(sqlstate_of_number(one));
+            }
             return;
         };
         let told = match one.meaning.role {
@@ -420,6 +423,14 @@ fn has_credentials(value: Any<'_>) -> bool {
 
 /// How libpq, pgjdbc and .NET call it.
 const PASSWORDS: [&[u8]; 3] = [b"password", b"passwd", b"pwd="];
+
+/// The SQLSTATE that a library has taken for a number: 8006 is `08006`.
+fn sqlstate_of_number(one: &Found<'_>) -> Option<[u8; 5]> {
+    let Any::Int(number) = one.value else {
+        return None;
+    };
+    format!("{number:05}").as_bytes().try_into().ok()
+}
 
 /// A SQLSTATE that is one: five digits or capitals, a digit among them (all that the server has).
 pub(crate) fn sqlstate(text: &[u8]) -> Option<[u8; 5]> {

@@ -469,7 +469,23 @@ fn an_error_without_a_sqlstate_has_the_exceptions_type() {
     lost.attributes.pop();
     lost.attributes
         .push(text("error.type", "value 'hunter2-4111' of no class"));
-    assert_eq!(told(&described("", lost)).as_deref(), Some("_OTHER"));
+    assert_eq!(
+        told(&described("", lost.clone())).as_deref(),
+        Some("_OTHER")
+    );
+    lost.attributes.pop();
+    lost.events.clear();
+    assert_eq!(
+        told(&described("", lost.clone())).as_deref(),
+        Some("_OTHER")
+    );
+    // What a library has taken for a number.
+    let mut code = text("db.response.status_code", "");
+    code.value = Some(AnyValue {
+        value: Some(Value::IntValue(8006)),
+    });
+    lost.attributes.push(code);
+    assert_eq!(told(&described("", lost)).as_deref(), Some("08006"));
 }
 
 #[test]

@@ -187,7 +187,8 @@ fn model(span: &mut Span, replaces: bool) {
     if let Some(code) = code {
         span.attributes.push(text("db.response.status_code", code));
     }
-    let class = code.map(str::to_owned).or(exception.filter(|_| failed));
+    let other = || exception.unwrap_or("_OTHER".to_owned());
+    let class = code.map(str::to_owned).or_else(|| failed.then(other));
     if let Some(class) = class.filter(|_| !has(&["error.type"])) {
         span.attributes.push(text("error.type", &class));
     }
