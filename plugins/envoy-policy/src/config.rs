@@ -5,7 +5,7 @@ pub mod json;
 
 use std::collections::BTreeMap;
 
-use json::{Fields, Json, Read, object, words};
+use json::{Entries, Fields, Json, Read, object, words};
 
 /// What a user can set.
 #[derive(Clone, Debug)]
@@ -155,43 +155,43 @@ object! {
 
         /// Who: URI of the client's mesh certificate (`spiffe://...`), as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        principal: Vec<String>,
+        principal: Entries<String>,
         /// Who: networks of the client's address.
         #[cfg_attr(feature = "schema", serde(default))]
-        source: Vec<String>,
+        source: Entries<String>,
         /// Who: users, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        user: Vec<String>,
+        user: Entries<String>,
         /// Who: databases, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        database: Vec<String>,
+        database: Entries<String>,
         /// Who: `application_name` of the StartupMessage, as globs. A client can send any.
         #[cfg_attr(feature = "schema", serde(default))]
-        application: Vec<String>,
+        application: Entries<String>,
         /// Who: replication connections, or the others.
         replication: Option<bool>,
 
         /// What: classes as pgaudit has them.
         #[cfg_attr(feature = "schema", serde(default))]
-        class: Vec<Class>,
+        class: Entries<Class>,
         /// What: command tags (`DROP TABLE`), as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        command: Vec<String>,
+        command: Entries<String>,
         /// What: effects.
         #[cfg_attr(feature = "schema", serde(default))]
-        effect: Vec<Effect>,
+        effect: Entries<Effect>,
         /// What: relations whose rows are read, as globs of `schema.name`, or `name` in any schema.
         #[cfg_attr(feature = "schema", serde(default))]
-        reads: Vec<String>,
+        reads: Entries<String>,
         /// What: relations whose rows are written, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        writes: Vec<String>,
+        writes: Entries<String>,
         /// What: relations named in any way, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        tables: Vec<String>,
+        tables: Entries<String>,
         /// What: functions called, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        functions: Vec<String>,
+        functions: Entries<String>,
         /// What: UPDATE or DELETE without a WHERE that chooses rows.
         r#where as "where": Option<Where>,
         /// What: Query texts of several statements (`true`), or of one.
@@ -206,10 +206,10 @@ object! {
         larger_than: Option<u64>,
         /// What: fingerprints, 16 hex digits.
         #[cfg_attr(feature = "schema", serde(default))]
-        fingerprint: Vec<String>,
+        fingerprint: Entries<String>,
         /// What: the state of the session's transaction when the statement comes.
         #[cfg_attr(feature = "schema", serde(default))]
-        transaction: Vec<Transaction>,
+        transaction: Entries<Transaction>,
 
         /// What the client is told; a sentence that names the rule if left out.
         message: Option<String>,
@@ -236,13 +236,13 @@ object! {
         cluster: String,
         /// Users, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        user: Vec<String>,
+        user: Entries<String>,
         /// Databases, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        database: Vec<String>,
+        database: Entries<String>,
         /// `application_name` of the StartupMessage, as globs.
         #[cfg_attr(feature = "schema", serde(default))]
-        application: Vec<String>,
+        application: Entries<String>,
         /// Replication connections, or the others.
         replication: Option<bool>,
         /// What the client asks for with `options=-c pgmesh.route=...`; it never reaches the server.

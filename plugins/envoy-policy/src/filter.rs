@@ -29,7 +29,7 @@ pub struct PolicyFilter {
     recorder: Recorder,
     shares: Shares,
     edits: Edits,
-    /// Bytes held by all connections as of the last tick.
+    /// Bytes held by all connections.
     held: usize,
     /// Mixed from the clock, for the keys of connections: this target has no other source.
     seed: u64,
@@ -139,7 +139,7 @@ impl PolicyFilter {
         } = self;
         edits.clear();
         let mut may_hold = policy.max_held_bytes.saturating_sub(*held);
-        let allowance = may_hold;
+        let held_before = gate.held_bytes();
         let mut seen = 0;
         while seen < size {
             let left = size.saturating_sub(seen);
@@ -173,7 +173,9 @@ impl PolicyFilter {
             }
             seen = seen.saturating_add(read);
         }
-        *held = held.saturating_add(allowance.saturating_sub(may_hold));
+        *held = held
+            .saturating_sub(held_before)
+            .saturating_add(gate.held_bytes());
         write_back(host, buffer, size, edits)
     }
 
@@ -260,6 +262,8 @@ impl Plugin for PolicyFilter {
 
     fn disconnect(&mut self, host: &impl Host, mut connection: Connection, remaining: usize) {
         connection.sitting.leave(host, &self.policy, &self.shares);
+        let held = connection.gate.map_or(0, |gate| gate.held_bytes());
+        self.held = self.held.saturating_sub(held);
         if remaining == 0 {
             self.held = 0;
             self.flush(host);

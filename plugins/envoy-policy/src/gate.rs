@@ -160,7 +160,8 @@ pub trait Judge {
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Bytes of a Query's or Parse's body that are held at most.
+    /// Bytes of a Query's or Parse's body that are held at most, once the client is let in; of one that
+    /// nobody knows yet, no more than of its start-up packet.
     pub held: usize,
 }
 
@@ -173,6 +174,8 @@ struct Shared {
     asked: Vec<Uninspectable>,
     /// The StartupMessage has gone to the server.
     started: bool,
+    /// The server has let the client in: it was ready once.
+    open: bool,
     /// It asked for physical replication.
     physical: bool,
     /// Messages sent that end in a ReadyForQuery which has not come. A server that skips some of
@@ -186,6 +189,16 @@ struct Shared {
     doomed: bool,
     /// The judge lets the rest pass unseen.
     unseen: bool,
+}
+
+impl Shared {
+    /// Bytes of a text that are held at most.
+    fn may_hold(&self) -> usize {
+        match self.open {
+            true => self.limits.held,
+            false => self.limits.held.min(MAX_STARTUP_PACKET),
+        }
+    }
 }
 
 /// One connection through the gate.
@@ -206,6 +219,7 @@ impl Gate {
                 tokens: Tokens::new(key),
                 asked: Vec::new(),
                 started: false,
+                open: false,
                 physical: false,
                 unready: 0,
                 unsynced: false,

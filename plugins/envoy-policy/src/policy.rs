@@ -214,7 +214,8 @@ impl Policy {
             .index
             .all()
             .iter()
-            .filter_map(|number| self.rule(*number));
+            .filter_map(|number| self.rule(*number))
+            .filter(|rule| rule.mode == Mode::Enforce);
         let template = rules
             .filter_map(|rule| rule.application_name.as_deref())
             .next()?;
@@ -247,6 +248,15 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The same for a session on which nothing is imposed.
+    pub(crate) fn without_settings(&self) -> Self {
+        Self {
+            settings: Rc::default(),
+            application_name: None,
+            ..self.clone()
+        }
+    }
+
     fn new(policy: &Policy, numbers: Vec<u16>, number: Option<u32>) -> Self {
         let mut settings: Vec<(String, String)> = Vec::new();
         let (mut by_fingerprint, mut stamped) = (false, false);
@@ -254,12 +264,15 @@ impl Profile {
             let Some(rule) = policy.rule(*number) else {
                 continue;
             };
+            by_fingerprint |= !rule.what.fingerprints.is_empty();
+            if rule.mode == Mode::DryRun {
+                continue;
+            }
             for (name, value) in &rule.set {
                 if settings.iter().all(|(known, _)| known != name) {
                     settings.push((name.clone(), value.clone()));
                 }
             }
-            by_fingerprint |= !rule.what.fingerprints.is_empty();
             stamped |= rule.application_name.is_some();
         }
         // Whoever is named by the policy must not name itself.
@@ -314,22 +327,39 @@ fn admission(policy: &Policy, numbers: &[u16]) -> Decision {
     }
 }
 
+/// Bytes of `application_name` that the server shows.
+const SHOWN: usize = 63;
+
+/// What the client calls itself is cut, so that what it is stands where the server shows it.
 fn stamp(template: &str, client: &Client) -> String {
+    let said = template.matches("{application}").count();
+    let room = SHOWN.saturating_sub(filled(template, client, "").len());
+    let room = room.checked_div(said).unwrap_or(0);
+    let application: String = client.application.chars().take(room).collect();
+    filled(template, client, &application)
+}
+
+fn filled(template: &str, client: &Client, application: &str) -> String {
     let source = client.source.map(|source| source.to_string());
     let value = |name: &str| match name {
-        "application" => client.application.as_str(),
+        "application" => application,
         "principal" => client.principal.as_deref().unwrap_or_default(),
         "user" => &client.user,
         "database" => &client.database,
         _ => source.as_deref().unwrap_or_default(),
     };
-    let mut stamped = String::new();
+    // As `pg_clean_ascii`, which makes more of such a character (`src/common/string.c`).
+    let plain = |letter: char| match letter {
+        ' '..='~' => letter,
+        _ => '?',
+    };
+    let mut filled = String::new();
     let mut parts = template.split('{');
-    stamped.push_str(parts.next().unwrap_or_default());
+    filled.push_str(parts.next().unwrap_or_default());
     for part in parts {
         let (name, rest) = part.split_once('}').unwrap_or((part, ""));
-        stamped.push_str(value(name));
-        stamped.push_str(rest);
+        filled.extend(value(name).chars().map(plain));
+        filled.push_str(rest);
     }
-    stamped
+    filled
 }

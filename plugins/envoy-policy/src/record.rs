@@ -10,6 +10,10 @@ use crate::policy::Client;
 
 /// Bytes of redacted text in a record.
 const MAX_TEXT: usize = 2048;
+/// Statements and relations that a record names; of more it says `...`.
+const MAX_LISTED: usize = 32;
+/// Bytes of what the client calls itself.
+const MAX_APPLICATION: usize = 256;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +89,9 @@ pub fn line(record: &Record<'_>) -> String {
     line.put_some("source", source.as_deref().unwrap_or_default());
     line.put_some("user", &client.user);
     line.put_some("database", &client.database);
-    line.put_some("application", &client.application);
+    let application = client.application.as_str();
+    let shown = application.floor_char_boundary(MAX_APPLICATION);
+    line.put_some("application", application.get(..shown).unwrap_or_default());
     if let Some(statement) = record.statement {
         describe(statement, &mut line);
     }
@@ -105,8 +111,7 @@ fn describe(statement: Text<'_>, line: &mut Line) {
     let (redacted, fingerprint) = redact_and_fingerprint(text, &options);
     let seen = classify(text, ClassifyOptions { lexer, truncated });
     let each = |word: fn(&Statement) -> &'static str| {
-        let words: Vec<_> = seen.statements.iter().map(word).collect();
-        words.join("; ")
+        listed(seen.statements.iter().map(word), "...").join("; ")
     };
     line.put("command", &each(|one| one.command.as_str()));
     line.put("class", &each(|one| one.class.as_str()));
@@ -125,10 +130,17 @@ fn relations(seen: &Classification) -> String {
         .statements
         .iter()
         .flat_map(|statement| &statement.relations);
-    let names: Vec<_> = relations
-        .map(|relation| quoted(&relation.name.to_string()))
-        .collect();
-    names.join(",")
+    let names = relations.map(|relation| quoted(&relation.name.to_string()));
+    listed(names, quoted("...")).join(",")
+}
+
+/// The first of them, and `more` if there are more.
+fn listed<T>(all: impl Iterator<Item = T>, more: T) -> Vec<T> {
+    let mut listed: Vec<T> = all.take(MAX_LISTED.saturating_add(1)).collect();
+    if let Some(last) = listed.get_mut(MAX_LISTED) {
+        *last = more;
+    }
+    listed
 }
 
 fn cut(text: &[u8]) -> String {
@@ -185,6 +197,32 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds * 1_000_000_000), expected);
         }
+    }
+
+    #[test]
+    fn a_record_is_short_whatever_the_client_sends() {
+        let client = Client {
+            application: "\u{e9}".repeat(5_000),
+            ..Client::default()
+        };
+        let text = "select * from a, b;".repeat(10_000);
+        let more: Vec<_> = (0..500).map(|number| format!("t{number}")).collect();
+        let text = format!("select * from {};{text}", more.join(","));
+        let statement = Text {
+            text: text.as_bytes(),
+            truncated: false,
+            lexer: LexerOptions::default(),
+        };
+        let line = line(&Record {
+            time: 0,
+            rule: "a",
+            outcome: Outcome::Denied,
+            client: &client,
+            statement: Some(statement),
+        });
+        assert!(line.len() < 4096, "{}", line.len());
+        assert!(line.contains(r#""t31","..."]"#), "{line}");
+        assert!(line.contains(r#"SELECT; ...","#), "{line}");
     }
 
     #[test]

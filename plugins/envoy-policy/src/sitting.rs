@@ -143,14 +143,33 @@ impl<H: Host> Bench<'_, H> {
         client.source = source.and_then(|source| address(&source));
     }
 
-    fn deny_startup(&mut self, cause: Cause) -> Admission {
-        self.count_connection(cause, Outcome::Denied);
-        self.record(cause, Outcome::Denied, None);
-        self.verdict("denied");
-        Admission::Deny(Denial {
-            code: cause.code(),
-            fingerprint: 0,
-        })
+    /// A denial that does not depend on rules, as it is counted and told.
+    fn outcome(&self) -> Outcome {
+        match self.policy.mode {
+            Mode::Enforce => Outcome::Denied,
+            Mode::DryRun => Outcome::WouldBeDenied,
+        }
+    }
+
+    /// Carries such a denial out, unless the policy is in dry run.
+    fn enforce(&self, cause: Cause) -> Result<(), Denial> {
+        match self.policy.mode {
+            Mode::DryRun => Ok(()),
+            Mode::Enforce => {
+                self.verdict("denied");
+                Err(Denial {
+                    code: cause.code(),
+                    fingerprint: 0,
+                })
+            }
+        }
+    }
+
+    fn deny_startup(&mut self, cause: Cause) -> Result<(), Denial> {
+        let outcome = self.outcome();
+        self.count_connection(cause, outcome);
+        self.record(cause, outcome, None);
+        self.enforce(cause)
     }
 
     fn count_connection(&mut self, cause: Cause, outcome: Outcome) {
@@ -170,6 +189,8 @@ impl<H: Host> Bench<'_, H> {
             ("pgmesh_database", &self.sitting.client.database),
             ("pgmesh_verdict", verdict),
         ] {
+            // Names are the client's own words, and an access log may be lines of text.
+            let value = value.replace(char::is_control, "\u{fffd}");
             // A host that has no filter state has no access log to show it in.
             let _unsupported = self.host.set_property(name, value.as_bytes());
         }
@@ -218,13 +239,13 @@ impl<H: Host> Bench<'_, H> {
         Some(cause)
     }
 
-    fn check_startup(&self, startup: &StartupMessage<'_>) -> Result<Client, Cause> {
+    fn check_version(&self, startup: &StartupMessage<'_>) -> Result<(), Cause> {
         let versions = &self.policy.protocol_versions;
         let version = (startup.version.major, startup.version.minor);
-        if !versions.is_empty() && !versions.contains(&version) {
-            return Err(Cause::ProtocolVersion);
+        match versions.is_empty() || versions.contains(&version) {
+            true => Ok(()),
+            false => Err(Cause::ProtocolVersion),
         }
-        startup::client(startup).map_err(Cause::Startup)
     }
 
     /// Holds the settings that a StartupMessage asks for against those that are imposed, and the
@@ -258,6 +279,9 @@ impl<H: Host> Bench<'_, H> {
                     truncated: false,
                     lexer: LexerOptions::default(),
                 };
+                for reason in decision.would_deny {
+                    self.record(reason.into(), Outcome::WouldBeDenied, Some(statement));
+                }
                 if let Some(reason) = decision.denied {
                     self.record(reason.into(), Outcome::Denied, Some(statement));
                     return Err(reason.into());
@@ -265,6 +289,52 @@ impl<H: Host> Bench<'_, H> {
             }
         }
         Ok(())
+    }
+
+    /// A client wants in. In dry run one that cannot be made out is let in unjudged.
+    fn admit(&mut self, startup: &StartupMessage<'_>) -> Result<Admission, Denial> {
+        self.look_around();
+        let client = match startup::client(startup) {
+            Ok(client) => client,
+            Err(error) => {
+                self.deny_startup(Cause::Startup(error))?;
+                return Ok(Admission::Pass);
+            }
+        };
+        self.sitting.client = Client {
+            principal: self.sitting.client.principal.take(),
+            source: self.sitting.client.source,
+            ..client
+        };
+        let profile = Rc::new(self.policy.profile(&self.sitting.client));
+        let checked = self.check_version(startup);
+        if let Err(cause) = checked.and_then(|()| self.check_settings(startup, &profile)) {
+            self.deny_startup(cause)?;
+        }
+        if let Some(cause) = self.settle(&profile.admission, None, Self::count_connection) {
+            self.enforce(cause)?;
+        }
+        let mut held = Held::default();
+        let client = &self.sitting.client;
+        let admitted = self.limits().admit(self.host, client, &mut held);
+        self.sitting.held = held;
+        admitted.or_else(|reached| self.limit_reached(reached))?;
+        self.route(startup);
+        let routed = !self.policy.routes.is_empty();
+        let packet = match self.policy.mode {
+            Mode::Enforce => startup::rewritten(startup, &profile, routed),
+            Mode::DryRun => startup::rewritten(startup, &profile.without_settings(), routed),
+        };
+        let admission = match packet {
+            Ok(packet) => packet.map_or(Admission::Pass, Admission::Rewrite),
+            Err(error) => {
+                self.deny_startup(Cause::Startup(error))?;
+                Admission::Pass
+            }
+        };
+        self.sitting.profile = Some(profile);
+        self.verdict("allowed");
+        Ok(admission)
     }
 
     /// Chooses the server.
@@ -408,24 +478,15 @@ impl<H: Host> Bench<'_, H> {
         checked.or_else(|reached| self.limit_reached(reached))
     }
 
-    /// A limit is reached: a denial, unless the policy is in dry run.
+    /// A limit is reached.
     fn limit_reached(&mut self, reached: Reached) -> Result<(), Denial> {
         let enforced = self.policy.mode == Mode::Enforce;
         let cause = Cause::Limit(reached);
         self.counters
             .limit(self.host, self.policy, reached, enforced);
-        let outcome = match enforced {
-            true => Outcome::Denied,
-            false => Outcome::WouldBeDenied,
-        };
+        let outcome = self.outcome();
         self.record(cause, outcome, None);
-        match enforced {
-            true => Err(Denial {
-                code: cause.code(),
-                fingerprint: 0,
-            }),
-            false => Ok(()),
-        }
+        self.enforce(cause)
     }
 
     fn remember(&mut self, aftermath: Aftermath, protocol: SubProtocol) {
@@ -445,50 +506,7 @@ impl<H: Host> Bench<'_, H> {
 
 impl<H: Host> Judge for Bench<'_, H> {
     fn startup(&mut self, startup: &StartupMessage<'_>) -> Admission {
-        self.look_around();
-        let client = match self.check_startup(startup) {
-            Ok(client) => client,
-            Err(cause) => return self.deny_startup(cause),
-        };
-        self.sitting.client = Client {
-            principal: self.sitting.client.principal.take(),
-            source: self.sitting.client.source,
-            ..client
-        };
-        let profile = Rc::new(self.policy.profile(&self.sitting.client));
-        if let Err(cause) = self.check_settings(startup, &profile) {
-            return self.deny_startup(cause);
-        }
-        let denied = self.settle(&profile.admission, None, Self::count_connection);
-        if let Some(cause) = denied {
-            self.verdict("denied");
-            return Admission::Deny(Denial {
-                code: cause.code(),
-                fingerprint: 0,
-            });
-        }
-        let mut held = Held::default();
-        let admitted = self
-            .limits()
-            .admit(self.host, &self.sitting.client, &mut held);
-        self.sitting.held = held;
-        if let Err(denial) = admitted.or_else(|reached| self.limit_reached(reached)) {
-            self.verdict("denied");
-            return Admission::Deny(denial);
-        }
-        self.route(startup);
-        let rewritten = startup::rewritten(startup, &profile, !self.policy.routes.is_empty());
-        self.sitting.profile = Some(profile);
-        match rewritten {
-            Ok(packet) => {
-                self.verdict("allowed");
-                packet.map_or(Admission::Pass, Admission::Rewrite)
-            }
-            Err(error) => {
-                self.sitting.profile = None;
-                self.deny_startup(Cause::Startup(error))
-            }
-        }
+        self.admit(startup).unwrap_or_else(Admission::Deny)
     }
 
     fn cancel(&mut self, request: &CancelRequest<'_>) -> bool {
@@ -499,7 +517,9 @@ impl<H: Host> Judge for Bench<'_, H> {
             }
             false => None,
         };
-        let allowed = self.policy.cancel == Cancel::Any || session.is_some();
+        let allowed = self.policy.cancel == Cancel::Any
+            || self.policy.mode == Mode::DryRun
+            || session.is_some();
         self.counters.cancel(self.host, !allowed);
         if let Some(server) = session.and_then(|session| session.server) {
             self.follow(server);
@@ -547,7 +567,9 @@ impl<H: Host> Judge for Bench<'_, H> {
 
     fn uninspectable(&mut self, reason: Uninspectable) -> Result<(), Denial> {
         let denied = self.policy.uninspectable == Verdict::Deny;
-        self.counters.uninspectable(self.host, reason, denied);
+        let enforced = self.policy.mode == Mode::Enforce;
+        self.counters
+            .uninspectable(self.host, reason, denied && enforced);
         if !denied {
             return Ok(());
         }
@@ -555,12 +577,9 @@ impl<H: Host> Judge for Bench<'_, H> {
             self.look_around();
         }
         let cause = Cause::Uninspectable(reason);
-        self.record(cause, Outcome::Denied, None);
-        self.verdict("denied");
-        Err(Denial {
-            code: cause.code(),
-            fingerprint: 0,
-        })
+        let outcome = self.outcome();
+        self.record(cause, outcome, None);
+        self.enforce(cause)
     }
 
     fn backend_key(&mut self, process_id: u32, secret_key: &[u8]) {

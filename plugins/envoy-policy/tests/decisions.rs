@@ -386,6 +386,14 @@ fn a_bad_policy_says_where_and_why() {
             "rules[0].user: expected a list, found a string",
         ),
         (
+            r#"{"rules": [{"name": "a", "action": "allow", "user": []}]}"#,
+            "rules[0].user: expected at least one entry",
+        ),
+        (
+            r#"{"rules": [{"name": "a", "action": "allow", "class": []}]}"#,
+            "rules[0].class: expected at least one entry",
+        ),
+        (
             r#"{"rules": [{"name": "a", "action": "deny", "source": ["10.0.0.1/8"]}]}"#,
             "rules[0].source[0]: `10.0.0.1/8` has bits",
         ),

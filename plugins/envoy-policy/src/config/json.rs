@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -180,6 +181,46 @@ impl<T: Read> Read for Vec<T> {
         };
         let item = |(index, item)| T::read(item).map_err(|error| format!("[{index}]{error}"));
         items.into_iter().enumerate().map(item).collect()
+    }
+}
+
+/// A list that says something: it has an entry, or is left out. One that was made empty by mistake, as by
+/// a template, would match everything.
+#[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "schema",
+    derive(serde::Deserialize, schemars::JsonSchema),
+    serde(transparent),
+    schemars(inline)
+)]
+pub struct Entries<T>(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] Vec<T>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for Entries<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Read> Read for Entries<T> {
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn read(json: Json) -> Result<Self, String> {
+        match Vec::read(json)? {
+            entries if entries.is_empty() => {
+                Err(": expected at least one entry; left out, it matches everything".to_owned())
+            }
+            entries => Ok(Self(entries)),
+        }
     }
 }
 

@@ -278,6 +278,7 @@ fn answer(
     match name {
         MessageName::ReadyForQuery => {
             shared.unready = shared.unready.saturating_sub(1);
+            shared.open = true;
             if let Ok(ready) = ReadyForQuery::read(body) {
                 judge.ready(ready.status, shared.unready == 0 && !shared.unsynced);
             }

@@ -273,7 +273,7 @@ impl Frontend {
             Ok(header) => header,
             Err(error) => return self.desync(error, window, shared, judge, edits),
         };
-        let needed = HEADER.saturating_add(head(name, body, shared.limits.held));
+        let needed = HEADER.saturating_add(head(name, body, shared.may_hold()));
         let Some(seen) = window.rest.get(..needed) else {
             return self.split(window, shared, judge, edits);
         };
@@ -311,7 +311,7 @@ impl Frontend {
             Err(error) => return self.desync(error, window, shared, judge, edits),
         };
         let whole = HEADER.saturating_add(body);
-        let mut needed = HEADER.saturating_add(head(name, body, shared.limits.held));
+        let mut needed = HEADER.saturating_add(head(name, body, shared.may_hold()));
         if self.held.len() < needed {
             let here = needed
                 .saturating_sub(self.held.len())

@@ -229,13 +229,13 @@ fn what(document: &RuleDocument) -> Result<What, String> {
         ..What::default()
     };
     what.classes = Classes::default();
-    for class in &document.class {
+    for class in document.class.iter() {
         what.classes.add(audit_class(*class));
     }
-    for effect in &document.effect {
+    for effect in document.effect.iter() {
         what.effects = what.effects.and(effects(*effect));
     }
-    for state in &document.transaction {
+    for state in document.transaction.iter() {
         what.transactions |= transaction_bit(match state {
             Transaction::Idle => TransactionStatus::Idle,
             Transaction::Open => TransactionStatus::Block,
