@@ -10,7 +10,7 @@ use std::mem::take;
 
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
 use pg_log::{
-    Class, Event, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread, is_same,
+    Class, Event, Faults, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread, is_same,
 };
 
 use crate::config::{self, Config, NameStyle, Object, Preset};
@@ -403,7 +403,7 @@ impl Filter {
         if class.is_none() {
             self.counters.unclassified = self.counters.unclassified.saturating_add(1);
         }
-        let dropped = self.is_dropped(event.severity(), class);
+        let dropped = self.is_dropped(event, class);
         if !dropped {
             self.write_counters(seconds, &mut output);
         }
@@ -417,9 +417,12 @@ impl Filter {
         Outcome::Replaced
     }
 
-    /// Whether a record is not wanted. A companion line without its message always is.
-    fn is_dropped(&mut self, severity: Option<Severity>, class: Option<&'static Class>) -> bool {
-        if severity.is_some() && severity < self.lowest {
+    /// Whether a record is not wanted. A companion line without its message always is, and so is an entry
+    /// whose severity could not be read, whatever is the lowest.
+    fn is_dropped(&mut self, event: &Event<'_>, class: Option<&'static Class>) -> bool {
+        let severity = event.severity();
+        let is_read = severity.is_some() && !event.faults.contains(Faults::SEVERITY_UNKNOWN);
+        if is_read && severity < self.lowest {
             return true;
         }
         let Some(class) = class else {

@@ -53,6 +53,12 @@ fn no_line_that_may_continue_an_entry_passes() {
             ", 46114, hunter2);",
             "password: hunter2",
             "    hunter2",
+            "{\"ssn\":\"hunter2\"}",
+            "{\"timestamp\":\"2026-11-23 03:34:37.123 UTC\",\"user\":\"hunter2",
+            "ok hunter2",
+            "2026-01-01T00:00:00 hunter2",
+            "creating directory hunter2",
+            "cp: x\n\thunter2",
             "2026-11-23 hunter2",
             "HATALI:  hunter2",
             "2026-11-23 03:34:37.123 UTC [4711] bob@shop what hunter2",
@@ -151,6 +157,20 @@ fn an_entry_in_a_language_that_is_not_known_is_an_entry() {
         assert_eq!(record["pgmesh.faults"], "severity_unknown", "{record}");
         assert_eq!(record["postgresql.event"], "division_by_zero");
         assert!(!record.to_string().contains(SECRET), "{record}");
+    }
+}
+
+#[test]
+fn no_entry_is_dropped_for_a_severity_that_was_not_read() {
+    let defaults = br#"{"min_severity":"WARNING"}"#;
+    let in_hungarian = JSON.replace("\"ERROR\"", "\"HIBA\"");
+    for (text, kept) in [
+        (in_hungarian.replace("22012", "00000"), true),
+        (in_hungarian, true),
+        (JSON.replace("\"ERROR\"", "\"LOG\""), false),
+    ] {
+        let mut filter = Filter::with_defaults(Preset::Standard, defaults);
+        assert_eq!(!left(&mut filter, &text).is_null(), kept, "{text}");
     }
 }
 

@@ -142,7 +142,10 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
     match severity {
         Some(severity) => event.level = Level::Severity(severity),
         // As many columns as only the server writes: its language is not known.
-        None if KNOWN_WIDTHS.contains(&width) => event.faults.insert(Faults::SEVERITY_UNKNOWN),
+        None if KNOWN_WIDTHS.contains(&width) => {
+            event.level = Level::Severity(Severity::of_sqlstate(event.fields.get(Field::Sqlstate)));
+            event.faults.insert(Faults::SEVERITY_UNKNOWN);
+        }
         None => return None,
     }
     let rest = rest.strip_prefix(b"\r").unwrap_or(rest);

@@ -58,6 +58,9 @@ pub const KNOWN_PREFIXES: &[&str] = &[
     "%m %r %u@%d [%p] ",
     "%t %r %u@%d [%p] ",
     " sql_error_code = %e time_ms = \"%m\" pid=\"%p\" proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ",
+    "sql_error_code = %e time_ms = \"%m\" pid=\"%p\" proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ",
+    " sql_error_code = %e ",
+    "sql_error_code = %e ",
     "",
 ];
 

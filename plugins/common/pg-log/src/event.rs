@@ -49,7 +49,7 @@ impl Faults {
     /// The number of columns is not one that PostgreSQL 12 to 18 writes.
     pub const COLUMNS: Self = Self(16);
 
-    /// The word for the severity is of no language that is known; LOG stands in for it.
+    /// The word for the severity is of no language that is known; what the SQLSTATE tells stands in for it.
     pub const SEVERITY_UNKNOWN: Self = Self(32);
     /// The line does not fit the prefix that was given; it was read by what it looks like.
     pub const OTHER_PREFIX: Self = Self(64);

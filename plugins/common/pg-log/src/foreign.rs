@@ -2,6 +2,7 @@
 //! image. They are told by how they begin, since a line that nobody is known to write may continue a
 //! statement whose tabs a host took off. SQL that such a line quotes is redacted.
 
+use crate::json::Members;
 use crate::redact::statement;
 use crate::scan::{before, behind, digits, find, find_byte};
 
@@ -50,10 +51,10 @@ const PROGRAMS: [&[u8]; 40] = [
 ];
 
 /// How lines of `initdb`, `pg_ctl` and the images' scripts begin.
-const BEGINNINGS: [&[u8]; 30] = [
-    b" done",
+const BEGINNINGS: [&[u8]; 12] = [
     b"Data page checksums are ",
     b"Enter new superuser password",
+    b"INSERT 0 ",
     b"PostgreSQL Database directory appears to contain a database",
     b"PostgreSQL init process complete",
     b"Success. You can now start the database server using",
@@ -62,49 +63,123 @@ const BEGINNINGS: [&[u8]; 30] = [
     b"The default text search configuration will be ",
     b"The files belonging to this database system will be owned by user ",
     b"This user must also own the server process.",
+    b"    pg_ctl -D ",
+];
+
+/// How those begin that have dots before what came of it.
+const STEPS: [&[u8]; 9] = [
     b"creating configuration files ... ",
     b"creating directory ",
     b"creating subdirectories ... ",
-    b"done",
     b"fixing permissions on existing directory ",
-    b"ok",
     b"performing post-bootstrap initialization ... ",
     b"running bootstrap script ... ",
     b"selecting default ",
-    b"selecting dynamic shared memory implementation ... ",
-    b"server promoting",
+    b"syncing data to disk ... ",
+    b"waiting for server to ",
+];
+
+/// Whole lines of theirs, and what `psql` answers to the scripts of an image.
+const LINES: [&[u8]; 27] = [
+    b" done",
+    b"ALTER DATABASE",
+    b"ALTER DEFAULT PRIVILEGES",
+    b"ALTER ROLE",
+    b"ALTER SYSTEM",
+    b"ALTER TABLE",
+    b"BEGIN",
+    b"COMMIT",
+    b"CREATE DATABASE",
+    b"CREATE EXTENSION",
+    b"CREATE FUNCTION",
+    b"CREATE INDEX",
+    b"CREATE ROLE",
+    b"CREATE SCHEMA",
+    b"CREATE TABLE",
+    b"CREATE TRIGGER",
+    b"CREATE TYPE",
+    b"CREATE VIEW",
+    b"GRANT",
+    b"done",
+    b"ok",
     b"server promoted",
+    b"server promoting",
     b"server signaled",
     b"server started",
     b"server starting",
     b"server stopped",
-    b"syncing data to disk ... ",
-    b"waiting for server to ",
-    b"    pg_ctl -D ",
 ];
 
 /// Words that a pooler or operator begins its message with, behind the time and the process id.
-const LEVELS: [&[u8]; 8] = [
-    b"LOG ",
-    b"INFO ",
-    b"NOTICE ",
-    b"WARNING ",
-    b"ERROR ",
-    b"FATAL ",
-    b"DEBUG ",
-    b"NOISE ",
+const LEVELS: [&[u8]; 11] = [
+    b"CRITICAL",
+    b"DEBUG",
+    b"ERROR",
+    b"FATAL",
+    b"INFO",
+    b"LOG",
+    b"NOISE",
+    b"NOTICE",
+    b"TRACE",
+    b"WARN",
+    b"WARNING",
 ];
 
-/// Whether a line is another program's by how it begins; a blank one is nobody's.
+/// Words behind a time among which a level stands: a process id and a program may come first.
+const FIRST_WORDS: usize = 3;
+
+/// Keys of a level and of a message in the JSON that operators log.
+const LEVEL_KEYS: [&[u8]; 3] = [b"level", b"levelname", b"severity"];
+const MESSAGE_KEYS: [&[u8]; 2] = [b"message", b"msg"];
+
+/// Whether all lines of a text are another program's by how each begins; a blank one is nobody's.
 #[must_use]
 pub fn is_other_programs(text: &[u8]) -> bool {
-    let line = before(text, find_byte(text, b'\n').unwrap_or(text.len()));
-    let line = line.trim_ascii_end();
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.all(|line| is_line_of_others(line.trim_ascii_end()))
+}
+
+fn is_line_of_others(line: &[u8]) -> bool {
+    let begins = |with: &&[u8]| line.starts_with(with);
+    let is_step = || STEPS.iter().any(begins) && find(line, b"...").is_some();
     line.is_empty()
-        || line.starts_with(b"{")
+        || is_object(line)
         || is_timed_otherwise(line)
-        || BEGINNINGS.iter().any(|begin| line.starts_with(begin))
+        || LINES.contains(&line)
+        || BEGINNINGS.iter().any(begins)
+        || is_step()
         || is_named(line)
+        || is_readiness(line)
+}
+
+/// A whole object that has a level and a message, as operators log: a document of a user's is another.
+fn is_object(line: &[u8]) -> bool {
+    let mut members = Members::of(line);
+    let (mut level, mut message) = (false, false);
+    for member in members.by_ref() {
+        level |= LEVEL_KEYS.contains(&member.key);
+        message |= MESSAGE_KEYS.contains(&member.key);
+    }
+    level && message && members.finished().is_some_and(<[u8]>::is_empty)
+}
+
+/// What `pg_isready` says: `/run/postgresql:5432 - rejecting connections`.
+fn is_readiness(line: &[u8]) -> bool {
+    let Some(dash) = find(before(line, 256), b" - ") else {
+        return false;
+    };
+    let (place, state) = (before(line, dash), behind(line, dash.saturating_add(3)));
+    let port = place
+        .rsplit(|byte| *byte == b':')
+        .next()
+        .unwrap_or_default();
+    let is_port = port.len() < place.len() && digits(port) == port.len() && !port.is_empty();
+    let states: [&[u8]; 3] = [
+        b"accepting connections",
+        b"no response",
+        b"rejecting connections",
+    ];
+    is_port && !place.contains(&b' ') && states.contains(&state)
 }
 
 /// `initdb: `, `/usr/bin/pg_ctl: `, `cp: `.
@@ -118,7 +193,7 @@ fn is_named(line: &[u8]) -> bool {
     PROGRAMS.binary_search(&name).is_ok()
 }
 
-/// A time that is not the server's, or one that a level with one blank follows.
+/// A time that is not the server's, or one that is but for the single blank behind the level.
 fn is_timed_otherwise(line: &[u8]) -> bool {
     let shape = |form: &[u8]| {
         form.iter().enumerate().all(|(at, form)| {
@@ -129,13 +204,23 @@ fn is_timed_otherwise(line: &[u8]) -> bool {
             }
         })
     };
-    if shape(b"0000-00-00 00:00:00,000 ") || shape(b"0000-00-00T00:00:00") {
-        return true;
+    if shape(b"0000-00-00 00:00:00.000 ") {
+        return is_leveled(behind(line, 24));
     }
-    if shape(b"0000/00/00 00:00:00 ") {
-        return true;
-    }
-    shape(b"0000-00-00 00:00:00.000 ") && is_leveled(behind(line, 24))
+    let others: [&[u8]; 3] = [
+        b"0000-00-00 00:00:00,000 ",
+        b"0000-00-00T00:00:00",
+        b"0000/00/00 00:00:00 ",
+    ];
+    others.into_iter().any(shape) && has_level(behind(line, 19))
+}
+
+/// `Z INFO message`, `,123 [31] barman.server INFO: message`.
+fn has_level(rest: &[u8]) -> bool {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let words = rest.split(blank).skip(1).take(FIRST_WORDS);
+    let mut bare = words.map(|word| word.strip_suffix(b":").unwrap_or(word));
+    bare.any(|word| LEVELS.contains(&word))
 }
 
 /// `UTC [31] LOG C-0x55: ` of pgbouncer, `P00   INFO: ` of pgBackRest.
@@ -150,7 +235,8 @@ fn is_leveled(rest: &[u8]) -> bool {
     };
     let number = digits(process);
     let level = behind(process, number).strip_prefix(b"] ");
-    level.is_some_and(|level| LEVELS.iter().any(|word| level.starts_with(word)))
+    let word = level.and_then(|level| level.split(|byte| *byte == b' ').next());
+    word.is_some_and(|word| LEVELS.contains(&word))
 }
 
 /// Words that SQL with data in it begins with.
@@ -218,7 +304,13 @@ mod tests {
             "2026-11-23 03:34:37.123 UTC [31] LOG C-0x55: shop/bob@10.0.0.1:55000 login attempt",
             "2026-11-23 03:34:37.123 P00   INFO: archive-push command begin 2.54.0",
             "2026-11-23T03:34:37Z INFO something",
-            "{\"level\":\"info\"}",
+            "2026-11-23 03:34:37,123 [31] barman.server INFO: Archiving",
+            "2026/11/23 03:34:37 INFO something",
+            "{\"level\":\"info\",\"ts\":1,\"msg\":\"x\"}",
+            "{\"level\":\"info\",\"msg\":\"x\"}\n{\"levelname\":\"INFO\",\"message\":\"y\"}\n",
+            "creating directory /data ... ok",
+            "CREATE DATABASE",
+            "/var/run/postgresql:5432 - rejecting connections",
             "initdb: hint: You can change this by editing pg_hba.conf",
             "/usr/local/bin/docker-entrypoint.sh: ignoring /docker-entrypoint-initdb.d/*",
             "cp: cannot create regular file '/archive/1': No such file or directory",
@@ -233,6 +325,18 @@ mod tests {
             "2026-11-23 hunter2",
             "2026-11-23 03:34:37.123 UTC [4711] bob@shop HATA: x",
             ", 46114);",
+            "{\"ssn\":\"hunter2\"}",
+            "{\"level\":\"hunter2\"",
+            "{\"level\":\"info\",\"msg\":\"x\"} hunter2",
+            "ok hunter2",
+            "done hunter2",
+            "creating directory hunter2",
+            "server started hunter2",
+            "2026-01-01T00:00:00 hunter2",
+            "2026/01/01 00:00:00 hunter2",
+            "2026-01-01 00:00:00,000 hunter2",
+            "hunter2 - no response",
+            "cp: x\n\thunter2",
         ] {
             assert!(!is_other_programs(line.as_bytes()), "{line}");
         }

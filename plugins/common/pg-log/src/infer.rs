@@ -235,7 +235,9 @@ impl Guess {
         let length = value_length(rest, false);
         let value = before(rest, length);
         let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_' || *byte >= 0x80;
-        if value.contains(&b'=') || !value.first().is_some_and(begins) {
+        // `sql_error_code = 00000`
+        let is_name = behind(rest, length).trim_ascii_start().starts_with(b"=");
+        if is_name || value.contains(&b'=') || !value.first().is_some_and(begins) {
             return None;
         }
         if let Some(at) = value.iter().position(|byte| *byte == b'@') {

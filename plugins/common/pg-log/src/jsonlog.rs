@@ -194,13 +194,16 @@ impl<'t> Reader<'t> {
         if self.severity.is_none() {
             faults.insert(Faults::SEVERITY_UNKNOWN);
         }
+        let severity = self.severity;
+        let severity =
+            severity.unwrap_or_else(|| Severity::of_sqlstate(self.fields.get(Field::Sqlstate)));
         Some(Event {
             format: if self.wrapped {
                 Format::CloudNativePg
             } else {
                 Format::Jsonlog
             },
-            level: Level::Severity(self.severity.unwrap_or(Severity::Log)),
+            level: Level::Severity(severity),
             fields: self.fields,
             names_user: true,
             faults,

@@ -3,6 +3,8 @@
 //!
 //! Source: `src/backend/commands/explain.c`; formats `text`, `json` and `yaml`. XML goes as a whole.
 
+use std::borrow::Cow;
+
 use pg_sql::{Lexer, LexerOptions, TokenKind};
 
 use crate::json;
@@ -107,8 +109,7 @@ pub(crate) fn redact(text: &[u8], out: &mut Vec<u8>) {
     match text.first() {
         Some(b'<') => out.push(b'?'),
         Some(b'{' | b'[') => in_json(text, out),
-        // A statement does not begin with a quote: this is YAML's.
-        _ if text.starts_with(b"Query Text: \"") => {
+        _ if text.starts_with(YAML) => {
             for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
                 newline(number, out);
                 member(line, out);
@@ -121,6 +122,31 @@ pub(crate) fn redact(text: &[u8], out: &mut Vec<u8>) {
 fn newline(number: usize, out: &mut Vec<u8>) {
     if number > 0 {
         out.push(b'\n');
+    }
+}
+
+/// The statement that a plan is of; what XML has for it is not read.
+pub(crate) fn query(plan: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let unescaped = |inside: &[u8]| {
+        let mut query = Vec::new();
+        json::unescape(inside, &mut query);
+        Some(Cow::Owned(query))
+    };
+    match plan.first()? {
+        b'<' => None,
+        b'{' | b'[' => {
+            let object = behind(plan, find_byte(plan, b'{')?);
+            let mut members = json::Members::of(object);
+            unescaped(members.find(|member| member.key == b"Query Text")?.value)
+        }
+        _ => {
+            if let Some(inside) = plan.strip_prefix(YAML) {
+                return unescaped(before(inside, end_of_string(inside)?));
+            }
+            let masked = masked(plan);
+            let end = end_of_query(masked.strip_prefix(QUERY)?);
+            Some(Cow::Borrowed(before(behind(plan, QUERY.len()), end)))
+        }
     }
 }
 
@@ -152,6 +178,8 @@ fn in_text(text: &[u8], out: &mut Vec<u8>) {
 
 /// What stands before the query.
 const QUERY: &[u8] = b"Query Text: ";
+/// The same in YAML, with the quote: a statement does not begin with one.
+const YAML: &[u8] = b"Query Text: \"";
 
 /// A text with nothing in its strings and comments, byte for byte as long.
 fn masked(text: &[u8]) -> Vec<u8> {

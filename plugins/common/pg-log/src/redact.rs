@@ -4,6 +4,7 @@
 //! Of any other text of the server's all goes that may be data (`unknown`), and all of one that a
 //! function of a user's may have written (`author`).
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use pg_sql::{Comments, RedactOptions, Redacted};
@@ -13,6 +14,7 @@ use crate::classes::{Classes, Recognized, Sensitivity, Value};
 use crate::field::Field;
 use crate::scan::{before, behind, find_byte};
 use crate::statements::Statements;
+use crate::text::{Form, Text};
 use crate::unknown;
 
 /// How much is taken out.
@@ -52,7 +54,8 @@ impl Redactor<'_> {
         match sensitivity {
             Sensitivity::Data => match self.redaction {
                 Redaction::Strict => true,
-                Redaction::Statements => name == "db.query.parameters",
+                // An error of another session's has its statement in it.
+                Redaction::Statements => matches!(name, "db.query.parameters" | "cron.error"),
                 Redaction::Off => false,
             },
             Sensitivity::User => self.names.users,
@@ -386,6 +389,29 @@ fn column(text: &[u8]) -> (&[u8], &[u8]) {
         end = find_byte(text, b',').unwrap_or(text.len()).max(end);
     }
     (before(text, end), behind(text, end))
+}
+
+/// The columns of a statement and of its parameters in a line of pgaudit's.
+pub(crate) const AUDITED_STATEMENT: usize = 7;
+pub(crate) const AUDITED_PARAMETER: usize = 8;
+
+/// A column of a line of pgaudit's, without its quotes; `None` if it says that there is none.
+pub(crate) fn audit_column(message: &[u8], number: usize) -> Option<Cow<'_, [u8]>> {
+    let mut rest = message.strip_prefix(b"AUDIT: ")?;
+    for _ in 0..number {
+        rest = column(rest).1.strip_prefix(b",")?;
+    }
+    let (text, _) = column(rest);
+    match text {
+        b"" | b"<none>" | b"<not logged>" | b"<previously logged>" => None,
+        _ => Some(match text.strip_prefix(b"\"") {
+            Some(inside) => {
+                let inside = inside.strip_suffix(b"\"").unwrap_or(inside);
+                Text::new(inside, Form::Csv).decode()
+            }
+            None => Cow::Borrowed(text),
+        }),
+    }
 }
 
 /// Whether a DETAIL is what `debug_print_parse` and its like write: a tree of nodes, with constants as

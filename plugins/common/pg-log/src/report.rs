@@ -12,7 +12,10 @@ use crate::denial::{self, Denial};
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
-use crate::redact::{Names, Redaction, Redactor, first_line};
+use crate::plan;
+use crate::redact::{
+    AUDITED_PARAMETER, AUDITED_STATEMENT, Names, Redaction, Redactor, audit_column, first_line,
+};
 use crate::scan::{behind, find_byte};
 use crate::severity::Severity;
 use crate::statements::{Said, Statements};
@@ -377,10 +380,10 @@ impl<'r, 't> Report<'r, '_, 't> {
     }
 
     /// The values of a pattern, but for those that are data, or SQL, which has its own place.
-    fn captures(&mut self, text: &[u8], found: &Recognized<'_>) {
+    fn captures(&mut self, whole: &[u8], found: &Recognized<'_>) {
         let redactor = self.reporter.redactor();
         let mut rewritten = Vec::new();
-        for capture in found.captures(text) {
+        for capture in found.captures(whole) {
             let value = capture.value;
             let mut text = capture.text;
             match value.sensitivity {
@@ -388,7 +391,10 @@ impl<'r, 't> Report<'r, '_, 't> {
                     self.report_lines(text);
                     continue;
                 }
-                Sensitivity::Sql => continue,
+                Sensitivity::Sql => {
+                    self.audited_parameter(value.name, whole);
+                    continue;
+                }
                 sensitivity if redactor.hides(sensitivity, value.name) => continue,
                 sensitivity if sensitivity.is_rewritten() => {
                     rewritten.clear();
@@ -477,13 +483,7 @@ impl<'r, 't> Report<'r, '_, 't> {
         }
         let own = self.field(Field::Statement).map(|text| text.decode());
         let audited = self.field(Field::AuditStatement).map(|text| text.decode());
-        let in_message = || {
-            let (found, message) = (found?, message?);
-            let mut captures = found.captures(message);
-            captures
-                .find(|capture| capture.value.name == "db.query.text")
-                .map(|capture| Cow::Borrowed(capture.text))
-        };
+        let in_message = || statement_in(message?, found?);
         let text = own.or(audited).or_else(in_message);
         let denial = denial.or_else(|| Denial::of_statement(text.as_deref()?));
         match (denial, text.as_deref()) {
@@ -559,6 +559,16 @@ impl<'r, 't> Report<'r, '_, 't> {
         self.out.text(name, &self.buffer);
     }
 
+    /// What a statement that pgaudit wrote into a message was given.
+    fn audited_parameter(&mut self, name: &str, message: &[u8]) {
+        if self.reporter.options.redaction == Redaction::Off
+            && name == "pgaudit.statement"
+            && let Some(parameter) = audit_column(message, AUDITED_PARAMETER)
+        {
+            self.out.text(Field::AuditParameter.name(), &parameter);
+        }
+    }
+
     fn audit(&mut self) {
         for field in AUDIT {
             self.plain(field);
@@ -578,6 +588,18 @@ impl<'r, 't> Report<'r, '_, 't> {
         let names: Vec<&str> = self.faults.names().chain(zone).collect();
         self.out.text("pgmesh.faults", names.join(",").as_bytes());
     }
+}
+
+/// The statement that a message has in it: behind a duration, above a plan, or in a column of pgaudit's.
+fn statement_in<'m>(message: &'m [u8], found: &Recognized<'_>) -> Option<Cow<'m, [u8]>> {
+    found
+        .captures(message)
+        .find_map(|capture| match capture.value.name {
+            "db.query.text" => Some(Cow::Borrowed(capture.text)),
+            "plan" => plan::query(capture.text),
+            "pgaudit.statement" => audit_column(message, AUDITED_STATEMENT),
+            _ => None,
+        })
 }
 
 /// A number, or a text where JSON would write the number otherwise.

@@ -5,6 +5,7 @@
 //! `src/backend/utils/error/elog.c`, and their translations in `src/backend/po`.
 
 use crate::scan::{before, find_byte};
+use crate::text::Text;
 use crate::words::{COMPANIONS, POSITIONS, WORDS};
 
 /// How bad it is (PostgreSQL documentation, 19.8.2).
@@ -82,6 +83,16 @@ impl Severity {
             Self::Error => "17",
             Self::Fatal => "21",
             Self::Panic => "24",
+        }
+    }
+
+    /// What stands in for a severity whose word is of no language that is known: the class of the SQLSTATE
+    /// tells successes, warnings and errors apart (PostgreSQL documentation, appendix A).
+    pub(crate) fn of_sqlstate(code: Option<Text<'_>>) -> Self {
+        match code.unwrap_or_default().raw.first_chunk() {
+            None | Some(b"00") => Self::Log,
+            Some(b"01" | b"02") => Self::Warning,
+            Some(_) => Self::Error,
         }
     }
 

@@ -2,6 +2,8 @@
 //! left it there: `2026-11-23T03:34:37.123456789+00:00 stdout F `, and `postgres[123]: [5-1] ` with all
 //! before it.
 //!
+//! Heroku's drains put `app[postgres.123]: [DATABASE] ` before the chunk's mark.
+//!
 //! Source: the container runtime interface's log format; `write_syslog` of
 //! `src/backend/utils/error/elog.c`, which gives each line of an entry, and each 900 bytes of a longer
 //! one, a call of its own: `[entry-chunk] text`.
@@ -67,7 +69,7 @@ pub(crate) fn unwrapped(text: &[u8]) -> Unwrapped<'_> {
     match text.first() {
         // A time of the server's own has a blank there.
         Some(b'0'..=b'9') if text.get(10) != Some(&b'T') => bare,
-        Some(b'0'..=b'9' | b'A'..=b'Z' | b's' | b'w' | b'<' | b'[') => carried(bare),
+        Some(b'0'..=b'9' | b'A'..=b'Z' | b'a' | b's' | b'w' | b'<' | b'[') => carried(bare),
         _ => bare,
     }
 }
@@ -150,6 +152,7 @@ fn container(text: &[u8]) -> Option<(bool, &[u8])> {
 
 /// Behind syslog's header, or behind the chunk's mark alone where the host took the header off.
 fn syslog(text: &[u8]) -> Option<(Chunk, &[u8])> {
+    let text = behind_database(text);
     if text.starts_with(b"[") {
         // `[4711] ` is a prefix that has the process id in it.
         return mark(text).filter(|(chunk, _)| chunk.entry.is_some());
@@ -167,6 +170,23 @@ fn syslog(text: &[u8]) -> Option<(Chunk, &[u8])> {
         }
         at = at.saturating_add(1);
     }
+}
+
+/// Behind `app[postgres.4711]: [DATABASE] `, or what of it a host has left.
+fn behind_database(text: &[u8]) -> &[u8] {
+    let app = || {
+        let number = text.strip_prefix(b"app[postgres.")?;
+        behind(number, digits(number)).strip_prefix(b"]: ")
+    };
+    let text = app().unwrap_or(text);
+    let database = || {
+        let name = text.strip_prefix(b"[")?;
+        let is_upper = |byte: &&u8| byte.is_ascii_uppercase() || **byte == b'_';
+        let length = name.iter().take_while(is_upper).count();
+        let rest = behind(name, length).strip_prefix(b"] ")?;
+        (length > 0 && rest.starts_with(b"[")).then_some(rest)
+    };
+    database().unwrap_or(text)
 }
 
 /// Whether a text begins as syslog's lines do: `<134>`, `Nov 23 03:34:37 `, or a time of RFC 5424.
@@ -282,6 +302,17 @@ mod tests {
                 Some((None, 6)),
             ),
             ("[5-12] ", None, Some((Some(5), 12))),
+            ("[DATABASE] [5-1] ", None, Some((Some(5), 1))),
+            (
+                "app[postgres.4711]: [HEROKU_POSTGRESQL_RED] [5-1] ",
+                None,
+                Some((Some(5), 1)),
+            ),
+            (
+                "2026-11-23T03:34:37+00:00 app[postgres.4711]: [DATABASE] [5-2] ",
+                None,
+                Some((Some(5), 2)),
+            ),
         ] {
             let text = format!("{before}2026-11-23 03:34:37.123 UTC [4711] [9-9] LOG:  x");
             let found = unwrapped(text.as_bytes());

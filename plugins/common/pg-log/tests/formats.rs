@@ -98,10 +98,67 @@ fn a_row_of_every_version_has_its_columns() {
 
 #[test]
 fn a_row_in_a_language_that_is_not_known_is_still_a_row() {
-    let row = "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,HIBA,22012,\"x\",,,,,,,,,\"a\",\"b\",,0";
-    let event = only(&mut Parser::new(), row);
-    let faults: Vec<_> = event.faults.names().collect();
-    assert_eq!(faults, ["severity_unknown"]);
+    for (code, severity) in [
+        ("00000", Severity::Log),
+        ("01000", Severity::Warning),
+        ("22012", Severity::Error),
+        ("57P01", Severity::Error),
+    ] {
+        for text in [
+            format!(
+                "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,HIBA,{code},\"x\",,,,,,,,,\"a\",\"b\",,0"
+            ),
+            format!("{{\"error_severity\":\"HIBA\",\"state_code\":\"{code}\",\"message\":\"x\"}}"),
+        ] {
+            let event = only(&mut Parser::new(), &text);
+            let faults: Vec<_> = event.faults.names().collect();
+            assert_eq!(faults, ["severity_unknown"]);
+            assert_eq!(event.severity(), Some(severity), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_heroku_drains_is_read_with_its_sqlstate() {
+    let long = "time_ms = \"2026-11-23 03:34:37.123 UTC\" pid=\"4711\" proc_start_time=\"2026-11-23 03:34:00 UTC\" session_id=\"692280b5.1267\" vtid=\"3/17\" tid=\"0\" log_line=\"5\" ";
+    let session = "database=\"shop\" connection_source=\"10.0.0.1(55000)\" user=\"bob\" application_name=\"psql\" ";
+    for carrier in [
+        "",
+        "[5-1] ",
+        "[DATABASE] [5-1] ",
+        "app[postgres.4711]: [HEROKU_POSTGRESQL_RED] [5-1] ",
+        "2026-11-23T03:34:37+00:00 app[postgres.4711]: [DATABASE] [5-1] ",
+    ] {
+        for blank in ["", " "] {
+            for (values, pid, user) in [
+                (String::new(), None, None),
+                (long.to_owned(), Some("4711"), None),
+                (format!("{long}{session}"), Some("4711"), Some("bob")),
+            ] {
+                let text =
+                    format!("{carrier}{blank}sql_error_code = 28000 {values}FATAL:  no such user");
+                let event = only(&mut Parser::new(), &text);
+                let has = |field| {
+                    let text = event.fields.get(field)?.raw;
+                    std::str::from_utf8(text).ok()
+                };
+                assert_eq!(event.severity(), Some(Severity::Fatal), "{text}");
+                assert_eq!(has(Field::Sqlstate), Some("28000"), "{text}");
+                assert_eq!(has(Field::Message), Some("no such user"), "{text}");
+                assert_eq!(has(Field::ProcessId), pid, "{text}");
+                assert_eq!(has(Field::UserName), user, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_word_before_an_equals_sign_is_no_user() {
+    let event = only(
+        &mut Parser::new(),
+        "2026-11-23 03:34:37.123 UTC [4711] odd_name = 28000 FATAL:  x",
+    );
+    assert!(event.fields.get(Field::UserName).is_none());
 }
 
 #[test]

@@ -224,6 +224,77 @@ fn no_secret_is_left_in_strict_mode() {
     }
 }
 
+/// What a report says of a statement that the server logs by itself.
+fn of_statement(statement: &str) -> Values {
+    report(
+        Redaction::Strict,
+        &format!(
+            "{HEAD}LOG:  statement: {}\n",
+            statement.replace('\n', "\n\t")
+        ),
+    )
+}
+
+#[test]
+fn a_statement_inside_a_message_is_told_like_one_by_itself() {
+    let trace = "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
+    let statement = format!("SELECT \"it's\", 'hunter2' FROM t\nWHERE a = 7 {trace}");
+    let lines = statement.replace('\n', "\n\t");
+    let escaped = statement.replace('"', "\\\"").replace('\n', "\\n");
+    let doubled = lines.replace('"', "\"\"");
+    let expected = of_statement(&statement);
+    assert!(expected.get("trace_id").is_some());
+    for message in [
+        format!(
+            "duration: 1.0 ms  plan:\n\tQuery Text: {lines}\n\tSeq Scan on t  (cost=0.00..1.0 rows=1 width=4)\n\t  Filter: (a = 7)"
+        ),
+        format!(
+            "duration: 1.0 ms  plan:\n\t{{\n\t  \"Query Text\": \"{escaped}\",\n\t  \"Plan\": {{\n\t    \"Node Type\": \"Seq Scan\"\n\t  }}\n\t}}"
+        ),
+        format!(
+            "duration: 1.0 ms  plan:\n\tQuery Text: \"{escaped}\"\n\tPlan: \n\t  Node Type: \"Seq Scan\""
+        ),
+        format!("AUDIT: SESSION,1,1,READ,SELECT,TABLE,public.t,\"{doubled}\",<not logged>"),
+        format!(
+            "AUDIT: SESSION,1,1,READ,SELECT,TABLE,\"public.\"\"a,b\"\"\",\"{doubled}\",<none>,1"
+        ),
+        format!("cron job 1 starting: {lines}"),
+    ] {
+        let row = message.replace("\n\t", "\n").replace('"', "\"\"");
+        for text in [
+            format!("{HEAD}LOG:  {message}\n"),
+            format!(
+                "2026-11-23 03:34:37.123 UTC,,,1,,2.3,1,,2026-11-23 03:34:00 UTC,,0,LOG,00000,\"{row}\",,,,,,,,,\"a\",\"b\",,0"
+            ),
+        ] {
+            let values = report(Redaction::Strict, &text);
+            for name in ["db.query.text", "pgmesh.fingerprint", "trace_id", "span_id"] {
+                assert_eq!(values.get(name), expected.get(name), "{name} of {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_statement_that_pgaudit_did_not_log_is_none() {
+    for columns in [
+        "<not logged>,<not logged>",
+        "<previously logged>,<previously logged>",
+    ] {
+        let text = format!("{HEAD}LOG:  AUDIT: SESSION,1,1,READ,SELECT,,,{columns}\n");
+        let values = report(Redaction::Strict, &text);
+        assert_eq!(values.get("postgresql.event"), Some("pgaudit"));
+        assert_eq!(values.get("db.query.text"), None);
+    }
+    let text = format!("{HEAD}LOG:  AUDIT: SESSION,1,1,READ,SELECT,,,select $1,\"a,\"\"b\"\"\"\n");
+    assert_eq!(
+        report(Redaction::Strict, &text).get("pgaudit.parameter"),
+        None
+    );
+    let values = report(Redaction::Off, &text);
+    assert_eq!(values.get("pgaudit.parameter"), Some("a,\"b\""));
+}
+
 #[test]
 fn a_statement_on_its_own_is_told_what_it_belongs_to() {
     let reporter = Reporter::default();
