@@ -17,15 +17,15 @@ use crate::traces::batch;
 const NUMBER: &str = "4111";
 const WORD: &str = "hunter2";
 
-const STATEMENT: &str = "SELECT a FROM t WHERE card = 4111 AND word = 'hunter2'";
+pub(crate) const STATEMENT: &str = "SELECT a FROM t WHERE card = 4111 AND word = 'hunter2'";
 /// What a client gives for a parameter.
 const DATA: &str = "hunter2 4111";
 /// What the server says, with data in it.
-const MESSAGE: &str = "invalid input syntax for type integer: \"hunter2 4111\"";
+pub(crate) const MESSAGE: &str = "invalid input syntax for type integer: \"hunter2 4111\"";
 /// What nobody knows, with data in it.
-const UNKNOWN: &str = "card 4111 of hunter2 was refused";
+pub(crate) const UNKNOWN: &str = "card 4111 of hunter2 was refused";
 
-fn integer(value: i64) -> AnyValue {
+pub(crate) fn integer(value: i64) -> AnyValue {
     AnyValue {
         value: Some(Value::IntValue(value)),
     }
@@ -44,7 +44,7 @@ fn list(values: Vec<AnyValue>) -> AnyValue {
 }
 
 /// Lists in lists, so many deep.
-fn nested(value: &str, depth: usize) -> AnyValue {
+pub(crate) fn nested(value: &str, depth: usize) -> AnyValue {
     (0..depth).fold(string(value), |inner, _| list(vec![inner]))
 }
 
@@ -198,7 +198,7 @@ fn attributes() -> Vec<KeyValue> {
 }
 
 /// Stack traces with lines that look like frames and types of errors.
-const STACKS: [&str; 4] = [
+pub(crate) const STACKS: [&str; 4] = [
     "hunter2Error: 4111\n    at 4111-1111-1111-1111:1\n    at hunter2 (4111:1)\n",
     "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    run('hunter2', 4111)\npsycopg.errors.X: 4111 hunter2\nDETAIL: hunter2\n",
     "org.postgresql.util.PSQLException: ERROR: hunter2 4111\n  Detail: 4111\n\tat a.b(C.java:1)\nCaused by: x: hunter2\n",
@@ -319,7 +319,7 @@ const CONFIGS: [&str; 6] = [
 
 /// Neither the number nor the word is in what came out; `what` went in.
 #[track_caller]
-fn assert_clean(out: &[u8], what: &dyn std::fmt::Debug) {
+pub(crate) fn assert_clean(out: &[u8], what: &dyn std::fmt::Debug) {
     let shown = String::from_utf8_lossy(out);
     for secret in [NUMBER, WORD] {
         assert!(!shown.contains(secret), "{secret} of {what:?} in {shown}");
@@ -403,214 +403,6 @@ fn what_names_postgresql_around_a_span_is_believed_and_shows_no_data() {
         let resource = other.resource_spans[0].resource.as_mut();
         resource.expect("a resource").attributes.push(system());
         let bytes = other.encode_to_vec();
-        let mut processor = processor("");
-        assert_eq!(*processor.process_traces(&bytes).expect("OTLP"), bytes);
-    }
-}
-
-/// Some put the error of a request on its span.
-#[test]
-fn a_drivers_error_in_attributes_of_another_span_shows_no_data() {
-    for stack in &STACKS[1..] {
-        for attributes in [
-            vec![text("error.stack", stack), text("error.message", UNKNOWN)],
-            vec![text("exception.stacktrace", stack)],
-            vec![text(
-                "error.message",
-                &format!("{MESSAGE} (SQLSTATE 22P02)"),
-            )],
-            vec![text(
-                "error.message",
-                &format!("error returned from database: {MESSAGE}"),
-            )],
-            vec![
-                text("exception.message", UNKNOWN),
-                text("exception.type", "psycopg.errors.UniqueViolation"),
-            ],
-        ] {
-            let attributes = [vec![text("http.route", "/pay")], attributes].concat();
-            let span = Span {
-                name: "POST /pay".to_owned(),
-                attributes,
-                ..Span::default()
-            };
-            let whole = batch(vec![span.clone()]).encode_to_vec();
-            for bytes in [reversed(&whole, 8), whole] {
-                let mut processor = processor("");
-                let out = processor.process_traces(&bytes).expect("OTLP");
-                assert_clean(&out, &span);
-                assert!(String::from_utf8_lossy(&out).contains("/pay"));
-            }
-        }
-    }
-}
-
-/// An application logs the exception of its driver.
-#[test]
-fn a_drivers_error_in_another_record_shows_no_data() {
-    let of = |attributes: Vec<KeyValue>, body: AnyValue| LogRecord {
-        attributes,
-        body: Some(body),
-        ..LogRecord::default()
-    };
-    let mut records = Vec::new();
-    for stack in &STACKS[1..] {
-        records.extend([
-            of(
-                vec![
-                    text("exception.message", UNKNOWN),
-                    text("exception.stacktrace", stack),
-                ],
-                string("payment failed"),
-            ),
-            of(
-                vec![text("error.stack_trace", stack)],
-                string("payment failed"),
-            ),
-            of(vec![], string(&format!("payment failed\n{stack}"))),
-            of(
-                vec![],
-                map(vec![
-                    text("message", "payment failed"),
-                    text("exception", UNKNOWN),
-                    text("stack_trace", stack),
-                ]),
-            ),
-        ]);
-    }
-    records.extend([
-        of(
-            vec![
-                text("exception.type", "org.postgresql.util.PSQLException"),
-                text("exception.message", UNKNOWN),
-            ],
-            string("payment failed"),
-        ),
-        of(
-            vec![],
-            string(&format!(
-                "payment failed: ERROR: {MESSAGE} (SQLSTATE 22P02)"
-            )),
-        ),
-    ]);
-    for record in records {
-        let whole = logs::batch(vec![record.clone()]).encode_to_vec();
-        for bytes in [reversed(&whole, 8), whole] {
-            let mut processor = processor("");
-            let out = processor.process_logs(&bytes).expect("OTLP");
-            assert_clean(&out, &record);
-        }
-    }
-    for other in [
-        of(vec![text("exception.message", "card 4111")], string("x")),
-        of(
-            vec![text("exception.type", "java.io.IOException")],
-            string("a\nb"),
-        ),
-        of(vec![pair("deep", nested("4111", 40))], nested("4111", 40)),
-    ] {
-        let bytes = logs::batch(vec![other]).encode_to_vec();
-        let mut processor = processor("");
-        assert_eq!(*processor.process_logs(&bytes).expect("OTLP"), bytes);
-    }
-}
-
-/// A request's span, whose statement has failed.
-#[test]
-fn a_drivers_error_on_another_span_shows_no_data() {
-    for stack in &STACKS[1..] {
-        for status in ["", *stack] {
-            let span = Span {
-                name: "POST /pay".to_owned(),
-                attributes: vec![text("http.route", "/pay")],
-                status: Some(Status {
-                    message: status.to_owned(),
-                    code: 2,
-                }),
-                events: vec![Event {
-                    name: "exception".to_owned(),
-                    attributes: vec![
-                        text("exception.message", UNKNOWN),
-                        text("exception.stacktrace", stack),
-                    ],
-                    ..Event::default()
-                }],
-                ..Span::default()
-            };
-            let whole = batch(vec![span.clone()]).encode_to_vec();
-            for bytes in [reversed(&whole, 8), whole] {
-                let out = processor("")
-                    .process_traces(&bytes)
-                    .expect("OTLP")
-                    .into_owned();
-                assert_clean(&out, &span);
-            }
-        }
-    }
-}
-
-/// `tracing` makes an event of the request's span of what sqlx logs, or a record.
-#[test]
-fn what_sqlx_logs_shows_no_data() {
-    let logged = |target: KeyValue| {
-        vec![
-            text("level", "DEBUG"),
-            target,
-            text("summary", "SELECT a FROM t …"),
-            text("db.statement", STATEMENT),
-            pair("rows_returned", integer(1)),
-        ]
-    };
-    let request = |event: Event| Span {
-        name: "POST /pay".to_owned(),
-        attributes: vec![text("http.route", "/pay")],
-        events: vec![event],
-        ..Span::default()
-    };
-    for config in ["", r#"{"traces":{"exceptions":"keep"}}"#] {
-        for attributes in [
-            logged(text("target", "sqlx::query")),
-            logged(text("log.target", "sqlx::query")),
-            logged(text("db.system", "postgresql")),
-        ] {
-            let span = request(Event {
-                name: STATEMENT.to_owned(),
-                attributes: attributes.clone(),
-                ..Event::default()
-            });
-            let record = LogRecord {
-                attributes,
-                ..LogRecord::default()
-            };
-            let spans = batch(vec![span.clone()]).encode_to_vec();
-            let records = logs::batch(vec![record]).encode_to_vec();
-            for (spans, records) in [
-                (reversed(&spans, 8), reversed(&records, 8)),
-                (spans, records),
-            ] {
-                let mut processor = processor(config);
-                let out = processor.process_traces(&spans).expect("OTLP").into_owned();
-                assert_clean(&out, &span);
-                assert!(String::from_utf8_lossy(&out).contains("card = ?"));
-                let out = processor.process_logs(&records).expect("OTLP");
-                assert_clean(&out, &"a record");
-            }
-        }
-    }
-    // Another database's, or nobody knows whose.
-    for attributes in [
-        logged(text("target", "orders::sql")),
-        [
-            logged(text("target", "sqlx::query")),
-            vec![text("db.system", "mysql")],
-        ]
-        .concat(),
-    ] {
-        let bytes = batch(vec![request(Event {
-            attributes,
-            ..Event::default()
-        })])
-        .encode_to_vec();
         let mut processor = processor("");
         assert_eq!(*processor.process_traces(&bytes).expect("OTLP"), bytes);
     }

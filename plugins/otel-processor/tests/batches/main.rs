@@ -16,6 +16,7 @@ mod leaks;
 mod leaks_around;
 mod leaks_in_logs;
 mod leaks_in_metrics;
+mod leaks_of_drivers;
 mod logs;
 mod logs_model;
 mod metrics;
