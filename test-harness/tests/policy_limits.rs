@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use test_harness::hosts::{Envoy, Postgres, Version, wait_for};
-use test_harness::net::messages;
+use test_harness::net::client::tags;
+use test_harness::net::{Client, messages};
 use test_harness::shipped;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -210,4 +211,41 @@ fn of_thousands_at_once_no_more_are_let_in_than_the_limit_and_every_other_is_tol
     let refused = Outcome::Refused("53300".to_owned());
     let (let_in, refused) = (count(&Outcome::LetIn), count(&refused));
     assert_eq!((let_in, refused), (ALLOWED, CLIENTS - ALLOWED));
+}
+
+/// Of two Syncs, one behind Execute and one behind CopyDone, the server answers one.
+#[test]
+fn a_session_is_idle_after_a_copy_of_the_extended_protocol() {
+    for version in Version::ALL {
+        let server = Postgres::start(version);
+        server.sql("create table t (a int)");
+        let envoy = behind(
+            &server,
+            r#"{"limits": [{"name": "a", "max_statement_seconds": 1}]}"#,
+        );
+        let address = SocketAddr::from(([127, 0, 0, 1], envoy.port()));
+        let mut client = Client::session(address, "postgres");
+        client.send(
+            &[
+                messages::parse("", "copy t from stdin"),
+                messages::bind("", "", &[]),
+                messages::execute("", 0),
+                messages::sync(),
+            ]
+            .concat(),
+        );
+        while client.read_message().tag != b'G' {}
+        client.send(
+            &[
+                messages::copy_data(b"1\n"),
+                messages::copy_done(),
+                messages::sync(),
+            ]
+            .concat(),
+        );
+        assert_eq!(tags(&client.read_until_ready()), "CZ", "{version:?}");
+        std::thread::sleep(Duration::from_secs(5));
+        let answer = client.query("select a from t");
+        assert_eq!(tags(&answer), "TDCZ", "{version:?}");
+    }
 }

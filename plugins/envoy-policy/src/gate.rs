@@ -17,6 +17,7 @@
 //! - at most [`Limits::held`] bytes and one start-up packet are held.
 
 mod backend;
+mod copy;
 pub mod denial;
 pub mod edits;
 mod frontend;
@@ -26,6 +27,7 @@ use pg_wire::body::query::TransactionStatus;
 use pg_wire::body::startup::{CancelRequest, StartupMessage};
 use pg_wire::{Direction, SubProtocol};
 
+use copy::CopyIn;
 use denial::{Denial, Refusal, Tokens};
 use edits::Edits;
 
@@ -183,6 +185,7 @@ struct Shared {
     unready: u32,
     /// Extended messages sent with no Sync behind them.
     unsynced: bool,
+    copy: CopyIn,
     /// The connection is being refused: the server's FATAL is to say why.
     refusing: Option<Denial>,
     /// Nothing more is to come of this connection, which the host should close.
@@ -223,6 +226,7 @@ impl Gate {
                 physical: false,
                 unready: 0,
                 unsynced: false,
+                copy: CopyIn::default(),
                 refusing: None,
                 doomed: false,
                 unseen: false,

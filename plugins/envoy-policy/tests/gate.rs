@@ -507,6 +507,74 @@ fn a_request_is_settled_only_once_all_before_it_is_answered() {
     assert!(settled(&connection));
 }
 
+/// The server takes no notice of a Sync while it waits for rows, and says so to nobody.
+#[test]
+fn a_sync_that_a_copy_passes_over_is_not_waited_for() {
+    let asks = [
+        parse("", "copy"),
+        message(b'B', b"\0\0\0\0\0\0\0\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'S', b""),
+    ]
+    .concat();
+    let waits = [
+        message(b'1', b""),
+        message(b'2', b""),
+        message(b'G', b"\0\0\0"),
+    ]
+    .concat();
+    let complete = message(b'C', b"COPY 1\0");
+    let (row, done, sync) = (
+        message(b'd', b"1\n"),
+        message(b'c', b""),
+        message(b'S', b""),
+    );
+    let ready = message(b'Z', b"I");
+    let start = || {
+        let mut connection = Connection::open(ByWord::default());
+        connection.client(&asks);
+        connection.server(&waits);
+        connection
+    };
+    let settled = |connection: &mut Connection| {
+        connection.client(&query("next"));
+        connection.judge.texts.last().unwrap().1
+    };
+
+    let mut connection = start();
+    connection.client(&[row.clone(), done.clone(), sync.clone()].concat());
+    connection.server(&[complete.clone(), ready.clone()].concat());
+    assert!(settled(&mut connection));
+
+    let mut connection = start();
+    connection.client(&[row.clone(), done.clone()].concat());
+    connection.server(&complete);
+    assert!(
+        !settled(&mut connection),
+        "what it changed is not reported yet"
+    );
+
+    let mut connection = start();
+    connection.client(&[row.clone(), done.clone()].concat());
+    connection.server(&complete);
+    connection.client(&sync);
+    connection.server(&ready);
+    assert!(settled(&mut connection));
+
+    let mut connection = start();
+    connection.client(&[row.clone(), done.clone(), sync.clone()].concat());
+    let failed = message(b'E', b"SERROR\0\0");
+    connection.server(&[failed, ready.clone()].concat());
+    assert!(!settled(&mut connection), "the Sync may have been answered");
+
+    let mut connection = start();
+    connection.client(&[done.clone(), sync.clone(), asks.clone(), done.clone()].concat());
+    connection.server(&[complete.clone(), ready].concat());
+    assert!(!settled(&mut connection), "another COPY is under way");
+    connection.server(&[waits, complete].concat());
+    assert!(!settled(&mut connection));
+}
+
 #[test]
 fn a_server_that_cannot_fork_is_heard() {
     let mut connection = Connection::new(ByWord::default());

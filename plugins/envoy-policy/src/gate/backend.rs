@@ -279,9 +279,18 @@ fn answer(
         MessageName::ReadyForQuery => {
             shared.unready = shared.unready.saturating_sub(1);
             shared.open = true;
+            let settled = shared.unready == 0 && !shared.unsynced;
+            shared.copy.ready(settled);
             if let Ok(ready) = ReadyForQuery::read(body) {
-                judge.ready(ready.status, shared.unready == 0 && !shared.unsynced);
+                judge.ready(ready.status, settled);
             }
+        }
+        MessageName::CopyInResponse => shared.copy.begins(),
+        MessageName::CommandComplete => {
+            let passed_over = shared.copy.complete();
+            shared.unready = shared.unready.saturating_sub(passed_over);
+            // What the COPY has changed is reported with the ReadyForQuery of the next Sync.
+            shared.unsynced |= passed_over > 0 && shared.unready == 0;
         }
         MessageName::ParameterStatus if rest > 0 => {
             judge.parameter(ParameterStatus::of_head(body).name, None);

@@ -368,6 +368,12 @@ impl Frontend {
         let body = seen.get(HEADER..).unwrap_or_default();
         let settled = shared.unready == 0 && !shared.unsynced;
         match name {
+            MessageName::Sync => shared.copy.sync(),
+            MessageName::FrontendCopyDone => shared.copy.done(),
+            MessageName::FrontendCopyData | MessageName::Flush => {}
+            _ => shared.copy.other(),
+        }
+        match name {
             MessageName::Query | MessageName::FunctionCall | MessageName::Sync => {
                 shared.unready = shared.unready.saturating_add(1);
                 shared.unsynced = false;
