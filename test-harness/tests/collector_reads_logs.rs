@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
-use provoke::Logs;
+use provoke::Formats;
 use serde_json::{Value as Json, json};
 use test_harness::fakes::otlp_sink::OtlpSink;
 use test_harness::hosts::collector::{Build, Mode, Pipeline};
@@ -53,7 +53,7 @@ fn entry(record: &LogRecord) -> Entry {
 /// A log as a user may have it read.
 struct Form {
     name: &'static str,
-    log: fn(&Logs) -> &[u8],
+    log: fn(&Formats) -> &[u8],
     /// Of filelog.
     settings: Json,
     /// Of the processor.
@@ -152,16 +152,18 @@ fn assert_are_read(name: &str, records: &[LogRecord]) {
 
 #[track_caller]
 fn assert_reads_logs_of(version: Version) {
-    let logs = provoke::run(version);
+    let [logs, ..] = &provoke::run(version).servers[..] else {
+        panic!("there is a primary");
+    };
     let shown = String::from_utf8_lossy(&logs.stderr);
     assert!(shown.matches("secret").count() > 20, "nothing to take out");
     let forms = forms();
     let [first, others @ ..] = &forms;
-    let records = collected(Build::Ours, (first.log)(&logs), first, Mode::Interpreter);
+    let records = collected(Build::Ours, (first.log)(logs), first, Mode::Interpreter);
     assert_are_read(first.name, &records);
     for build in Build::all() {
         for form in others {
-            let others = collected(build, (form.log)(&logs), form, Mode::Compiled);
+            let others = collected(build, (form.log)(logs), form, Mode::Compiled);
             assert_are_read(form.name, &others);
             assert_same(form.name, &others, &records);
         }

@@ -50,7 +50,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             prefix: None,
-            keys: ["log", "message", "msg"].map(str::to_owned).to_vec(),
+            keys: ["log", "message", "msg", "record"]
+                .map(str::to_owned)
+                .to_vec(),
             redaction: RedactionMode::Strict,
             hide_users: false,
             hide_hosts: false,

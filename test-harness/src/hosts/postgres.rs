@@ -427,6 +427,20 @@ impl Postgres {
         self.process.signal(Signal::HUP);
     }
 
+    /// Ends in good order, lets `change` have the data directory, and starts again: without the locales
+    /// it may have had.
+    #[track_caller]
+    pub fn start_again_after(mut self, change: impl FnOnce(&Path)) -> Self {
+        self.stop();
+        change(&self.data_directory());
+        let tls = self.data_directory().join("server.key").exists();
+        let again = self
+            .version
+            .server_program(tls)
+            .and_then(|program| serve(self.version, &program, self.directory, None));
+        again.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Ends all at once, as after a crash: connections see a reset or an end in mid-message.
     pub fn kill(&mut self) {
         self.process.kill();

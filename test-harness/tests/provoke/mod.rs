@@ -1,16 +1,24 @@
 //! Makes a real server print every kind of event that can be had from it, to stderr, csvlog and
 //! jsonlog at once.
 
+pub mod aged;
+pub mod clients;
+pub mod faults;
 pub mod record;
+pub mod replicas;
 pub mod sessions;
 pub mod situations;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use test_harness::hosts::postgres::Builder;
+use test_harness::hosts::process::{Process, Spec};
 use test_harness::hosts::{Postgres, Version, wait_for};
 
 /// Says all there is to say, so that stderr can be compared with the other two.
@@ -19,21 +27,49 @@ pub const PREFIX: &str = "%m|%p|%a|%u|%d|%r|%b|%i|%c|%l|%s|%v|%x|%P|%Q|";
 /// Until the logger has written all.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The three logs of one server.
+/// Connections the server has room for.
+const CONNECTIONS: usize = 24;
+
+/// What servers of one version logged.
 pub struct Logs {
     pub version: Version,
-    /// Where the server lived.
-    pub directory: PathBuf,
+    /// Where they lived.
+    pub directories: Vec<PathBuf>,
+    /// What each said in all formats: the primary first.
+    pub servers: Vec<Formats>,
+    /// What was said to stderr alone, before there was a logger.
+    pub early: Vec<u8>,
+}
+
+/// One log in all formats.
+pub struct Formats {
     pub stderr: Vec<u8>,
     pub csvlog: Vec<u8>,
     pub jsonlog: Vec<u8>,
 }
 
-/// Runs all situations on a server of this version.
-#[track_caller]
-pub fn run(version: Version) -> Logs {
+impl Formats {
+    /// Stops a server and reads what it has written to a directory.
+    fn of(server: &mut Postgres, directory: &str) -> Self {
+        server.stop();
+        // The logger still writes when the server has gone.
+        let read = |name: &str| {
+            let path = server.data_directory().join(directory).join(name);
+            let whole = || fs::read(&path).ok().filter(|text| has_end(text));
+            wait_for(LIMIT, whole).unwrap_or_else(|| panic!("{} has no end", path.display()))
+        };
+        Self {
+            stderr: read("server.log"),
+            csvlog: read("server.csv"),
+            jsonlog: read("server.json"),
+        }
+    }
+}
+
+/// A server that says all there is to say, in three formats.
+fn builder(version: Version) -> Builder {
     let connections = if version == Version::V18 { "all" } else { "on" };
-    let server = Postgres::builder(version)
+    Postgres::builder(version)
         .authentication("scram-sha-256")
         .setting("logging_collector", "on")
         .setting("log_destination", "stderr,csvlog,jsonlog")
@@ -55,31 +91,95 @@ pub fn run(version: Version) -> Logs {
         .setting("log_autovacuum_min_duration", "0")
         .setting("autovacuum", "on")
         .setting("autovacuum_naptime", "1s")
+        .setting("max_connections", &CONNECTIONS.to_string())
         .setting("archive_mode", "on")
         .setting("archive_command", "false")
         .setting("compute_query_id", "on")
         .setting("restart_after_crash", "on")
-        .start();
-    for situation in situations::SITUATIONS {
-        psql(&server, situation.sql);
-    }
-    sessions::run(&server);
-    let directory = server.data_directory().join("log");
-    let mut server = server;
-    server.stop();
-    // The logger still writes when the server has gone.
-    let read = |name: &str| {
-        let path = directory.join(name);
-        let whole = || fs::read(&path).ok().filter(|text| has_end(text));
-        wait_for(LIMIT, whole).unwrap_or_else(|| panic!("{} has no end", path.display()))
-    };
+        // A standby can be copied, too.
+        .setting("full_page_writes", "on")
+        // One of them is nobody's.
+        .setting("listen_addresses", "127.0.0.1,192.0.2.1")
+}
+
+/// Runs all situations on servers of this version.
+#[track_caller]
+pub fn run(version: Version) -> Logs {
+    let mut servers = thread::scope(|scope| {
+        let aged = scope.spawn(|| aged::run(version));
+        let mut builder = builder(version);
+        if version == Version::V15 {
+            builder = builder.tls();
+        }
+        let server = builder.start();
+        let standbys = suffer(&server);
+        let aged = aged.join().expect("it grows old");
+        let [first, second] = standbys;
+        [
+            (server, "log"),
+            (second, "second"),
+            (first, "first"),
+            (aged, "log"),
+        ]
+    });
+    let (server, _) = &servers[0];
+    let early = [server.log(), start_twice(server)].concat().into_bytes();
+    sessions::shut_the_door(server);
+    let places = servers.iter().map(|(server, _)| server.socket_directory());
+    let directories = places.map(Path::to_owned).collect();
+    let read = |(server, directory): &mut (Postgres, &str)| Formats::of(server, directory);
     Logs {
         version,
-        directory: server.socket_directory().to_owned(),
-        stderr: read("server.log"),
-        csvlog: read("server.csv"),
-        jsonlog: read("server.json"),
+        directories,
+        servers: servers.iter_mut().map(read).collect(),
+        early,
     }
+}
+
+/// All that one server can show, and its standbys.
+fn suffer(server: &Postgres) -> [Postgres; 2] {
+    for situation in situations::SITUATIONS {
+        psql(server, situation.sql);
+    }
+    sessions::run(server);
+    clients::run(server);
+    faults::run(server);
+    let standbys = replicas::run(server);
+    faults::damage(server);
+    sessions::crash(server, Signal::KILL);
+    sessions::crash(server, Signal::QUIT);
+    faults::read_damaged(server);
+    faults::orphan_goes(server);
+    standbys
+}
+
+/// What a second server says on the same data directory.
+fn start_twice(server: &Postgres) -> String {
+    let log = server.socket_directory().join("second.log");
+    let program = server.version().program("postgres").expect("installed");
+    let spec = Spec::new("a second server", &program, log)
+        .unprivileged()
+        .args(["-D".as_ref(), server.data_directory().as_os_str()]);
+    let mut second = Process::start(spec).expect("it starts");
+    let ended = wait_for(LIMIT, || second.ended());
+    ended.expect("it finds the first");
+    second.log()
+}
+
+/// Changes a setting of a running server.
+pub(crate) fn set(server: &Postgres, setting: &str) {
+    psql(
+        server,
+        &format!("ALTER SYSTEM SET {setting}; SELECT pg_reload_conf(); SELECT pg_sleep(0.15)"),
+    );
+}
+
+/// Takes a change back.
+pub(crate) fn reset(server: &Postgres, name: &str) {
+    psql(
+        server,
+        &format!("ALTER SYSTEM RESET {name}; SELECT pg_reload_conf(); SELECT pg_sleep(0.15)"),
+    );
 }
 
 /// Whether a log has the last that a server says.

@@ -13,7 +13,7 @@ use super::Logs;
 /// Servers are run side by side; the tables are written by one at a time.
 static TABLES: Mutex<()> = Mutex::new(());
 
-/// Longer examples are of no use to a reader.
+/// Longer examples are of no use to a reader: they end with a line.
 const LONGEST: usize = 600;
 
 /// Records the messages and companion lines of a log.
@@ -52,17 +52,26 @@ pub fn record(logs: &Logs, events: &[Event<'_>]) {
 }
 
 fn note(examples: &mut BTreeMap<&'static str, String>, pattern: &'static str, text: &[u8]) {
-    let text = String::from_utf8_lossy(text).into_owned();
-    if text.len() <= LONGEST {
-        examples.entry(pattern).or_insert(text);
+    let whole = String::from_utf8_lossy(text);
+    let mut text: &str = &whole;
+    while text.len() > LONGEST {
+        let Some((before, _)) = text.rsplit_once('\n') else {
+            return;
+        };
+        text = before;
     }
+    examples.entry(pattern).or_insert_with(|| text.to_owned());
 }
 
 fn rewrite(logs: &Logs, table: &str, printed: &BTreeMap<&'static str, String>) {
     let path = tree().join("plugins/common/pg-log").join(table);
     let text = fs::read_to_string(&path).expect("the table is there");
     let version = logs.version.number().to_string();
-    let directory = logs.directory.to_string_lossy().into_owned();
+    let directories: Vec<_> = logs
+        .directories
+        .iter()
+        .map(|path| path.to_string_lossy())
+        .collect();
     let mut current: Option<&String> = None;
     let mut out = String::new();
     for line in text.lines() {
@@ -70,7 +79,10 @@ fn rewrite(logs: &Logs, table: &str, printed: &BTreeMap<&'static str, String>) {
             current = printed.get(pattern.replace("\\n", "\n").as_str());
         }
         let rewritten = line.split_once(" < ").and_then(|(origin, text)| {
-            let example = current?.replace(&directory, "/data").replace('\n', "\\n");
+            let mut example = current?.replace('\n', "\\n");
+            for directory in &directories {
+                example = example.replace(&**directory, "/data");
+            }
             match origin {
                 "source" => Some(format!("{version} < {example}")),
                 "15" if version == "18" => Some(format!("15 18 < {text}")),

@@ -5,50 +5,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use test_harness::hosts::{Postgres, wait_for};
-use test_harness::net::Client;
 
-use super::{command, psql, run_with};
-
-/// Events that these must show.
-pub const EVENTS: &[&str] = &[
-    "password_authentication_failed",
-    "role_does_not_exist",
-    "role_may_not_log_in",
-    "too_many_connections",
-    "database_does_not_exist",
-    "database_not_accepting_connections",
-    "lock_waiting",
-    "lock_acquired",
-    "lock_timeout",
-    "lock_not_available",
-    "deadlock_detected",
-    "deadlock_resolved",
-    "serialization_failure",
-    "replication_command",
-    "replication_connection_authorized",
-    "client_connection_lost",
-    "invalid_startup_packet",
-    "unsupported_protocol",
-    "protocol_violation",
-    "process_crashed",
-    "crash_shutdown",
-    "crash_recovery",
-    "redo",
-    "server_was_interrupted",
-    "server_ready",
-    "server_listening",
-    "server_starting",
-    "shutdown_requested",
-    "server_shutdown_started",
-    "server_shut_down",
-];
+use super::{command, psql, reset, run_with, set};
 
 pub(crate) fn run(server: &Postgres) {
     logins(server);
     locks(server);
-    clients_that_misbehave(server);
-    replication(server);
-    crash(server);
+    locks_of_applications(server);
+    uses_that_collide(server);
+    waits_for_nobody(server);
+    client_that_leaves(server);
 }
 
 /// Over TCP, where passwords are asked for.
@@ -80,24 +46,30 @@ fn logins(server: &Postgres) {
 }
 
 /// Two sessions at a time.
+fn two(server: &Postgres, first: &str, second: &str) {
+    thread::scope(|scope| {
+        scope.spawn(|| psql(server, first));
+        thread::sleep(Duration::from_millis(150));
+        scope.spawn(|| psql(server, second));
+    });
+}
+
 fn locks(server: &Postgres) {
-    let two = |first: &str, second: &str| {
-        thread::scope(|scope| {
-            scope.spawn(|| psql(server, first));
-            thread::sleep(Duration::from_millis(150));
-            scope.spawn(|| psql(server, second));
-        });
-    };
+    let two = |first: &str, second: &str| two(server, first, second);
     let hold = "BEGIN; UPDATE t SET b = 'held' WHERE a = 1; SELECT pg_sleep(0.8); COMMIT";
     two(hold, "UPDATE t SET b = 'waited' WHERE a = 1");
     two(
         hold,
         "SET lock_timeout = '200ms'; UPDATE t SET b = 'secret' WHERE a = 1",
     );
-    two(hold, "SELECT * FROM t WHERE a = 1 FOR UPDATE NOWAIT");
+    two(
+        hold,
+        "SET log_lock_failures = on; SELECT * FROM t WHERE a = 1 FOR UPDATE NOWAIT",
+    );
     two(
         "BEGIN; LOCK TABLE t; SELECT pg_sleep(0.8); COMMIT",
-        "LOCK TABLE t NOWAIT",
+        "BEGIN; LOCK TABLE t NOWAIT; ROLLBACK; VACUUM (SKIP_LOCKED) t;
+         ANALYZE (SKIP_LOCKED) t; SELECT * FROM t FOR UPDATE NOWAIT",
     );
     two(
         "BEGIN; UPDATE t SET b = 'x' WHERE a = 1; SELECT pg_sleep(0.5); UPDATE t SET b = 'secret' WHERE a = 2; COMMIT",
@@ -109,23 +81,63 @@ fn locks(server: &Postgres) {
     );
 }
 
-fn clients_that_misbehave(server: &Postgres) {
-    let startup = |version: u32, body: &[u8]| {
-        let mut packet = Vec::new();
-        let length = u32::try_from(body.len() + 8).expect("short");
-        packet.extend_from_slice(&length.to_be_bytes());
-        packet.extend_from_slice(&version.to_be_bytes());
-        packet.extend_from_slice(body);
-        let mut client = Client::connect(server.address());
-        client.send(&packet);
-        client.read_to_end();
-    };
-    startup(0x0003_0000, b"\0");
-    startup(0x0004_0000, b"user\0postgres\0\0");
-    let mut client = Client::connect(server.address());
-    client.send(b"\0\0\0\x02");
-    client.read_to_end();
-    // Leaves in the middle of a transaction.
+/// Advisory locks, whose keys are data.
+fn locks_of_applications(server: &Postgres) {
+    let one = "SELECT pg_advisory_lock(7654321)";
+    let other = "SELECT pg_advisory_lock(7654322)";
+    two(
+        server,
+        &format!("{one}; SELECT pg_sleep(0.5); {other}"),
+        &format!("{other}; SELECT pg_sleep(0.5); {one}"),
+    );
+    two(
+        server,
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT sum(a) FROM u; SELECT pg_sleep(0.4); INSERT INTO u VALUES (1); COMMIT",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT sum(a) FROM u; INSERT INTO u VALUES (1); SELECT pg_sleep(0.4); COMMIT",
+    );
+}
+
+fn uses_that_collide(server: &Postgres) {
+    psql(server, "CREATE DATABASE busy");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut psql = command(server);
+            psql.env("PGDATABASE", "busy");
+            run_with(psql, "SELECT pg_sleep(0.6)");
+        });
+        thread::sleep(Duration::from_millis(200));
+        // It waits five seconds for others to leave.
+        let short = "SET statement_timeout = '300ms'; ALTER DATABASE busy RENAME TO idle";
+        psql(server, short);
+    });
+    psql(server, "DROP DATABASE busy");
+}
+
+/// A COMMIT that waits for a standby which never comes.
+fn waits_for_nobody(server: &Postgres) {
+    set(server, "synchronous_standby_names = 'nobody'");
+    psql(server, "CREATE TABLE awaited (a text)");
+    for end in ["pg_cancel_backend", "pg_terminate_backend"] {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                psql(
+                    server,
+                    "SET synchronous_commit = on; INSERT INTO awaited VALUES ('secret')",
+                );
+            });
+            let waiting =
+                format!("SELECT {end}(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+            let found = wait_for(Duration::from_secs(10), || {
+                (server.sql(&waiting) == "t").then_some(())
+            });
+            found.expect("the session waits");
+        });
+    }
+    reset(server, "synchronous_standby_names");
+}
+
+/// In the middle of a transaction.
+fn client_that_leaves(server: &Postgres) {
     let mut psql = command(server);
     psql.stdin(std::process::Stdio::piped());
     let mut child = psql.spawn().expect("psql starts");
@@ -138,19 +150,15 @@ fn clients_that_misbehave(server: &Postgres) {
     thread::sleep(Duration::from_millis(200));
 }
 
-fn replication(server: &Postgres) {
-    let mut psql_over = command(server);
-    psql_over
-        .env("PGOPTIONS", "")
-        .args(["-d", "replication=database"]);
-    run_with(psql_over, "IDENTIFY_SYSTEM");
-    psql(server, "SELECT 1");
-}
-
-/// Kills a backend as the kernel would, and waits until the server is back.
-fn crash(server: &Postgres) {
+/// Ends a backend by a signal that is none of the server's own, and waits until the server is back.
+pub(crate) fn crash(server: &Postgres, signal: Signal) {
     let pid = thread::scope(|scope| {
-        scope.spawn(|| psql(server, "SELECT pg_sleep(10) /* secret */"));
+        scope.spawn(|| {
+            psql(
+                server,
+                "SET synchronous_commit = on; CREATE TEMP TABLE orphan (a int); SELECT pg_sleep(10) /* secret */",
+            );
+        });
         let found = wait_for(Duration::from_secs(5), || {
             let found = server.sql(
                 "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(10)%' AND pid <> pg_backend_pid()",
@@ -159,7 +167,7 @@ fn crash(server: &Postgres) {
         });
         let pid = found.expect("the session shows");
         let process = Pid::from_raw(pid).expect("not zero");
-        kill_process(process, Signal::KILL).expect("it runs");
+        kill_process(process, signal).expect("it runs");
         pid
     });
     let back = wait_for(Duration::from_secs(30), || {
@@ -168,4 +176,17 @@ fn crash(server: &Postgres) {
         output.status.success().then_some(())
     });
     back.unwrap_or_else(|| panic!("the server is not back after {pid} was killed"));
+}
+
+/// Asks for a shutdown that waits for the last session, and tries to make another.
+pub(crate) fn shut_the_door(server: &Postgres) {
+    thread::scope(|scope| {
+        scope.spawn(|| psql(server, "SELECT pg_sleep(0.8)"));
+        thread::sleep(Duration::from_millis(300));
+        let pid = i32::try_from(server.process_id()).ok();
+        let postmaster = pid.and_then(Pid::from_raw).expect("a process id");
+        kill_process(postmaster, Signal::TERM).expect("it runs");
+        thread::sleep(Duration::from_millis(200));
+        psql(server, "SELECT 1");
+    });
 }

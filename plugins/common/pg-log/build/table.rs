@@ -8,6 +8,9 @@
 //! 15 18 < what PostgreSQL 15 and 18 printed
 //! = another pattern
 //! source < what the source says the server prints
+//!
+//! class_that_only_its_SQLSTATE_tells SQLSTATE
+//! 15 18 < what they printed
 //! ```
 //!
 //! The SQLSTATEs are enough to tell the class; `SQLSTATE!` is also that of each message of its. `\n` in a
@@ -22,6 +25,8 @@ pub(crate) struct Row {
     /// The one that each of its messages has.
     pub(crate) sqlstate: Option<String>,
     pub(crate) patterns: Vec<Pattern>,
+    /// Of messages without a pattern, which their SQLSTATE tells.
+    pub(crate) examples: Vec<Example>,
 }
 
 /// A pattern with its examples.
@@ -60,9 +65,13 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
                 examples: Vec::new(),
             });
         } else if let Some((origin, example)) = line.split_once(" < ") {
-            let pattern = rows.last_mut().and_then(|row| row.patterns.last_mut());
-            let pattern = pattern.ok_or_else(|| wrong("an example without a pattern"))?;
-            pattern.examples.push(Example {
+            let row = rows.last_mut();
+            let row = row.ok_or_else(|| wrong("an example without a class"))?;
+            let examples = match row.patterns.last_mut() {
+                Some(pattern) => &mut pattern.examples,
+                None => &mut row.examples,
+            };
+            examples.push(Example {
                 origin: origin.to_owned(),
                 text: example.replace("\\n", "\n"),
             });
@@ -89,6 +98,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
                     _ => None,
                 },
                 patterns: Vec::new(),
+                examples: Vec::new(),
             });
         }
     }

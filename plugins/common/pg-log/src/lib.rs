@@ -20,6 +20,7 @@ pub mod json;
 mod jsonlog;
 mod memory;
 mod parser;
+mod passwords;
 mod plan;
 mod prefix;
 mod redact;

@@ -24,7 +24,7 @@ pub enum Redaction {
     /// stands in quotes where the text is not known.
     #[default]
     Strict,
-    /// Literals of statements and values of parameters only.
+    /// Literals of statements and values of parameters only, and passwords wherever they stand.
     Statements,
     /// Nothing.
     Off,
@@ -54,8 +54,10 @@ impl Redactor<'_> {
         match sensitivity {
             Sensitivity::Data => match self.redaction {
                 Redaction::Strict => true,
-                // An error of another session's has its statement in it.
-                Redaction::Statements => matches!(name, "db.query.parameters" | "cron.error"),
+                // An error of another session's has its statement in it, and a token may be a literal.
+                Redaction::Statements => {
+                    matches!(name, "db.query.parameters" | "cron.error" | "near")
+                }
                 Redaction::Off => false,
             },
             Sensitivity::User => self.names.users,
@@ -221,7 +223,7 @@ impl Redactor<'_> {
         } else if author == Author::Server {
             let line = first_line(text);
             unknown::write(line, unknown::MESSAGE, out);
-            if line.len() < text.len() {
+            if line.len() < text.trim_ascii_end().len() {
                 out.extend_from_slice(b"\n?");
             }
         } else {

@@ -12,6 +12,7 @@ use crate::denial::{self, Denial};
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::Field;
 use crate::memory::{LEAST_WITH_ID, Memory, Remembered};
+use crate::passwords;
 use crate::plan;
 use crate::redact::{
     AUDITED_PARAMETER, AUDITED_STATEMENT, Names, Redaction, Redactor, audit_column, first_line,
@@ -142,8 +143,13 @@ impl Reporter {
         memory: &mut Memory,
         sink: &mut dyn Sink,
     ) -> Option<&'static Class> {
+        let redaction = match self.options.redaction {
+            Redaction::Statements if passwords::are_near(event) => Redaction::Strict,
+            redaction => redaction,
+        };
         let mut report = Report {
             reporter: self,
+            redaction,
             event,
             out: sink,
             buffer: Vec::with_capacity(BUFFER),
@@ -155,19 +161,12 @@ impl Reporter {
         };
         report.write(memory)
     }
-
-    fn redactor(&self) -> Redactor<'_> {
-        Redactor {
-            classes: &self.classes,
-            redaction: self.options.redaction,
-            names: self.options.names,
-            statements: &self.statements,
-        }
-    }
 }
 
 struct Report<'r, 'e, 't> {
     reporter: &'r Reporter,
+    /// What is taken out of this event.
+    redaction: Redaction,
     event: &'e Event<'t>,
     out: &'r mut dyn Sink,
     buffer: Vec<u8>,
@@ -226,6 +225,15 @@ impl<'r, 't> Report<'r, '_, 't> {
         class
     }
 
+    fn redactor(&self) -> Redactor<'r> {
+        Redactor {
+            classes: &self.reporter.classes,
+            redaction: self.redaction,
+            names: self.reporter.options.names,
+            statements: &self.reporter.statements,
+        }
+    }
+
     /// The class that a SQLSTATE tells, or pgaudit's fields do.
     fn class_without_text(&self) -> Option<&'static Class> {
         if self.field(Field::AuditClass).is_some() {
@@ -242,11 +250,10 @@ impl<'r, 't> Report<'r, '_, 't> {
     /// The pattern of the message, unless a function wrote it. Where an application name may have
     /// imitated the beginning, a pattern that takes whatever follows says nothing.
     fn recognize(&self, message: &[u8]) -> Option<Recognized<'r>> {
-        let reporter = self.reporter;
         if self.author == Author::Function {
             return None;
         }
-        let found = reporter.classes.of_message(message)?;
+        let found = self.reporter.classes.of_message(message)?;
         let ambiguous = self.faults.contains(Faults::AMBIGUOUS_PREFIX);
         (!ambiguous || !found.keeps_the_rest()).then_some(found)
     }
@@ -337,7 +344,7 @@ impl<'r, 't> Report<'r, '_, 't> {
 
     /// A field that is kept unless asked.
     fn named(&mut self, field: Field, sensitivity: Sensitivity) {
-        if !self.reporter.redactor().hides(sensitivity, field.name()) {
+        if !self.redactor().hides(sensitivity, field.name()) {
             self.plain(field);
         }
     }
@@ -354,14 +361,11 @@ impl<'r, 't> Report<'r, '_, 't> {
     }
 
     fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
-        let reporter = self.reporter;
         let form = self.field(Field::Message).map(|text| text.form);
         let one_line = self.event.format == Format::Stderr && form == Some(Form::Plain);
         self.several_lines = !one_line && find_byte(message, b'\n').is_some();
         if let Some(found) = found
-            && reporter
-                .redactor()
-                .keeps(message, found, self.several_lines)
+            && self.redactor().keeps(message, found, self.several_lines)
         {
             self.out.text(Field::Message.name(), message);
             self.captures(message, found);
@@ -369,8 +373,7 @@ impl<'r, 't> Report<'r, '_, 't> {
         }
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        reporter
-            .redactor()
+        self.redactor()
             .message(message, self.author, found, &mut out);
         self.out.text(Field::Message.name(), &out);
         self.buffer = out;
@@ -381,7 +384,7 @@ impl<'r, 't> Report<'r, '_, 't> {
 
     /// The values of a pattern, but for those that are data, or SQL, which has its own place.
     fn captures(&mut self, whole: &[u8], found: &Recognized<'_>) {
-        let redactor = self.reporter.redactor();
+        let redactor = self.redactor();
         let mut rewritten = Vec::new();
         for capture in found.captures(whole) {
             let value = capture.value;
@@ -403,7 +406,7 @@ impl<'r, 't> Report<'r, '_, 't> {
                 }
                 _ => {}
             }
-            if self.reporter.options.redaction == Redaction::Strict && self.several_lines {
+            if self.redaction == Redaction::Strict && self.several_lines {
                 text = first_line(text);
             }
             if text.is_empty() || text == b"?" || !self.say(&value) {
@@ -449,10 +452,7 @@ impl<'r, 't> Report<'r, '_, 't> {
         let text = text.decode();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        let reporter = self.reporter;
-        reporter
-            .redactor()
-            .companion(field, &text, author, &mut out);
+        self.redactor().companion(field, &text, author, &mut out);
         self.out.text(field.name(), &out);
         self.buffer = out;
         if author == Author::Function {
@@ -495,7 +495,7 @@ impl<'r, 't> Report<'r, '_, 't> {
 
     /// The client's statement is not there, and what stood in for it is another one each time.
     fn denied(&mut self, denial: Denial<'_>, text: Option<&[u8]>) {
-        if let Some(text) = text.filter(|_| self.reporter.options.redaction == Redaction::Off) {
+        if let Some(text) = text.filter(|_| self.redaction == Redaction::Off) {
             self.out.text(Field::Statement.name(), text);
         }
         self.out.text(denial::RULE, denial.rule.as_bytes());
@@ -509,7 +509,7 @@ impl<'r, 't> Report<'r, '_, 't> {
     fn sql(&mut self, name: &str, text: &[u8]) {
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        self.reporter.redactor().sql(name, text, &mut out);
+        self.redactor().sql(name, text, &mut out);
         self.out.text(name, &out);
         self.buffer = out;
     }
@@ -525,7 +525,7 @@ impl<'r, 't> Report<'r, '_, 't> {
     }
 
     fn said(&mut self, text: &[u8], said: &Said) {
-        let shown = match self.reporter.options.redaction {
+        let shown = match self.redaction {
             Redaction::Off => text,
             _ => &said.redacted,
         };
@@ -561,7 +561,7 @@ impl<'r, 't> Report<'r, '_, 't> {
 
     /// What a statement that pgaudit wrote into a message was given.
     fn audited_parameter(&mut self, name: &str, message: &[u8]) {
-        if self.reporter.options.redaction == Redaction::Off
+        if self.redaction == Redaction::Off
             && name == "pgaudit.statement"
             && let Some(parameter) = audit_column(message, AUDITED_PARAMETER)
         {
@@ -574,7 +574,7 @@ impl<'r, 't> Report<'r, '_, 't> {
             self.plain(field);
         }
         if let Some(text) = self.field(Field::AuditParameter)
-            && self.reporter.options.redaction == Redaction::Off
+            && self.redaction == Redaction::Off
         {
             self.out.text(Field::AuditParameter.name(), &text.decode());
         }

@@ -169,9 +169,10 @@ fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
         event.fields.set(Field::Sqlstate, Text::plain(code));
         raw = message;
     }
-    if event.severity() >= Some(Severity::Notice)
-        && let Some((message, digits)) = position(raw)
-    {
+    // A LOG may end with a statement that reads like it; those about waits for a lock have one.
+    let may_have =
+        |message: &[u8]| event.severity() >= Some(Severity::Notice) || message.ends_with(b" ms");
+    if let Some((message, digits)) = position(raw).filter(|(message, _)| may_have(message)) {
         event.fields.set(Field::Position, Text::plain(digits));
         raw = message;
     }

@@ -33,8 +33,13 @@ fn values(class: &Class) -> String {
 
 /// Who has printed messages of a class for us.
 fn origin(row: &table::Row) -> &'static str {
-    let examples = || row.patterns.iter().flat_map(|pattern| &pattern.examples);
-    let by = |version: &str| examples().any(|example| example.origin.contains(version));
+    let of_patterns = row.patterns.iter().flat_map(|pattern| &pattern.examples);
+    let examples: Vec<_> = of_patterns.chain(&row.examples).collect();
+    let by = |version: &str| {
+        examples
+            .iter()
+            .any(|example| example.origin.contains(version))
+    };
     match (by("15"), by("18")) {
         (true, true) => "15, 18",
         (true, false) => "15",
