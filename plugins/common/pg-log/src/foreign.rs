@@ -51,7 +51,7 @@ const PROGRAMS: [&[u8]; 40] = [
 ];
 
 /// How lines of `initdb`, `pg_ctl` and the images' scripts begin.
-const BEGINNINGS: [&[u8]; 12] = [
+static BEGINNINGS: &[&[u8]] = &[
     b"Data page checksums are ",
     b"Enter new superuser password",
     b"INSERT 0 ",
@@ -67,7 +67,7 @@ const BEGINNINGS: [&[u8]; 12] = [
 ];
 
 /// How those begin that have dots before what came of it.
-const STEPS: [&[u8]; 9] = [
+static STEPS: &[&[u8]] = &[
     b"creating configuration files ... ",
     b"creating directory ",
     b"creating subdirectories ... ",
@@ -80,7 +80,7 @@ const STEPS: [&[u8]; 9] = [
 ];
 
 /// Whole lines of theirs, and what `psql` answers to the scripts of an image.
-const LINES: [&[u8]; 27] = [
+static LINES: &[&[u8]] = &[
     b" done",
     b"ALTER DATABASE",
     b"ALTER DEFAULT PRIVILEGES",
@@ -111,7 +111,7 @@ const LINES: [&[u8]; 27] = [
 ];
 
 /// Words that a pooler or operator begins its message with, behind the time and the process id.
-const LEVELS: [&[u8]; 11] = [
+static LEVELS: &[&[u8]] = &[
     b"CRITICAL",
     b"DEBUG",
     b"ERROR",
@@ -125,12 +125,26 @@ const LEVELS: [&[u8]; 11] = [
     b"WARNING",
 ];
 
+/// What `pg_isready` says of a server.
+static STATES: &[&[u8]] = &[
+    b"accepting connections",
+    b"no response",
+    b"rejecting connections",
+];
+
+/// Times that are not the server's.
+static TIMES: &[&[u8]] = &[
+    b"0000-00-00 00:00:00,000 ",
+    b"0000-00-00T00:00:00",
+    b"0000/00/00 00:00:00 ",
+];
+
 /// Words behind a time among which a level stands: a process id and a program may come first.
 const FIRST_WORDS: usize = 3;
 
 /// Keys of a level and of a message in the JSON that operators log.
-const LEVEL_KEYS: [&[u8]; 3] = [b"level", b"levelname", b"severity"];
-const MESSAGE_KEYS: [&[u8]; 2] = [b"message", b"msg"];
+static LEVEL_KEYS: &[&[u8]] = &[b"level", b"levelname", b"severity"];
+static MESSAGE_KEYS: &[&[u8]] = &[b"message", b"msg"];
 
 /// Whether all lines of a text are another program's by how each begins; a blank one is nobody's.
 #[must_use]
@@ -140,16 +154,26 @@ pub fn is_other_programs(text: &[u8]) -> bool {
 }
 
 fn is_line_of_others(line: &[u8]) -> bool {
-    let begins = |with: &&[u8]| line.starts_with(with);
-    let is_step = || STEPS.iter().any(begins) && find(line, b"...").is_some();
+    let is_step = || begins_with_any(line, STEPS) && find(line, b"...").is_some();
     line.is_empty()
         || is_object(line)
         || is_timed_otherwise(line)
-        || LINES.contains(&line)
-        || BEGINNINGS.iter().any(begins)
+        || is_any(line, LINES)
+        || begins_with_any(line, BEGINNINGS)
         || is_step()
         || is_named(line)
         || is_readiness(line)
+}
+
+// Few lines are looked at: what counts is that the lists are not unrolled into code.
+#[inline(never)]
+fn begins_with_any(line: &[u8], list: &[&[u8]]) -> bool {
+    list.iter().any(|with| line.starts_with(with))
+}
+
+#[inline(never)]
+fn is_any(word: &[u8], list: &[&[u8]]) -> bool {
+    list.contains(&word)
 }
 
 /// A whole object that has a level and a message, as operators log: a document of a user's is another.
@@ -157,8 +181,8 @@ fn is_object(line: &[u8]) -> bool {
     let mut members = Members::of(line);
     let (mut level, mut message) = (false, false);
     for member in members.by_ref() {
-        level |= LEVEL_KEYS.contains(&member.key);
-        message |= MESSAGE_KEYS.contains(&member.key);
+        level |= is_any(member.key, LEVEL_KEYS);
+        message |= is_any(member.key, MESSAGE_KEYS);
     }
     level && message && members.finished().is_some_and(<[u8]>::is_empty)
 }
@@ -174,12 +198,7 @@ fn is_readiness(line: &[u8]) -> bool {
         .next()
         .unwrap_or_default();
     let is_port = port.len() < place.len() && digits(port) == port.len() && !port.is_empty();
-    let states: [&[u8]; 3] = [
-        b"accepting connections",
-        b"no response",
-        b"rejecting connections",
-    ];
-    is_port && !place.contains(&b' ') && states.contains(&state)
+    is_port && !place.contains(&b' ') && is_any(state, STATES)
 }
 
 /// `initdb: `, `/usr/bin/pg_ctl: `, `cp: `.
@@ -195,24 +214,22 @@ fn is_named(line: &[u8]) -> bool {
 
 /// A time that is not the server's, or one that is but for the single blank behind the level.
 fn is_timed_otherwise(line: &[u8]) -> bool {
-    let shape = |form: &[u8]| {
-        form.iter().enumerate().all(|(at, form)| {
-            let byte = line.get(at);
-            match form {
-                b'0' => byte.is_some_and(u8::is_ascii_digit),
-                form => byte == Some(form),
-            }
-        })
-    };
-    if shape(b"0000-00-00 00:00:00.000 ") {
+    if has_shape(line, b"0000-00-00 00:00:00.000 ") {
         return is_leveled(behind(line, 24));
     }
-    let others: [&[u8]; 3] = [
-        b"0000-00-00 00:00:00,000 ",
-        b"0000-00-00T00:00:00",
-        b"0000/00/00 00:00:00 ",
-    ];
-    others.into_iter().any(shape) && has_level(behind(line, 19))
+    TIMES.iter().any(|time| has_shape(line, time)) && has_level(behind(line, 19))
+}
+
+/// Whether a line begins like this, with digits where there are zeros.
+#[inline(never)]
+fn has_shape(line: &[u8], shape: &[u8]) -> bool {
+    shape.iter().enumerate().all(|(at, form)| {
+        let byte = line.get(at);
+        match form {
+            b'0' => byte.is_some_and(u8::is_ascii_digit),
+            form => byte == Some(form),
+        }
+    })
 }
 
 /// `Z INFO message`, `,123 [31] barman.server INFO: message`.
@@ -220,7 +237,7 @@ fn has_level(rest: &[u8]) -> bool {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let words = rest.split(blank).skip(1).take(FIRST_WORDS);
     let mut bare = words.map(|word| word.strip_suffix(b":").unwrap_or(word));
-    bare.any(|word| LEVELS.contains(&word))
+    bare.any(|word| is_any(word, LEVELS))
 }
 
 /// `UTC [31] LOG C-0x55: ` of pgbouncer, `P00   INFO: ` of pgBackRest.
@@ -236,7 +253,7 @@ fn is_leveled(rest: &[u8]) -> bool {
     let number = digits(process);
     let level = behind(process, number).strip_prefix(b"] ");
     let word = level.and_then(|level| level.split(|byte| *byte == b' ').next());
-    word.is_some_and(|word| LEVELS.contains(&word))
+    word.is_some_and(|word| is_any(word, LEVELS))
 }
 
 /// Words that SQL with data in it begins with.
