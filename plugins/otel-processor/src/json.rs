@@ -294,6 +294,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         Err(self.token()?.unexpected(&visitor))
     }
 
+    #[inline(never)]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.token()? {
             Token::Bool(value) => visitor.visit_bool(value),
@@ -301,6 +302,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(never)]
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.token()? {
             Token::Unsigned(value) => visitor.visit_u64(value),
@@ -309,6 +311,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(never)]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.token()? {
             Token::Text(text) => visitor.visit_string(text.into_owned()),
@@ -316,6 +319,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(never)]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.token()? {
             Token::List => {
@@ -327,6 +331,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(never)]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.token()? {
             Token::Object => {
@@ -347,6 +352,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.deserialize_map(visitor)
     }
 
+    #[inline(never)]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.peek() {
             Some(b'n') => match self.token()? {
@@ -358,6 +364,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     /// A variant is a name and nothing else.
+    #[inline(never)]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -424,6 +431,7 @@ impl<'de> Inside<'_, 'de> {
 impl<'de> MapAccess<'de> for Inside<'_, 'de> {
     type Error = Error;
 
+    #[inline(never)]
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
@@ -435,6 +443,8 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
         seed.deserialize(key).map(Some)
     }
 
+    // Once for each type, not for each member.
+    #[inline(never)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let value = seed.deserialize(&mut *self.reader);
         value.map_err(|error| error.of_member(&self.key))
@@ -444,6 +454,7 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
 impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
     type Error = Error;
 
+    #[inline(never)]
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,

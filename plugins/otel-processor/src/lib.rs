@@ -16,6 +16,7 @@
 //! - `metrics`: metrics.
 //! - `statement`: what is said of a query text, remembered for texts that come again (`places`).
 //! - `exceptions`: what may be seen of an error's text.
+//! - `suspects`: what tells by itself that a text holds data.
 //! - `strip`: what is left of what cannot be read.
 //! - `exports`: otelwasm's calls, in the module only.
 #![deny(unsafe_code)]
@@ -29,6 +30,7 @@ mod metrics;
 mod places;
 mod statement;
 mod strip;
+mod suspects;
 mod traces;
 
 use std::borrow::Cow;

@@ -219,7 +219,7 @@ impl Statements {
 }
 
 /// Whether a text is one name, in which there is no data.
-fn is_name(text: &[u8]) -> bool {
+pub(crate) fn is_name(text: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     text.iter().all(plain) && !text.first().is_some_and(u8::is_ascii_digit)
 }

@@ -8,7 +8,10 @@
 pub(crate) mod drivers;
 mod stacktrace;
 
-use pg_log::{Event, Faults, Field, Fields, Format, Level, Memory, Reporter, Severity, Sink, Text};
+use pg_log::{
+    Event, Faults, Field, Fields, Format, Level, Memory, Reporter, Sensitivity, Severity, Sink,
+    Text,
+};
 
 use crate::traces::sqlstate;
 
@@ -34,11 +37,8 @@ impl Texts {
 
     /// The server's primary message, wherever a driver puts it.
     fn primary<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        let mut starts = text
-            .split(|byte| *byte == b'\n')
-            .take(LINES)
-            .flat_map(starts);
-        starts.find(|start| self.reporter.classes().of_message(start).is_some())
+        let mut starts = all_starts(text);
+        starts.find(|start| self.is_servers(start))
     }
 
     fn report(&self, message: &[u8]) -> String {
@@ -53,8 +53,19 @@ impl Texts {
     }
 
     /// Whether a text is one of the server's messages.
+    #[inline(never)]
     pub(crate) fn is_servers(&self, text: &[u8]) -> bool {
         self.reporter.classes().of_message(text).is_some()
+    }
+
+    /// Whether there is data in one of the server's messages.
+    #[inline(never)]
+    fn has_data(&self, message: &[u8]) -> bool {
+        let found = self.reporter.classes().of_message(message);
+        found.is_some_and(|found| {
+            let mut captures = found.captures(message);
+            captures.any(|capture| capture.value.sensitivity == Sensitivity::Data)
+        })
     }
 
     /// A DETAIL, HINT or CONTEXT that `pg-log` has named so, without its data.
@@ -138,7 +149,13 @@ fn written_sqlstate(line: &[u8]) -> Option<[u8; 5]> {
     })
 }
 
-/// Where in a line the server's message may begin: at its beginning, behind a `: ` or a `) `. What
+/// Where in a text the server's message may begin.
+fn all_starts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n');
+    lines.take(LINES).flat_map(starts)
+}
+
+/// Where in a line the server's message may begin: at its beginning, behind a `: `, a `) ` or a `- `. What
 /// drivers write behind it is cut off.
 fn starts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let line = line.trim_ascii();
@@ -146,7 +163,7 @@ fn starts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = behind(b" (SQLSTATE ").unwrap_or(line.len());
     let line = line.get(..end).unwrap_or(line);
     let marks = line.windows(2).enumerate();
-    let behind = marks.filter(|(_, mark)| matches!(*mark, b": " | b") "));
+    let behind = marks.filter(|(_, mark)| matches!(*mark, b": " | b") " | b"- "));
     let places = std::iter::once(0).chain(behind.map(|(at, _)| at.saturating_add(2)));
     places
         .take(ATTEMPTS)

@@ -11,6 +11,7 @@ use super::config::Logs;
 use super::entry::{self, Found};
 use super::level;
 use super::sources::Sources;
+use super::texts::{self, Room, Texts};
 use super::window::{Joined, Line, Text, What, Window};
 use crate::Error;
 use crate::config::LogRedaction;
@@ -30,13 +31,15 @@ pub(super) struct Known<'k> {
 pub(super) struct Ahead<'a> {
     records: Records<'a>,
     window: Window<'a>,
+    room: Room<'a>,
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(batch: Message<'a>) -> Self {
+    pub(super) fn new(batch: Message<'a>, texts: &'a Texts) -> Self {
         Self {
             records: Records::new(batch),
             window: Window::default(),
+            room: Room::new(texts),
         }
     }
 
@@ -68,12 +71,19 @@ impl<'a> Ahead<'a> {
     ) -> Result<(u64, What<'a>), Error> {
         let found = entry::find(record.message()?, &known.config.keys)?;
         let source = XxHash64::oneshot(self.records.key, found.file);
-        let what = match found.text {
-            Some(text) => self.text(source, text, &found, known),
-            None => What::Other,
-        };
         // What an entry was made of stays beside it where nothing is taken out.
         let again = found.is_reported && known.config.redaction == LogRedaction::Off;
+        let text = found
+            .text
+            .text()
+            .filter(|_| !(again && found.text.is_elsewhere()));
+        let what = match text {
+            Some(text) => {
+                let inner = texts::unwrapped(text, &mut self.room);
+                self.text(source, inner.unwrap_or(text), &found, known)
+            }
+            None => textless(&found, known.config),
+        };
         let what = match (what, found.members.filter(|_| !again)) {
             (what @ (What::Event(_) | What::Joined(_)), _) | (what, None) => what,
             (_, Some(members)) => What::Members(members),
@@ -145,6 +155,15 @@ impl<'a> Ahead<'a> {
             Err(Unread::Continuation) => self.window.join_continuation(source, whole),
             _ => None,
         }
+    }
+}
+
+/// What of a record without a text that may be an entry.
+fn textless<'a>(found: &Found<'a>, config: &Logs) -> What<'a> {
+    let is_known = found.is_described || found.is_reported || !found.has_body;
+    match config.redaction == LogRedaction::Off || config.resources.is_empty() || is_known {
+        true => What::Other,
+        false => What::Withheld(b"", "unreadable"),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Where in a record an entry of the log stands: its body, a member of its body, or members that
-//! somebody has taken an entry apart into, at whatever depth.
+//! Where in a record an entry of the log stands: a text (`texts` tells which), or members that somebody
+//! has taken an entry apart into, at whatever depth.
 
 use otlp_wire::{Any, Error, Fault, Field, KeyValue, MAX_DEPTH, Message, schema};
 use pg_log::json::escape;
 use pg_log::{Parser, Reader};
+
+use super::texts::Best;
 
 /// Where in its record an entry stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,14 +34,17 @@ pub(super) enum Place {
     Body,
     /// In a map inside one of these.
     Inside,
+    /// Nobody knows: all of the body goes.
+    Withheld,
 }
 
 /// What is read of a record before it is known to be PostgreSQL's.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found<'a> {
-    /// The text of the body, or of a member of it.
-    pub(super) text: Option<&'a [u8]>,
+    /// The text that may be the entry.
+    pub(super) text: Best<'a>,
     pub(super) members: Option<Members<'a>>,
+    pub(super) has_body: bool,
     /// What the record says of its severity, in words.
     pub(super) level: &'a [u8],
     /// Of the file that the record was read from, if it says so.
@@ -74,7 +79,10 @@ pub(super) fn find<'a>(record: Message<'a>, keys: &[String]) -> Result<Found<'a>
     for field in record.fields() {
         let field = field?;
         match field.number {
-            schema::log_record::BODY => in_body(&field, keys, &mut found)?,
+            schema::log_record::BODY => {
+                found.has_body = !field.bytes()?.is_empty();
+                in_body(&field, keys, &mut found)?;
+            }
             schema::log_record::SEVERITY_TEXT => found.level = field.bytes()?,
             schema::log_record::ATTRIBUTES => {
                 let attribute = KeyValue::read(field.message()?)?;
@@ -107,8 +115,11 @@ fn in_attribute<'a>(attribute: &KeyValue<'a>, found: &mut Found<'a>) -> Result<(
         if let Any::Text(level) = attribute.any()? {
             found.level = level;
         }
-    } else if found.members.is_none() && attribute.may_nest() {
-        found.members = attribute.any().ok().and_then(|any| inside(any, 0));
+    } else if let Ok(any) = attribute.any() {
+        found.text.inside(any, 0);
+        if attribute.may_nest() {
+            found.members = found.members.or_else(|| inside(any, 0));
+        }
     }
     Ok(())
 }
@@ -117,16 +128,16 @@ fn in_body<'a>(body: &Field<'a>, keys: &[String], found: &mut Found<'a>) -> Resu
     let map = match Any::read(body.message()?)? {
         // filelog with `encoding: nop` gives bytes.
         Any::Text(text) | Any::Bytes(text) => {
-            found.text = Some(text);
+            found.text.expected(0, text);
             return Ok(());
         }
         Any::Map(map) => map,
         any => {
+            found.text.inside(any, 0);
             found.members = found.members.or(inside(any, 0));
             return Ok(());
         }
     };
-    let mut best: Option<(usize, &[u8])> = None;
     let mut nested = None;
     for member in map.all(MEMBERS) {
         let member = KeyValue::read(member?.message()?)?;
@@ -141,18 +152,21 @@ fn in_body<'a>(body: &Field<'a>, keys: &[String], found: &mut Found<'a>) -> Resu
         let rank = keys.position(|key| key.as_bytes().eq_ignore_ascii_case(member.key));
         match member.any() {
             Ok(Any::Text(text) | Any::Bytes(text)) => {
-                if let Some(rank) = rank.filter(|rank| best.is_none_or(|(best, _)| *rank < best)) {
-                    best = Some((rank, text));
+                match rank {
+                    Some(rank) => found.text.expected(rank, text),
+                    None => found.text.inside(Any::Text(text), 0),
                 }
                 if LEVELS.contains(&member.key) {
                     found.level = text;
                 }
             }
-            Ok(any) => nested = nested.or_else(|| inside(any, 0)),
+            Ok(any) => {
+                found.text.inside(any, 0);
+                nested = nested.or_else(|| inside(any, 0));
+            }
             Err(_) => {}
         }
     }
-    found.text = best.map(|(_, text)| text);
     found.members = found.members.or(nested);
     Ok(())
 }

@@ -16,6 +16,7 @@ mod entry;
 mod level;
 mod record;
 mod sources;
+mod texts;
 mod window;
 
 use std::borrow::Cow;
@@ -28,9 +29,10 @@ use crate::config::LogRedaction;
 use crate::traces::Traces;
 use crate::traces::around::{Named, RESOURCE, SCOPE};
 use ahead::{Ahead, Known};
-use entry::{Entry, Members};
+use entry::{Entry, Members, Place};
 use record::{Said, Taken};
 use sources::Sources;
+use texts::Texts;
 use window::{Line, What};
 
 /// Handles batches of log records.
@@ -65,8 +67,21 @@ impl Logs {
         if !self.config.enabled {
             return Ok(Cow::Borrowed(batch));
         }
+        let texts = Texts::default();
+        let handled = self.edit(batch, &texts, room, traces)?;
+        Ok(handled.map_or(Cow::Borrowed(batch), Cow::Owned))
+    }
+
+    /// What a batch becomes; `None` if it stays.
+    fn edit(
+        &mut self,
+        batch: &[u8],
+        texts: &Texts,
+        room: &mut Vec<u8>,
+        traces: &mut Traces,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut editor = Editor::with_room(batch, std::mem::take(room));
-        let mut ahead = Ahead::new(editor.batch());
+        let mut ahead = Ahead::new(editor.batch(), texts);
         for resource in editor.batch().all(schema::RESOURCES) {
             let resource = resource?;
             if !ahead::is_wanted(resource.message()?, &self.config)? {
@@ -91,7 +106,10 @@ impl Logs {
         }
         let (handled, unused) = editor.finish_with_room();
         *room = unused;
-        Ok(handled)
+        Ok(match handled {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(handled) => Some(handled),
+        })
     }
 
     fn scope<'a>(
@@ -175,7 +193,7 @@ impl Logs {
                 self.said.withhold(fault);
                 let entry = Entry {
                     text,
-                    members: None,
+                    members: text.is_empty().then_some(Place::Withheld),
                 };
                 self.put(editor, &record, entry, None)
             }

@@ -6,7 +6,8 @@ use schema::number_data_point as point;
 use super::labels;
 use super::names::{COLLECTION, Kind, NAMESPACE, Names, Semantic, names};
 use super::point::{Attribute, Point};
-use super::queries::{FINGERPRINT, Fate, OTHER, Queries, Role, Shown};
+use super::queries::{FINGERPRINT, Fate, OTHER, Queries, Shown};
+use super::roles::Role;
 
 /// What is to become of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +152,9 @@ fn show<'a>(
     shown: &Shown,
     queries: &mut Queries,
 ) -> Result<bool, Error> {
-    match (queries.role(attribute.key), shown) {
+    match (queries.roles.of(attribute.key, attribute.value), shown) {
+        (Role::Data, _) => text(editor, attribute, "?")?,
+        (Role::Words, _) => redact(editor, attribute, queries)?,
         (Role::Plain, _) | (_, Shown::Nothing) => return Ok(false),
         (Role::Text, Shown::Other) => text(editor, attribute, OTHER)?,
         (Role::Text, _) => redact(editor, attribute, queries)?,
@@ -275,7 +278,7 @@ pub(crate) fn strip<'a>(
     editor: &mut Editor<'a>,
     metric: Message<'a>,
     error: Error,
-    queries: &Queries,
+    queries: &mut Queries,
 ) -> Result<(), Error> {
     let reason = error.to_string();
     let mut says_why = false;
@@ -328,7 +331,7 @@ fn strip_point<'a>(
     editor: &mut Editor<'a>,
     field: &Field<'a>,
     reason: &str,
-    queries: &Queries,
+    queries: &mut Queries,
 ) -> bool {
     let mark = editor.mark();
     let stripped = editor.inside(field, |editor, message| {
@@ -359,14 +362,14 @@ fn strip_point<'a>(
     stripped.is_ok()
 }
 
-fn is_harmless(attribute: &Field<'_>, queries: &Queries) -> bool {
+fn is_harmless(attribute: &Field<'_>, queries: &mut Queries) -> bool {
     let read = attribute.message().and_then(KeyValue::read);
     read.is_ok_and(|read| {
-        let plain = matches!(queries.role(read.key), Role::Plain | Role::Id);
-        plain
-            && matches!(
-                read.any(),
-                Ok(Any::Text(_) | Any::Int(_) | Any::Bool(_) | Any::Double(_))
-            )
+        let value = match read.any() {
+            Ok(value @ (Any::Text(_) | Any::Int(_) | Any::Bool(_) | Any::Double(_))) => value,
+            _ => return false,
+        };
+        let role = queries.roles.of(read.key, value);
+        matches!(role, Role::Plain | Role::Id)
     })
 }

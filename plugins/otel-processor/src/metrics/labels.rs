@@ -6,9 +6,10 @@
 
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
 
-use super::queries::{self, Queries};
+use super::queries::Queries;
+use super::roles::Role;
 use crate::traces::around::Named;
-use crate::traces::names::{self, is_system};
+use crate::traces::names::is_system;
 
 /// Where a kind of metric has its points' attributes and exemplars.
 #[derive(Clone, Copy, Debug)]
@@ -139,25 +140,18 @@ fn label<'a>(
     attribute: &Field<'a>,
     queries: &mut Queries,
 ) -> Result<(), Error> {
-    use names::Role::{
-        BindValue, Companion, Credentials, ExceptionMessage, Plan, Query, Stacktrace, Words,
-    };
     let read = KeyValue::read(attribute.message()?)?;
-    let role = match queries.role(read.key) {
-        queries::Role::Text => Some(Query),
-        _ => names::meaning(read.key).map(|meaning| meaning.role),
-    };
-    match role {
-        Some(Query | Words) => editor.inside(attribute, |editor, message| {
+    match queries.roles.of(read.key, read.any()?) {
+        Role::Text | Role::Words => editor.inside(attribute, |editor, message| {
             let mut values = message.all(schema::key_value::VALUE);
             values.try_for_each(|value| {
                 editor.change_texts(&value?, &mut |text| queries.redact(text))
             })
         }),
-        Some(BindValue | Companion(_) | Credentials | ExceptionMessage | Plan | Stacktrace) => {
+        Role::Data => {
             editor.remove(attribute);
             Ok(())
         }
-        _ => Ok(()),
+        Role::Id | Role::Fingerprint | Role::Plain => Ok(()),
     }
 }

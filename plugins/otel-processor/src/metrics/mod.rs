@@ -19,6 +19,7 @@ mod labels;
 mod names;
 mod point;
 mod queries;
+mod roles;
 mod source;
 
 use std::borrow::Cow;
@@ -191,7 +192,7 @@ impl Metrics {
         if let Err(Error::Malformed(error)) = edited {
             editor.roll_back(mark);
             copies.truncate(copied);
-            let queries = &self.queries;
+            let queries = &mut self.queries;
             editor.inside(field, |editor, metric| {
                 edit::strip(editor, metric, error, queries)
             })?;

@@ -1,6 +1,7 @@
 //! Query texts in attributes of points, as the families have them for rows of `pg_stat_statements`.
 //!
-//! A text is redacted, and its point given the statement's fingerprint. Each server's points tell so many
+//! A text is redacted, and its point given the statement's fingerprint; what is data and nothing else
+//! becomes `?` (`roles` tells). Each server's points tell so many
 //! statements apart; all others are `other`. Points that become alike by that, for only data told them
 //! apart, become one point: the sum of those, or the largest or smallest where the metric's name says
 //! that it is a mean, a maximum or a minimum.
@@ -10,21 +11,10 @@ use std::rc::Rc;
 use otlp_wire::Any;
 
 use super::point::{Attribute, Number, Point};
+use super::roles::{Role, Roles};
 use crate::bounded::{Bounded, Entry, Words, hash};
 use crate::config::Comments;
 use crate::statement::{Options, Said, Statements};
-
-/// Attributes that hold query texts.
-const TEXTS: [&str; 5] = [
-    "query",
-    "query_text",
-    "statement",
-    "db.query.text",
-    "db.statement",
-];
-
-/// Attributes that tell statements apart by number.
-const IDS: [&str; 3] = ["queryid", "query_id", "postgresql.queryid"];
 
 /// What the server says in the place of a text that the exporter's role may not see.
 const HIDDEN: &[u8] = b"<insufficient privilege>";
@@ -37,15 +27,6 @@ pub(crate) const OTHER: &str = "other";
 const IDLE_NANOSECONDS: u64 = 3_600_000_000_000;
 /// Statements remembered over all servers.
 const MOST: usize = 65_536;
-
-/// What an attribute is to a point with a query text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Role {
-    Text,
-    Id,
-    Fingerprint,
-    Plain,
-}
 
 /// What a point shows of its statement.
 #[derive(Clone, Debug)]
@@ -74,7 +55,7 @@ pub(crate) struct Fate {
 #[derive(Debug)]
 pub(crate) struct Queries {
     statements: Statements,
-    configured: Vec<String>,
+    pub(crate) roles: Roles,
     told_apart: ToldApart,
 }
 
@@ -86,22 +67,13 @@ impl Queries {
                 names: false,
                 upkeep: false,
             }),
-            configured,
+            roles: Roles::new(configured),
             told_apart: ToldApart::new(most),
         }
     }
 
-    pub(crate) fn role(&self, key: &[u8]) -> Role {
-        let is = |known: &str| known.as_bytes() == key;
-        if TEXTS.into_iter().any(is) || self.configured.iter().any(|key| is(key)) {
-            Role::Text
-        } else if IDS.into_iter().any(is) {
-            Role::Id
-        } else if is(FINGERPRINT) {
-            Role::Fingerprint
-        } else {
-            Role::Plain
-        }
+    fn role(&mut self, attribute: &Attribute<'_>) -> Role {
+        self.roles.of(attribute.key, attribute.value)
     }
 
     /// A text without its data; None if there is none in it.
@@ -109,13 +81,9 @@ impl Queries {
         self.statements.redact(text)
     }
 
-    /// What becomes of the points of a metric; nothing if none of them has a query text.
+    /// What becomes of the points of a metric; nothing if none of them has a query text or other data.
     pub(crate) fn fates(&mut self, server: u64, name: &[u8], points: &[Point<'_>]) -> Vec<Fate> {
-        let has_text = |point: &Point<'_>| {
-            let mut attributes = point.attributes.iter();
-            attributes.any(|attribute| self.role(attribute.key) == Role::Text)
-        };
-        if !points.iter().any(has_text) {
+        if !points.iter().any(|point| self.changes(point)) {
             return Vec::new();
         }
         let fold = Fold::of(name);
@@ -123,12 +91,13 @@ impl Queries {
         let mut first = Bounded::new(points.len());
         for (place, point) in points.iter().enumerate() {
             let shown = self.shown(server, point);
+            let changes = !matches!(shown, Shown::Nothing) || self.changes(point);
             let mut fate = Fate {
                 shown,
                 total: None,
                 gone: false,
             };
-            if !matches!(fate.shown, Shown::Nothing) {
+            if changes {
                 let identity = self.identity(point, &fate.shown);
                 match first.get(identity) {
                     None => {
@@ -149,9 +118,16 @@ impl Queries {
         fates
     }
 
+    /// Whether a label of a point changes, whatever it shows of a statement.
+    fn changes(&mut self, point: &Point<'_>) -> bool {
+        let mut attributes = point.attributes.iter();
+        attributes
+            .any(|attribute| matches!(self.role(attribute), Role::Text | Role::Words | Role::Data))
+    }
+
     fn shown(&mut self, server: u64, point: &Point<'_>) -> Shown {
         let mut attributes = point.attributes.iter();
-        let Some(text) = attributes.find(|attribute| self.role(attribute.key) == Role::Text) else {
+        let Some(text) = attributes.find(|attribute| self.role(attribute) == Role::Text) else {
             return Shown::Nothing;
         };
         let Any::Text(text) = text.value else {
@@ -162,7 +138,7 @@ impl Queries {
         }
         let said = self.statements.say(text);
         let ids = point.attributes.iter();
-        let ids = ids.filter(|attribute| self.role(attribute.key) == Role::Id);
+        let ids = ids.filter(|attribute| self.role(attribute) == Role::Id);
         let statement = ids.fold(said.fingerprint.0, |sum, id| {
             sum.wrapping_add(part(id.key, id.any))
         });
@@ -177,9 +153,10 @@ impl Queries {
     fn identity(&mut self, point: &Point<'_>, shown: &Shown) -> u64 {
         let mut identity = part(b"", &point.time.to_le_bytes());
         for attribute in &point.attributes {
-            let part = match (self.role(attribute.key), shown) {
+            let part = match (self.role(attribute), shown) {
                 (Role::Text, Shown::Other) => part(attribute.key, OTHER.as_bytes()),
-                (Role::Text, _) => self.redacted_part(attribute),
+                (Role::Text | Role::Words, _) => self.redacted_part(attribute),
+                (Role::Data, _) => part(attribute.key, b""),
                 (Role::Id, Shown::Other) | (Role::Fingerprint, _) => continue,
                 _ => part(attribute.key, attribute.any),
             };

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::config::{Exceptions, LogRedaction, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
+use crate::suspects::{has_userinfo, holds_password, holds_sql};
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
 pub(super) const OTHER_ERROR: &str = "_OTHER";
@@ -134,9 +135,14 @@ impl Traces {
             if field.number == layout.attributes {
                 let attribute = KeyValue::read(field.message()?)?;
                 let meaning = match self.meaning(attribute.key) {
-                    Some(meaning) => meaning,
-                    None if attribute.may_nest() => &names::UNKNOWN,
-                    None => continue,
+                    Some(meaning) if !meaning.is_plain() => meaning,
+                    // We have written it.
+                    Some(plain) if attribute.key.starts_with(b"pgmesh.") => plain,
+                    plain => match suspicion(&attribute).or(plain) {
+                        Some(meaning) => meaning,
+                        None if attribute.may_nest() => &names::UNKNOWN,
+                        None => continue,
+                    },
                 };
                 if meaning.role == Role::System
                     && let Any::Text(system) = attribute.any()?
@@ -199,7 +205,7 @@ impl Traces {
     pub(super) fn is_taken_out(&self, (key, value): (&[u8], Any<'_>), role: Role) -> bool {
         match role {
             Role::BindValue => !self.keeps(key),
-            Role::Credentials => true,
+            Role::Credentials | Role::Quoted => true,
             Role::Address => has_credentials(value),
             Role::ExceptionMessage | Role::Stacktrace => self.config.exceptions == Exceptions::Drop,
             Role::Sqlstate => !self.has_sqlstate(value),
@@ -317,9 +323,12 @@ impl Traces {
     ) -> Result<(), Error> {
         let role = one.meaning.role;
         let changes = match role {
-            Role::System | Role::Plain | Role::BindValue | Role::Credentials | Role::Address => {
-                false
-            }
+            Role::System
+            | Role::Plain
+            | Role::BindValue
+            | Role::Quoted
+            | Role::Credentials
+            | Role::Address => false,
             Role::ExceptionMessage | Role::Stacktrace => {
                 self.config.exceptions == Exceptions::Redact
             }
@@ -366,6 +375,27 @@ impl Traces {
             _ => return self.statements.redact(text),
         };
         (seen.as_bytes() != text).then_some(seen)
+    }
+}
+
+/// The shortest value that may hold a statement or an address with a password, as an `AnyValue`.
+const SHORTEST: usize = 10;
+
+/// What an attribute is by its value, whose name says nothing, or that it holds a name or an address.
+#[inline(never)]
+pub(super) fn suspicion(attribute: &KeyValue<'_>) -> Option<&'static Meaning> {
+    let value = attribute
+        .value
+        .filter(|any| any.bytes().len() >= SHORTEST)?;
+    let Ok(Any::Text(text)) = Any::read(value) else {
+        return None;
+    };
+    if holds_password(text) || (has_userinfo(text) && names::meaning(attribute.key).is_some()) {
+        Some(&names::CREDENTIALS)
+    } else if holds_sql(text) {
+        Some(&names::UNKNOWN)
+    } else {
+        None
     }
 }
 

@@ -50,7 +50,7 @@ impl Traces {
     /// What a driver says on a span, in its events or its status.
     fn told<'a>(&self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<Told, Error> {
         self.collect(span, &SPAN, parts)?;
-        let mut error = parts.found.iter().any(is_of_a_driver);
+        let mut error = self.is_drivers(parts);
         let mut statement = false;
         for field in span.fields() {
             let field = field?;
@@ -58,11 +58,11 @@ impl Traces {
                 schema::span::STATUS => {
                     let text = field.message()?.find(schema::status::MESSAGE)?;
                     let text = text.map_or(Ok(&b""[..]), |text| text.bytes())?;
-                    error = error || drivers::tells(&String::from_utf8_lossy(text));
+                    error = error || self.texts.is_drivers(text);
                 }
                 schema::span::EVENTS => {
                     self.collect(field.message()?, &EVENT, parts)?;
-                    error = error || parts.found.iter().any(is_of_a_driver);
+                    error = error || self.is_drivers(parts);
                     statement |= is_of_a_statement(field.message()?, &EVENT, parts);
                 }
                 _ => {}
@@ -152,7 +152,7 @@ impl Traces {
         }
         let body = message.find(schema::log_record::BODY)?;
         let body = body.map_or(Ok(Any::Empty), |body| Any::read(body.message()?))?;
-        if !parts.found.iter().any(is_of_a_driver) && !tells_in(body, 0) {
+        if !self.is_drivers(&parts) && !self.tells_in(body, 0) {
             return Ok(());
         }
         editor.inside(record, |editor, _| {
@@ -171,20 +171,50 @@ impl Traces {
 
     /// What may be seen of a text that may be a driver's; `None` is all of it.
     pub(super) fn others_text(&mut self, text: &[u8]) -> Option<String> {
-        let said = String::from_utf8_lossy(text);
-        if !drivers::tells(&said) {
+        if !self.texts.is_drivers(text) {
             return None;
         }
-        let role = match said.contains('\n') {
-            true => Role::Stacktrace,
-            false => Role::ExceptionMessage,
+        let frames = match text.contains(&b'\n') {
+            true => self.texts.stacktrace(text),
+            false => String::new(),
         };
-        let seen = self.seen(role, text)?;
-        Some(if seen.is_empty() {
-            "?".to_owned()
+        Some(if frames.is_empty() {
+            self.texts.message(text)
         } else {
-            seen
+            frames
         })
+    }
+
+    /// Whether one of the attributes tells that a driver has raised an error.
+    fn is_drivers(&self, parts: &Parts<'_>) -> bool {
+        parts.found.iter().any(|one| {
+            let Some(text) = one.text() else {
+                return false;
+            };
+            match one.meaning.role {
+                Role::ErrorType => std::str::from_utf8(text).is_ok_and(drivers::is_type),
+                Role::ExceptionMessage | Role::Stacktrace => self.texts.is_drivers(text),
+                _ => false,
+            }
+        })
+    }
+
+    /// Whether a text in a value is a driver's.
+    fn tells_in(&self, any: Any<'_>, depth: usize) -> bool {
+        let deeper = depth.saturating_add(1);
+        let in_value = |value: Result<Any<'_>, otlp_wire::Error>| {
+            value.is_ok_and(|value| self.tells_in(value, deeper))
+        };
+        match any {
+            Any::Text(text) => self.texts.is_drivers(text),
+            Any::List(list) if depth < MAX_DEPTH => list
+                .all(schema::any::MEMBERS)
+                .any(|item| in_value(item.and_then(|item| Any::read(item.message()?)))),
+            Any::Map(map) if depth < MAX_DEPTH => map.all(schema::any::MEMBERS).any(|member| {
+                in_value(member.and_then(|member| KeyValue::read(member.message()?)?.any()))
+            }),
+            _ => false,
+        }
     }
 }
 
@@ -216,33 +246,4 @@ fn is_of_a_statement(message: Message<'_>, layout: &Layout, parts: &Parts<'_>) -
         TARGETS.contains(&one.key)
             && matches!(one.any(), Ok(Any::Text(target)) if target.starts_with(b"sqlx"))
     })
-}
-
-/// Whether a text in a value is a driver's.
-fn tells_in(any: Any<'_>, depth: usize) -> bool {
-    let deeper = depth.saturating_add(1);
-    let in_value =
-        |value: Result<Any<'_>, otlp_wire::Error>| value.is_ok_and(|value| tells_in(value, deeper));
-    match any {
-        Any::Text(text) => drivers::tells(&String::from_utf8_lossy(text)),
-        Any::List(list) if depth < MAX_DEPTH => list
-            .all(schema::any::MEMBERS)
-            .any(|item| in_value(item.and_then(|item| Any::read(item.message()?)))),
-        Any::Map(map) if depth < MAX_DEPTH => map.all(schema::any::MEMBERS).any(|member| {
-            in_value(member.and_then(|member| KeyValue::read(member.message()?)?.any()))
-        }),
-        _ => false,
-    }
-}
-
-fn is_of_a_driver(one: &Found<'_>) -> bool {
-    let text = one.text().and_then(|text| std::str::from_utf8(text).ok());
-    let Some(text) = text else {
-        return false;
-    };
-    match one.meaning.role {
-        Role::ErrorType => drivers::is_type(text),
-        Role::ExceptionMessage | Role::Stacktrace => drivers::tells(text),
-        _ => false,
-    }
 }

@@ -5,6 +5,7 @@
 //! instrumentations write them. A name that is not known tells by its words what it holds.
 
 use pg_log::Field;
+use pg_sql::sqlcommenter::KEYS;
 
 use crate::places::is_same;
 
@@ -19,6 +20,8 @@ pub(crate) enum Role {
     Words,
     /// A bind value, or what holds some.
     BindValue,
+    /// What a message of the server's quotes.
+    Quoted,
     /// May hold a password: a connection string.
     Credentials,
     /// Where something is, and perhaps the password for it.
@@ -79,6 +82,11 @@ pub(crate) struct Meaning {
 }
 
 impl Meaning {
+    /// It is a name, or another value that is shown.
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.role, Role::Plain)
+    }
+
     pub(crate) const fn of(role: Role) -> Self {
         Self {
             role,
@@ -134,7 +142,7 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-static NAMES: [Known; 73] = [
+static NAMES: [Known; 95] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
@@ -169,6 +177,8 @@ static NAMES: [Known; 73] = [
     // opentelemetry_ecto.
     known("db.url", Role::Credentials),
     known("db.user", Role::Plain),
+    // Datadog's receiver: what the agent would have obfuscated.
+    known("dd.span.Resource", Role::Query),
     known("error.msg", Role::ExceptionMessage),
     known("error.stack_trace", Role::Stacktrace),
     ours(ERROR_TYPE, Role::ErrorType, Slot::ErrorType),
@@ -195,14 +205,37 @@ static NAMES: [Known; 73] = [
     ours(ERROR, Role::Plain, Slot::Error),
     ours(FINGERPRINT, Role::Plain, Slot::Fingerprint),
     ours(KEEP_ALIVE, Role::Plain, Slot::KeepAlive),
+    // Envoy's filter writes it without its values.
+    known("pgmesh.message", Role::Plain),
     // otelpgx.
     known("pgx.query.parameters", Role::BindValue),
+    // As `pg-log` names what it has taken out of an entry, where the words of a name say something else.
+    known("postgresql.bytes", Role::Words),
+    known("postgresql.checkpoint.reason", Role::Plain),
+    known("postgresql.command_tag", Role::Plain),
+    known("postgresql.conflicting_values", Role::Quoted),
     known("postgresql.context", Role::Companion(Field::Context)),
     known("postgresql.detail", Role::Companion(Field::Detail)),
+    known("postgresql.geometries", Role::Quoted),
+    known("postgresql.hba_entry", Role::Quoted),
     known("postgresql.hint", Role::Companion(Field::Hint)),
     known("postgresql.internal_query", Role::Words),
+    known("postgresql.lock.advisory", Role::Quoted),
+    known("postgresql.near", Role::Quoted),
+    known("postgresql.parameter", Role::Plain),
+    known("postgresql.parameter_number", Role::Plain),
+    known("postgresql.point", Role::Quoted),
+    known("postgresql.query_id", Role::Plain),
     // Events of the Collector's postgresqlreceiver.
     known("postgresql.query_plan", Role::Plan),
+    known("postgresql.reason", Role::Plain),
+    known("postgresql.stand_in", Role::Quoted),
+    known("postgresql.statement_name", Role::Plain),
+    known("postgresql.toast_value", Role::Plain),
+    known("postgresql.value", Role::Quoted),
+    known("postgresql.values", Role::Quoted),
+    known("postgresql.wal.description", Role::Quoted),
+    known("postgresql.window", Role::Quoted),
     known("server.address", Role::Plain),
     known("server.port", Role::Plain),
     // What tracing-opentelemetry makes of sqlx' events.
@@ -221,15 +254,16 @@ static NAMES: [Known; 73] = [
 
 pub(crate) static PLAIN: Meaning = Meaning::of(Role::Plain);
 pub(crate) static QUERY: Meaning = Meaning::of(Role::Query);
+pub(crate) static CREDENTIALS: Meaning = Meaning::of(Role::Credentials);
 pub(crate) static UNKNOWN: Meaning = Meaning::of(Role::Unknown);
 const BIND_VALUE: Meaning = Meaning::of(Role::BindValue);
-const TAG: Meaning = Meaning {
+static TAG: Meaning = Meaning {
     slot: Some(Slot::Tag),
-    ..PLAIN
+    ..Meaning::of(Role::Plain)
 };
 
 /// Names with something behind them: an index or the name of a parameter.
-static PREFIXES: [(&str, Meaning); 12] = [
+static PREFIXES: [(&str, Meaning); 9] = [
     ("db.operation.parameter.", BIND_VALUE),
     ("db.query.parameter.", BIND_VALUE),
     ("db.query.parameters.", BIND_VALUE),
@@ -237,13 +271,9 @@ static PREFIXES: [(&str, Meaning); 12] = [
     // datasource-micrometer and r2dbc-proxy.
     ("jdbc.params[", BIND_VALUE),
     ("jdbc.query[", QUERY),
-    ("pgmesh.", PLAIN),
-    // As `pg-log` names what it has taken out of an entry.
-    ("postgresql.", PLAIN),
     ("r2dbc.params[", BIND_VALUE),
     ("r2dbc.query[", QUERY),
     ("sql.arg", BIND_VALUE),
-    (TAGS, TAG),
 ];
 
 /// How attributes begin that say what a comment says.
@@ -255,7 +285,7 @@ static WORDS: [(Meaning, bool, &str); 6] = [
     (
         Meaning::of(Role::Credentials),
         false,
-        "credential credentials dsn passwd password pwd secret",
+        "conninfo credential credentials dsn passwd password pwd secret",
     ),
     (
         Meaning::of(Role::BindValue),
@@ -366,8 +396,15 @@ fn told_by_its_parts(name: &[u8]) -> Option<&'static Meaning> {
     let known = prefixes.find(|(prefix, _)| name.starts_with(prefix.as_bytes()));
     match known {
         Some((_, meaning)) => Some(meaning),
+        None if is_tag(name) => Some(&TAG),
         None => told_by_words(name),
     }
+}
+
+/// Whether an attribute is what a comment says under a key that is known.
+fn is_tag(name: &[u8]) -> bool {
+    let key = name.strip_prefix(TAGS.as_bytes());
+    key.is_some_and(|key| KEYS.iter().any(|known| known.as_bytes() == key))
 }
 
 /// What the words of a name say: `db.sql.args.0`, `commandText`.
@@ -439,6 +476,34 @@ mod tests {
     }
 
     #[test]
+    fn of_what_is_taken_out_of_an_entry_data_goes_and_all_else_stays() {
+        // In messages of another event the name has what is no data.
+        const BOTH: [&str; 3] = [
+            "postgresql.bytes",
+            "postgresql.command",
+            "postgresql.reason",
+        ];
+        for value in pg_log::Class::all().iter().flat_map(pg_log::Class::values) {
+            let name = value.full_name;
+            let role = meaning(name.as_bytes()).map(|known| known.role);
+            let goes = matches!(
+                role,
+                Some(Role::Quoted | Role::BindValue | Role::ExceptionMessage)
+            );
+            match value.sensitivity {
+                _ if BOTH.contains(&name) => assert!(!goes, "{name}"),
+                pg_log::Sensitivity::Data => assert!(goes, "{name}: {role:?}"),
+                pg_log::Sensitivity::Sql => assert_eq!(
+                    matches!(role, Some(Role::Query | Role::Words)),
+                    name.starts_with("db.query.") || name.contains("statement"),
+                    "{name}: {role:?}"
+                ),
+                _ => assert!(!goes, "{name}: {role:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_name_that_is_not_known_tells_by_its_words_what_it_holds() {
         for (name, expected) in [
             ("db.sql.args.1", Some(Role::BindValue)),
@@ -458,6 +523,10 @@ mod tests {
             ("url.full", None),
             ("pgmesh.message", Some(Role::Plain)),
             ("sqlcommenter.route", Some(Role::Plain)),
+            ("sqlcommenter.password", Some(Role::Credentials)),
+            ("postgresql.parameters", Some(Role::BindValue)),
+            ("postgresql.statement", Some(Role::Words)),
+            ("postgresql.xids_left", None),
             ("http.route", None),
             ("db.rows_affected", None),
             ("error.code", None),

@@ -110,7 +110,11 @@ pub(super) fn spares(redaction: LogRedaction, role: Role) -> bool {
         LogRedaction::Strict => false,
         LogRedaction::Statements => matches!(
             role,
-            Role::Companion(_) | Role::ExceptionMessage | Role::Stacktrace | Role::ErrorType
+            Role::Companion(_)
+                | Role::Quoted
+                | Role::ExceptionMessage
+                | Role::Stacktrace
+                | Role::ErrorType
         ),
         LogRedaction::Off => true,
     }

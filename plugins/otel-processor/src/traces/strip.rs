@@ -3,6 +3,7 @@
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
 
 use super::Traces;
+use super::attributes::suspicion;
 use super::names::{self, Role};
 use crate::strip::{Wire, is_one};
 
@@ -60,6 +61,7 @@ fn is_harmless(attribute: &Field<'_>, role: impl Fn(&[u8]) -> Option<Role>) -> b
             Ok(Any::Int(_) | Any::Bool(_) | Any::Double(_)) => true,
             _ => false,
         };
-        plain && value && std::str::from_utf8(read.key).is_ok()
+        let suspect = suspicion(&read).is_some();
+        plain && value && !suspect && std::str::from_utf8(read.key).is_ok()
     })
 }

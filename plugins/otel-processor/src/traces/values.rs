@@ -2,6 +2,7 @@
 //! holds for all that is in it, until a member's name says more.
 
 use otlp_wire::{Editor, Fault, Field, KeyValue, MAX_DEPTH, schema};
+use pg_log::Field as LogField;
 
 use super::Traces;
 use super::names::Role;
@@ -9,6 +10,7 @@ use super::record::{Body, spares};
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::statement::is_like_a_statement;
+use crate::suspects::holds_password;
 
 /// What a value is, by what stands around it.
 #[derive(Clone, Copy)]
@@ -23,6 +25,9 @@ pub(super) enum Kind<'k, 'a> {
 
 /// Members in which applications keep what they say themselves.
 const MESSAGES: [&[u8]; 3] = [b"message", b"msg", b"log.message"];
+
+/// What node's driver calls a CONTEXT.
+const CONTEXT: &[u8] = b"where";
 
 /// What is around a value.
 #[derive(Clone, Copy)]
@@ -127,6 +132,8 @@ impl Traces {
                 {
                     Kind::Of(role)
                 }
+                Some(Role::Query | Role::Words) => Kind::Of(Role::Unknown),
+                _ if read.key == CONTEXT => Kind::Of(Role::Companion(LogField::Context)),
                 _ => Kind::Others,
             },
             Some(role) if spares(around.redaction, role) => return Ok(()),
@@ -174,6 +181,7 @@ impl Traces {
         match around.kind {
             Kind::Body(body) => self.body(text, body),
             Kind::Others => self.others_text(text),
+            Kind::Of(Role::Unknown) if holds_password(text) => Some("?".to_owned()),
             Kind::Of(Role::Unknown) if is_like_a_statement(text) => self.statements.redact(text),
             Kind::Of(Role::Unknown) => None,
             // Beside a statement may stand its parameters.

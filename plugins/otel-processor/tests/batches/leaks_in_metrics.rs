@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
     HistogramDataPoint, Metric, MetricsData, NumberDataPoint, Sum, Summary, SummaryDataPoint,
+    number_data_point,
 };
 use prost::Message;
 
@@ -146,4 +147,121 @@ fn of_points_that_are_no_numbers_nothing_but_data_changes() {
     for (before, after) in processed("db.client.operation.duration", kinds(&others, &others)) {
         assert_eq!(before, after);
     }
+}
+
+/// Labels that hold statements, by whoever names them: the wiki's queries for locks, exporters of one's
+/// own, and what Prometheus makes of the conventions' names.
+const STATEMENTS: [&str; 16] = [
+    "blocked_statement",
+    "blocking_query",
+    "current_query",
+    "current_statement_in_blocking_process",
+    "db_query_text",
+    "db_statement",
+    "last_query",
+    "normalized_query",
+    "q",
+    "query",
+    "query_sample",
+    "short_query",
+    "sql",
+    "sql_text",
+    "stmt",
+    "text",
+];
+
+/// Labels that hold other data.
+const DATA: [(&str, &str); 9] = [
+    ("conninfo", "host=db user=bob password=hunter2-4111"),
+    ("detail", "Key (card)=(4111) already exists."),
+    ("dsn", "hunter2"),
+    ("error", "card 4111 of hunter2"),
+    ("params", "hunter2"),
+    ("password", "hunter2"),
+    ("plan", "Filter: (card = 4111)"),
+    ("setting", "host=db user=bob password=hunter2-4111"),
+    ("value", "hunter2 4111"),
+];
+
+#[test]
+fn whatever_a_label_is_called_its_data_is_not_shown() {
+    let labels = STATEMENTS.map(|name| (name, STATEMENT));
+    for (name, value) in labels.into_iter().chain(DATA) {
+        for family in ["pg_", "cnpg_", "ccp_", "postgresql."] {
+            let metric = format!("{family}blocked_queries");
+            for (_, after) in processed(&metric, kinds(&[text(name, value)], &[])) {
+                let shown = format!("{after:?}");
+                for secret in ["4111", "hunter2"] {
+                    assert!(!shown.contains(secret), "{secret} of {name} in {shown}");
+                }
+                let number = matches!(after.data, Some(Data::Gauge(_) | Data::Sum(_)));
+                let is_statement = value == STATEMENT;
+                assert_eq!(
+                    shown.contains("pgmesh.fingerprint"),
+                    number && is_statement,
+                    "{shown}"
+                );
+                assert_eq!(shown.contains("card = ?"), is_statement, "{shown}");
+                if number {
+                    assert!(
+                        shown.contains(name),
+                        "no label may go from a series: {shown}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_that_tell_series_apart_stay() {
+    let labels = [
+        text("application_name", "psql"),
+        text("backend_type", "client backend"),
+        text("command", "CREATE INDEX CONCURRENTLY"),
+        text("datname", "shop"),
+        text("db.collection.name", "public.orders"),
+        text("mode", "accesssharelock"),
+        text("operation", "ins"),
+        text("parameter", "work_mem"),
+        text("replication_client", "10.0.0.1"),
+        text("server", "db.shop.svc:5432"),
+        text("short_version", "18.1"),
+        text("usename", "bob@example.com"),
+        text("value", "ready"),
+        text(
+            "version",
+            "PostgreSQL 18.1 on x86_64-pc-linux-gnu, compiled by gcc 14.2",
+        ),
+        text("wait_event", "ClientRead"),
+    ];
+    for name in [
+        "pg_stat_activity_count",
+        "cnpg_collector_pg_wal_archive_status",
+    ] {
+        for (before, after) in processed(name, kinds(&labels, &[])) {
+            assert_eq!(before, after, "{name}");
+        }
+    }
+}
+
+#[test]
+fn points_that_only_data_told_apart_become_one() {
+    let point = |secret: &str, value| NumberDataPoint {
+        attributes: vec![text("datname", "shop"), text("params", secret)],
+        value: Some(number_data_point::Value::AsInt(value)),
+        ..NumberDataPoint::default()
+    };
+    let data_points = vec![point("4111", 2), point("hunter2", 3)];
+    let found = processed("pg_calls", vec![Data::Gauge(Gauge { data_points })]);
+    let expected = NumberDataPoint {
+        attributes: vec![text("datname", "shop"), text("params", "?")],
+        ..point("", 5)
+    };
+    assert_eq!(
+        found[0].1.data,
+        Some(Data::Gauge(Gauge {
+            data_points: vec![expected]
+        }))
+    );
 }

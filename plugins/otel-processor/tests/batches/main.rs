@@ -14,6 +14,7 @@ mod conventions;
 mod invariants;
 mod leaks;
 mod leaks_around;
+mod leaks_elsewhere;
 mod leaks_in_logs;
 mod leaks_in_metrics;
 mod leaks_of_drivers;

@@ -1,6 +1,6 @@
 //! Any metrics through the processor, against a model of it that works on decoded messages.
 
-use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -60,6 +60,20 @@ const RENAMED: &[Renamed] = &[
     ),
 ];
 
+/// Statements with data in them.
+const WITH_DATA: [&str; 3] = [
+    "SELECT 'x'",
+    "SELECT a FROM t WHERE b = 1 OR c = $2",
+    "INSERT INTO t VALUES (1, 'Ж')",
+];
+
+/// Whether an attribute holds a query text, by its name or by itself.
+fn is_text(attribute: &KeyValue) -> bool {
+    let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
+    let has_data = |value: &any_value::Value| matches!(value, any_value::Value::StringValue(text) if WITH_DATA.contains(&&**text));
+    attribute.key == "query" || value.is_some_and(has_data)
+}
+
 /// What the processor should make of a metric, on decoded messages.
 fn model(metric: &mut Metric) {
     let row = RENAMED.iter().find(|row| row.0 == metric.name);
@@ -67,20 +81,23 @@ fn model(metric: &mut Metric) {
     let edit = |point: &mut NumberDataPoint| {
         let mut fingerprint = None;
         for attribute in &mut point.attributes {
-            if attribute.key == "query" {
+            if is_text(attribute) {
                 let value = attribute.value.as_mut().expect("a value");
                 if let Some(any_value::Value::StringValue(text)) = &mut value.value {
                     let options = pg_sql::RedactOptions::default();
                     let (redacted, found) =
                         pg_sql::redact_and_fingerprint(text.as_bytes(), &options);
-                    fingerprint = (!text.is_empty()).then(|| found.to_string());
+                    // That of the first.
+                    fingerprint.get_or_insert((!text.is_empty()).then(|| found.to_string()));
                     *text = String::from_utf8(redacted.text).expect("UTF-8");
                 }
             } else if row.is_some() && matches!(&*attribute.key, "datname" | "dbname") {
                 "db.namespace".clone_into(&mut attribute.key);
             }
         }
-        let fingerprint = fingerprint.map(|found| text("pgmesh.fingerprint", &found));
+        let fingerprint = fingerprint
+            .flatten()
+            .map(|found| text("pgmesh.fingerprint", &found));
         point.attributes.extend(fingerprint);
         let added = row.and_then(|row| row.3);
         point
@@ -113,13 +130,7 @@ fn model(metric: &mut Metric) {
 
 fn any_point() -> impl Strategy<Value = NumberDataPoint> {
     let key = prop::sample::select(vec!["datname", "dbname", "query", "state", "Ж"]);
-    let value = prop::sample::select(vec![
-        "",
-        "shop",
-        "SELECT 'x'",
-        "SELECT a FROM t WHERE b = 1 OR c = $2",
-        "INSERT INTO t VALUES (1, 'Ж')",
-    ]);
+    let value = prop::sample::select([&["", "shop"], &WITH_DATA[..]].concat());
     let attributes = prop::collection::btree_map(key, value, 0..4);
     (attributes, any::<u64>(), any::<Option<i64>>(), 0..3_usize).prop_map(
         |(attributes, time, value, exemplars)| {

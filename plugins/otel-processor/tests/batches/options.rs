@@ -373,7 +373,8 @@ fn texts_of_other_attributes_are_queries_if_they_are_named() {
         )
     };
     let out = described("", with());
-    assert_eq!(get(&out.attributes, "app.stored"), Some(STATEMENT));
+    assert_eq!(get(&out.attributes, "app.stored"), Some(REDACTED));
+    assert_eq!(get(&out.attributes, "pgmesh.fingerprint"), None);
     let out = described(&traces(r#""query_attributes":["app.stored"]"#), with());
     assert_eq!(get(&out.attributes, "app.stored"), Some(REDACTED));
     assert_eq!(out.name, "SELECT orders");

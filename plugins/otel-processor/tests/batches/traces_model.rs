@@ -120,11 +120,44 @@ fn redacted(statement: &str) -> &str {
     found.map_or(statement, |known| known.redacted)
 }
 
+/// What is seen of an exception: an empty message says nothing that could be read.
+fn seen_of_exception(said: &str) -> &'static str {
+    match said {
+        "23505" | "" => "?",
+        said => seen_of(said).0,
+    }
+}
+
+/// What the processor should make of a span that is not PostgreSQL's: nothing, unless the server's message
+/// and its DETAIL are in it.
+fn others(span: &mut Span) {
+    let told = ERRORS[2].0;
+    let messages = span
+        .events
+        .iter_mut()
+        .flat_map(|event| &mut event.attributes);
+    let mut messages: Vec<_> = messages
+        .filter(|pair| pair.key == "exception.message")
+        .collect();
+    let status = span.status.as_mut();
+    if status.as_ref().is_some_and(|status| status.message == told)
+        || messages.iter().any(|pair| string(pair) == Some(told))
+    {
+        for pair in &mut messages {
+            let said = string(pair).unwrap_or_default().to_owned();
+            pair.value = text("", seen_of_exception(&said)).value;
+        }
+        if let Some(status) = status {
+            status.message = seen_of(&status.message).0.to_owned();
+        }
+    }
+}
+
 /// What the processor should make of a span.
 fn model(span: &mut Span, replaces: bool) {
     let system = get(span, &["db.system.name", "db.system"]);
     if !system.is_some_and(|system| system.eq_ignore_ascii_case("postgresql")) {
-        return;
+        return others(span);
     }
     let before = span.clone();
     let has = |names: &[&str]| {
@@ -163,14 +196,8 @@ fn model(span: &mut Span, replaces: bool) {
                 continue;
             };
             if pair.key == "exception.message" {
-                let (seen, told) = seen_of(&said);
-                // An empty message says nothing that could be read.
-                let seen = if said == "23505" || said.is_empty() {
-                    "?"
-                } else {
-                    seen
-                };
-                pair.value = text("", seen).value;
+                let (_, told) = seen_of(&said);
+                pair.value = text("", seen_of_exception(&said)).value;
                 code = code.or(told.filter(|_| said != "23505"));
             } else if pair.key == "exception.type" {
                 exception.get_or_insert(said);
