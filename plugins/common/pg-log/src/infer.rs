@@ -100,6 +100,11 @@ pub(crate) fn infer(line: &[u8]) -> Option<Prefix> {
         name: String::new(),
     };
     let mut rest = before(line, end);
+    // What a script of psql's says begins with its file and line: no value of a session is there.
+    if rest.starts_with(b"psql:") {
+        rest.iter().for_each(|byte| guess.literal(*byte));
+        rest = b"";
+    }
     while !rest.is_empty() {
         let length = guess.value(rest).max(1);
         rest = behind(rest, length);
@@ -132,16 +137,20 @@ impl Guess {
             return length;
         }
         let byte = rest.first().copied().unwrap_or(b' ');
-        self.source.push(char::from(byte));
-        if byte == b'%' {
-            self.source.push('%');
-        }
+        self.literal(byte);
         if byte.is_ascii_alphabetic() || byte == b'_' {
             self.name.push(char::from(byte.to_ascii_lowercase()));
         } else if !b"=: \"[(".contains(&byte) {
             self.name.clear();
         }
         1
+    }
+
+    fn literal(&mut self, byte: u8) {
+        self.source.push(char::from(byte));
+        if byte == b'%' {
+            self.source.push('%');
+        }
     }
 
     fn put(&mut self, escape: &'static str) {

@@ -153,6 +153,16 @@ fn what_heroku_drains_is_read_with_its_sqlstate() {
 }
 
 #[test]
+fn the_line_of_a_script_is_no_process() {
+    let event = only(
+        &mut Parser::new(),
+        "psql:/docker-entrypoint-initdb.d/a.sql:3: NOTICE:  relation \"x\" already exists, skipping",
+    );
+    assert_eq!(event.severity(), Some(Severity::Notice));
+    assert!(event.fields.get(Field::ProcessId).is_none());
+}
+
+#[test]
 fn a_word_before_an_equals_sign_is_no_user() {
     let event = only(
         &mut Parser::new(),
