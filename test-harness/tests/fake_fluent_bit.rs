@@ -242,6 +242,60 @@ fn hostile_lines_are_one_record_each_and_no_trap() {
     }
 }
 
+/// A client can put whatever it likes into parameters, rows and statements: lines that look like those
+/// of patterns must not make the work grow with the square of the text.
+#[test]
+fn what_a_client_wrote_costs_no_more_than_its_length() {
+    const HEAD: &str = "2026-11-23 03:34:37.123 UTC [4711] bob@shop ";
+    let mut host = filter("pgmesh");
+    for (entry, line) in [
+        (
+            "LOG:  execute <unnamed>: SELECT $1\n@DETAIL:  Parameters: $1 = 'x",
+            "Key (a)=(",
+        ),
+        (
+            "LOG:  execute <unnamed>: SELECT $1\n@DETAIL:  parameters: $1 = 'x",
+            "Key (a)=(b) ",
+        ),
+        (
+            "ERROR:  x\n@CONTEXT:  COPY t, line 1, column a: \"",
+            "COPY t, line 1, column a: \"b",
+        ),
+        (
+            "ERROR:  x\n@CONTEXT:  SQL statement \"SELECT '",
+            "SQL statement \"SELECT '",
+        ),
+        (
+            "ERROR:  deadlock detected\n@DETAIL:  ",
+            "Process 1 waits for X on ",
+        ),
+        ("ERROR:  x\n@DETAIL:  ", "Key ("),
+        ("ERROR:  x\n@CONTEXT:  ", "PL/pgSQL function f"),
+        ("ERROR:  x\n@CONTEXT:  ", "portal \"p"),
+        (
+            "LOG:  automatic vacuum of table \"a.b.c\": index scans: 0",
+            "pages: 0 removed",
+        ),
+        (
+            "ERROR:  insert or update on table \"",
+            "\" violates foreign key constraint \"x",
+        ),
+    ] {
+        let entry = format!("{HEAD}{}", entry.replace('@', HEAD));
+        let mut cost = |lines: usize| {
+            let record = log(&format!("{entry}{}", format!("\n\t{line}").repeat(lines)));
+            host.record(0, &record);
+            host.instructions
+        };
+        let few = cost(250);
+        let many = cost(2000);
+        assert!(
+            many < few * 12,
+            "{entry} {line}: {few} and {many} instructions"
+        );
+    }
+}
+
 #[test]
 fn names_have_underscores_if_that_is_asked_for() {
     let mut host = filter("pgmesh");

@@ -76,6 +76,20 @@ const EXPRESSIONS: [&[u8]; 22] = [
     b"Table Function Call",
 ];
 
+/// Labels of text plans whose values are SQL or lists of names, besides those.
+const MORE_EXPRESSIONS: [&[u8]; 8] = [
+    b"Conflict Arbiter Indexes",
+    b"Conflict Resolution",
+    b"Key",
+    b"Relations",
+    b"Repeatable Seed",
+    b"Sampling",
+    b"Settings",
+    b"Window",
+];
+/// How those of extensions end.
+const EXPRESSIONS_END: [&[u8]; 3] = [b" Cond", b" Filter", b" Key"];
+
 /// Keys of plans in JSON and YAML whose strings are the schema's or the planner's words.
 const NAMES: [&[u8]; 16] = [
     b"Alias",
@@ -216,7 +230,8 @@ fn is_node(line: &[u8]) -> bool {
         .is_some_and(|cost| find(cost, b" rows=").is_some() && find(cost, b"..").is_some())
 }
 
-/// A node, or `Label: value` below one; `masked` is the same without its strings.
+/// A node, or `Label: value` below one; `masked` is the same without its strings. Of a label that is not
+/// known the value goes: a foreign table's is a program or a file.
 fn line_of_text(line: &[u8], masked: &[u8], out: &mut Vec<u8>) {
     let indent = masked.iter().take_while(|byte| **byte == b' ').count();
     let inner = behind(masked, indent);
@@ -232,8 +247,18 @@ fn line_of_text(line: &[u8], masked: &[u8], out: &mut Vec<u8>) {
     } else {
         let value = indent.saturating_add(label).saturating_add(2);
         out.extend_from_slice(before(line, value));
-        out.extend_from_slice(&statement(behind(line, value)));
+        if is_expression(name) {
+            out.extend_from_slice(&statement(behind(line, value)));
+        } else {
+            out.push(b'?');
+        }
     }
+}
+
+fn is_expression(label: &[u8]) -> bool {
+    EXPRESSIONS.contains(&label)
+        || MORE_EXPRESSIONS.contains(&label)
+        || EXPRESSIONS_END.iter().any(|end| label.ends_with(end))
 }
 
 /// Strings, each by the key before it, and what stands between them if it is JSON's.

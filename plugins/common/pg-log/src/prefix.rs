@@ -215,16 +215,23 @@ impl Prefix {
         }
     }
 
-    /// Matches the beginning of a line and sets what the prefix says.
+    /// Matches the beginning of a line and sets what the prefix says. A line that may be a background
+    /// process' is one: its message could go on like the rest of the prefix, but hardly anyone's name
+    /// begins with a word of the server's.
     pub(crate) fn matches<'t>(&self, text: &'t [u8], fields: &mut Fields<'t>) -> Option<Matched> {
         let head = before(text, LONGEST_PREFIX);
         let line = before(text, find_byte(head, b'\n').unwrap_or(text.len()));
-        if let Some(found) = Match::new(&self.parts, line).run(fields) {
-            return Some(found);
-        }
-        let parts = self.parts.get(..self.background?)?;
-        fields.clear();
-        Match::new(parts, line).run(fields)
+        let background = self.background.and_then(|end| self.parts.get(..end));
+        let found = background.and_then(|parts| Match::new(parts, line).run(fields));
+        let Some(found) = found else {
+            fields.clear();
+            return Match::new(&self.parts, line).run(fields);
+        };
+        let other = Match::new(&self.parts, line).run(&mut Fields::default());
+        Some(Matched {
+            ambiguous: found.ambiguous || other.is_some(),
+            ..found
+        })
     }
 }
 

@@ -10,12 +10,15 @@ use std::cell::RefCell;
 use pg_sql::{Comments, RedactOptions, Redacted};
 
 use crate::author::{Author, is_servers_context};
-use crate::classes::{Classes, Recognized, Sensitivity, Value};
+use crate::classes::{Classes, Fuel, Recognized, Sensitivity, Value};
 use crate::field::Field;
 use crate::scan::{before, behind, find_byte};
 use crate::statements::Statements;
 use crate::text::{Form, Text};
 use crate::unknown;
+
+/// Lines of a companion whose values are told: a name comes once.
+const MOST_LINES: usize = 64;
 
 /// How much is taken out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -48,7 +51,7 @@ pub(crate) struct Redactor<'c> {
     pub(crate) statements: &'c RefCell<Statements>,
 }
 
-impl Redactor<'_> {
+impl<'c> Redactor<'c> {
     /// Whether a value of this sensitivity goes as a whole.
     pub(crate) fn hides(&self, sensitivity: Sensitivity, name: &str) -> bool {
         match sensitivity {
@@ -175,19 +178,20 @@ impl Redactor<'_> {
     /// columns if need be.
     fn audited(&self, text: &[u8], out: &mut Vec<u8>) {
         let (statement, rest) = column(text);
-        let quoted = statement.starts_with(b"\"");
         let inside = statement
             .strip_prefix(b"\"")
             .map(|inside| inside.strip_suffix(b"\"").unwrap_or(inside));
-        let sql = self::statement(inside.unwrap_or(statement));
-        if quoted {
+        if let Some(inside) = inside {
             out.push(b'"');
-            out.extend_from_slice(&sql);
+            doubled(
+                &self::statement(&Text::new(inside, Form::Csv).decode()),
+                out,
+            );
             out.push(b'"');
         } else if statement == b"<not logged>" || statement == b"<previously logged>" {
             out.extend_from_slice(statement);
         } else {
-            out.extend_from_slice(&sql);
+            out.extend_from_slice(&self::statement(statement));
         }
         let Some(rest) = rest.strip_prefix(b",") else {
             return;
@@ -240,44 +244,53 @@ impl Redactor<'_> {
         }
     }
 
-    /// A DETAIL, HINT or CONTEXT: line by line, each by its own pattern.
-    pub(crate) fn companion(&self, field: Field, text: &[u8], author: Author, out: &mut Vec<u8>) {
-        if self.takes_nothing() {
-            out.extend_from_slice(text);
-            return;
-        }
+    /// A DETAIL, HINT or CONTEXT: line by line, each by its own pattern. Returns the first of those that
+    /// have one, and where they stand.
+    pub(crate) fn companion(
+        &self,
+        field: Field,
+        text: &[u8],
+        author: Author,
+        out: &mut Vec<u8>,
+    ) -> Vec<(usize, Recognized<'c>)> {
+        let mut lines = Vec::new();
         if self.redaction != Redaction::Off && (author == Author::Function || is_tree(text)) {
             out.push(b'?');
-            return;
+            return lines;
         }
-        let mut rest = text;
+        let mut fuel = Fuel::of(text);
+        let mut at = 0_usize;
         // Lines that are not known continue the value of the line before them.
         let mut open = false;
-        while !rest.is_empty() {
-            let (end, known) = self.line(rest);
+        while at < text.len() {
+            let rest = behind(text, at);
+            let (end, known) = self.line(rest, &mut fuel);
             let line = before(rest, end);
             let begin = out.len();
-            open = match known {
-                Some(found) => {
-                    self.open_ended(line, &found, out);
-                    found
-                        .captures(line)
-                        .any(|capture| capture.value.sensitivity == Sensitivity::Data)
-                }
+            open = match &known {
+                Some(found) => self.known_line(line, found, out),
                 None if self.redaction != Redaction::Strict => {
                     self.with_quotes(line, out);
                     false
                 }
                 None => open || self.unknown_line(field, line, author, out),
             };
-            rest = behind(rest, end);
-            if let Some(behind) = rest.strip_prefix(b"\n") {
-                if out.len() > begin || line.is_empty() {
-                    out.push(b'\n');
-                }
-                rest = behind;
+            if end < rest.len() && (out.len() > begin || line.is_empty()) {
+                out.push(b'\n');
             }
+            if let Some(known) = known.filter(|_| lines.len() < MOST_LINES) {
+                lines.push((at, known));
+            }
+            at = at.saturating_add(end).saturating_add(1);
         }
+        lines
+    }
+
+    /// A line of a companion that has a pattern. Returns whether data is in it, which may go on behind it.
+    fn known_line(&self, line: &[u8], found: &Recognized<'_>, out: &mut Vec<u8>) -> bool {
+        self.open_ended(line, found, out);
+        let mut captures = found.captures(line);
+        captures.any(|capture| capture.value.sensitivity == Sensitivity::Data)
     }
 
     /// A line of a companion that has no pattern. Returns whether those behind it go on with it: those
@@ -293,8 +306,8 @@ impl Redactor<'_> {
     }
 
     /// The length of the first line, with those that continue its last value, and what it is.
-    fn line(&self, text: &[u8]) -> (usize, Option<Recognized<'_>>) {
-        let Some(found) = self.classes.companion(text) else {
+    fn line(&self, text: &[u8], fuel: &mut Fuel) -> (usize, Option<Recognized<'c>>) {
+        let Some(found) = self.classes.next_companion(text, fuel) else {
             return (find_byte(text, b'\n').unwrap_or(text.len()), None);
         };
         let mut end = found.end();
@@ -306,7 +319,7 @@ impl Redactor<'_> {
         });
         while open && end < text.len() {
             let next = behind(text, end.saturating_add(1));
-            if self.classes.companion(next).is_some() {
+            if self.classes.next_companion(next, fuel).is_some() {
                 break;
             }
             let length = find_byte(next, b'\n').unwrap_or(next.len());
@@ -413,6 +426,16 @@ pub(crate) fn audit_column(message: &[u8], number: usize) -> Option<Cow<'_, [u8]
             }
             None => Cow::Borrowed(text),
         }),
+    }
+}
+
+/// A text as the inside of a quoted column.
+fn doubled(text: &[u8], out: &mut Vec<u8>) {
+    for (number, part) in text.split(|byte| *byte == b'"').enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b"\"\"");
+        }
+        out.extend_from_slice(part);
     }
 }
 

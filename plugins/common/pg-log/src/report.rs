@@ -434,13 +434,10 @@ impl<'r, 't> Report<'r, '_, 't> {
     }
 
     fn report_lines(&mut self, text: &[u8]) {
-        let mut rest = text;
-        while !rest.is_empty() {
-            if let Some(found) = self.reporter.classes.report(rest) {
-                self.captures(rest, &found);
+        for line in text.split(|byte| *byte == b'\n') {
+            if let Some(found) = self.reporter.classes.report(line) {
+                self.captures(line, &found);
             }
-            let end = find_byte(rest, b'\n').unwrap_or(rest.len());
-            rest = behind(rest, end.saturating_add(1));
         }
     }
 
@@ -452,20 +449,15 @@ impl<'r, 't> Report<'r, '_, 't> {
         let text = text.decode();
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        self.redactor().companion(field, &text, author, &mut out);
+        let lines = self.redactor().companion(field, &text, author, &mut out);
         self.out.text(field.name(), &out);
         self.buffer = out;
         if author == Author::Function {
             return;
         }
         self.several_lines = true;
-        let mut rest: &[u8] = &text;
-        while !rest.is_empty() {
-            if let Some(found) = self.reporter.classes.companion(rest) {
-                self.captures(rest, &found);
-            }
-            let end = find_byte(rest, b'\n').unwrap_or(rest.len());
-            rest = behind(rest, end.saturating_add(1));
+        for (at, found) in lines {
+            self.captures(behind(&text, at), &found);
         }
     }
 

@@ -231,8 +231,12 @@ fn mark(text: &[u8]) -> Option<(Chunk, &[u8])> {
     Some((chunk, behind(rest, length).strip_prefix(b"] ")?))
 }
 
-/// An entry of several chunks in one text, as it was before syslog took it apart. `None` if the text is
-/// not one, or a chunk of it is missing or out of its order.
+/// What stands for chunks that are missing, and all behind them.
+const LOST: &[u8] = b"\n\t?";
+
+/// An entry of several chunks in one text, as it was before syslog took it apart; `None` if the text is
+/// not one. From a chunk that is missing on there is a question mark: what is behind it could be the inside
+/// of a string.
 pub fn joined<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
     // The first line says whether syslog carried it.
     unwrapped(text).chunk?;
@@ -249,7 +253,8 @@ pub fn joined<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
         let next = unwrapped(line);
         let chunk = next.chunk?;
         if !chunk.follows(last) {
-            return None;
+            buffer.extend_from_slice(LOST);
+            break;
         }
         // A daemon may write the tab as its number.
         let (tab, rest) = match next.text.strip_prefix(b"#011") {
@@ -352,7 +357,9 @@ mod tests {
             // One is missing.
             if let [first, _, third] = lines.as_slice() {
                 let text = format!("{first}\n{third}");
-                assert_eq!(joined(text.as_bytes(), &mut buffer), None);
+                let found = joined(text.as_bytes(), &mut buffer);
+                let expected = [chunks[0].as_bytes(), LOST].concat();
+                assert_eq!(found, Some(expected.as_slice()));
             }
         }
     }

@@ -223,6 +223,49 @@ proptest! {
     }
 }
 
+/// What a background process quotes may go on like the rest of the prefix, which it does not print.
+#[test]
+fn a_background_process_is_nobody_whatever_it_quotes() {
+    const HEAD: &str = "2026-11-23 03:34:37.123 UTC [4711] ";
+    for (prefix, message) in [
+        (
+            "%m [%p] %q%u@%d ",
+            "LOG:  cron job 1 starting: SELECT 'hunter2@x PANIC:  foo'",
+        ),
+        (
+            "%m [%p] %q%u@%d/%a ",
+            "LOG:  automatic analyze of table \"s.p.a@b/c PANIC:  x\"",
+        ),
+        (
+            "%m [%p] %q[user=%u,db=%d,app=%a] ",
+            "LOG:  x [user=a,db=b,app=c] PANIC:  y",
+        ),
+    ] {
+        for mut parser in [
+            Parser::new(),
+            Parser::with_prefix(Prefix::compile(prefix).unwrap()),
+        ] {
+            for _ in 0..2 {
+                let line = format!("{HEAD}{message}");
+                let (event, _) = parser.parse(line.as_bytes()).unwrap();
+                assert_eq!(event.severity(), Some(Severity::Log), "{prefix}: {line}");
+                assert!(
+                    event.fields.get(Field::UserName).is_none(),
+                    "{prefix}: {line}"
+                );
+                // Those of clients are theirs.
+                let ours = prefix.replace("%m [%p] %q", HEAD).replace("%u", "u");
+                let ours = ours.replace("%d", "d").replace("%a", "a");
+                let line = format!("{ours}ERROR:  division by zero");
+                let (event, _) = parser.parse(line.as_bytes()).unwrap();
+                assert_eq!(event.severity(), Some(Severity::Error), "{line}");
+                assert!(event.fields.get(Field::UserName).is_some(), "{line}");
+                assert!(event.faults.is_empty(), "{line}: {:?}", event.faults);
+            }
+        }
+    }
+}
+
 /// Prefixes found in guides, distributions' files and answers, beside those the crate knows.
 const OTHERS: &[&str] = &[
     "%m %p %u@%d ",

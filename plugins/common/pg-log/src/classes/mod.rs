@@ -16,6 +16,8 @@ use known::Known;
 use pattern::Pattern;
 use trie::{End, Found, Trie};
 
+pub(crate) use trie::Fuel;
+
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
 /// A kind of event.
@@ -136,8 +138,8 @@ impl Table {
         }
     }
 
-    fn find(&self, text: &[u8], end: End) -> Option<Recognized<'_>> {
-        self.recognized(self.trie.find(text, end)?)
+    fn find(&self, text: &[u8], end: End, fuel: &mut Fuel) -> Option<Recognized<'_>> {
+        self.recognized(self.trie.find(text, end, fuel)?)
     }
 
     fn recognized(&self, found: Found) -> Option<Recognized<'_>> {
@@ -198,7 +200,10 @@ impl Classes {
     /// The class of a message by its text.
     #[must_use]
     pub fn of_message(&self, message: &[u8]) -> Option<Recognized<'_>> {
-        let find = || self.messages.trie.find(message, End::Text);
+        let find = || {
+            let trie = &self.messages.trie;
+            trie.find(message, End::Text, &mut Fuel::of(message))
+        };
         let found = match self.known.try_borrow_mut() {
             Ok(mut known) => known.or_else(message, find),
             Err(_) => find(),
@@ -229,12 +234,17 @@ impl Classes {
     /// The line of a DETAIL or CONTEXT that `text` begins with.
     #[must_use]
     pub fn companion(&self, text: &[u8]) -> Option<Recognized<'_>> {
-        self.companions.find(text, End::Line)
+        self.next_companion(text, &mut Fuel::of(text))
     }
 
-    /// The line of a report that `text` begins with.
+    /// The same of one line of many, which share their fuel.
+    pub(crate) fn next_companion(&self, text: &[u8], fuel: &mut Fuel) -> Option<Recognized<'_>> {
+        self.companions.find(text, End::Line, fuel)
+    }
+
+    /// The line of a report that `text` is.
     #[must_use]
     pub fn report(&self, text: &[u8]) -> Option<Recognized<'_>> {
-        self.reports.find(text, End::Line)
+        self.reports.find(text, End::Line, &mut Fuel::of(text))
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Hole {
     pub(super) kind: Kind,
     /// The literal that follows a text or word.
     pub(super) stop: &'static [u8],
+    /// It may have several lines: it is data or SQL.
+    pub(super) lines: bool,
 }
 
 /// A piece of a pattern.
@@ -116,7 +118,11 @@ impl Pattern {
                 Kind::Text | Kind::Word => stop.as_bytes(),
                 _ => b"",
             };
-            pattern.pieces.push(Piece::Hole(Hole { kind, stop }));
+            let lines = matches!(
+                value.sensitivity,
+                Sensitivity::Data | Sensitivity::Sql | Sensitivity::Expression
+            );
+            pattern.pieces.push(Piece::Hole(Hole { kind, stop, lines }));
             pattern.values.push(Value { kind, ..value });
             rest = behind;
         }

@@ -6,15 +6,36 @@
 //! budget that bounds the work by the length of the message.
 
 use super::pattern::{Hole, Kind, Piece};
-use crate::scan::{begins, behind, byte_in, digits, find, find_byte, words};
+use crate::scan::{before, begins, behind, byte_in, digits, find, find_byte, words};
 
 /// Values in one pattern at most; `build.rs` holds the table to it.
 pub(super) const MOST_VALUES: usize = 24;
 /// Places to come back to.
 const MOST_CHOICES: usize = 32;
-/// Steps per message, and bytes searched through for one.
-const FUEL: usize = 400;
-const BYTES_PER_STEP: usize = 512;
+/// What a step costs, in bytes searched through.
+const STEP: usize = 32;
+/// What may be spent on a text: so much on any, and so much for each of its bytes.
+const LEAST: usize = 16 * 1024;
+const PER_BYTE: usize = 32;
+
+/// What may still be spent on a text, in bytes searched through. All searches in one text share it: whoever
+/// wrote it could have made each of its lines cost as much as all that follows.
+#[derive(Debug)]
+pub(crate) struct Fuel(usize);
+
+impl Fuel {
+    /// Enough for a text.
+    pub(crate) fn of(text: &[u8]) -> Self {
+        Self(text.len().saturating_mul(PER_BYTE).saturating_add(LEAST))
+    }
+
+    /// Spends some; `None` once there is too little.
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(0);
+        left.map(|_| ())
+    }
+}
 
 /// Where a pattern may end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -166,8 +187,8 @@ impl Trie {
         node
     }
 
-    /// The pattern that fits `text` from its beginning.
-    pub(super) fn find(&self, text: &[u8], end: End) -> Option<Found> {
+    /// The pattern that fits `text` from its beginning, if there is fuel enough to find it.
+    pub(super) fn find(&self, text: &[u8], end: End, fuel: &mut Fuel) -> Option<Found> {
         let mut search = Search {
             trie: self,
             text,
@@ -175,7 +196,7 @@ impl Trie {
             choices: [Choice::default(); MOST_CHOICES],
             open: 0,
             spans: Vec::new(),
-            fuel: FUEL,
+            fuel,
         };
         search.run()
     }
@@ -188,14 +209,14 @@ struct Search<'s> {
     choices: [Choice; MOST_CHOICES],
     open: usize,
     spans: Vec<Span>,
-    fuel: usize,
+    fuel: &'s mut Fuel,
 }
 
 impl Search<'_> {
     fn run(&mut self) -> Option<Found> {
         let mut place = Some((0_usize, 0_usize));
         loop {
-            self.fuel = self.fuel.checked_sub(1)?;
+            self.fuel.spend(STEP)?;
             let (number, at) = match place.take() {
                 Some(place) => place,
                 None => self.retry()?,
@@ -287,15 +308,9 @@ impl Search<'_> {
     fn value_end(&mut self, hole: Hole, at: usize, from: usize) -> Option<usize> {
         let rest = behind(self.text, at);
         let length = match hole.kind {
-            Kind::Integer => {
-                let sign = usize::from(rest.first() == Some(&b'-'));
-                let digits = digits(behind(rest, sign));
-                (digits > 0).then(|| digits.saturating_add(sign))?
-            }
+            Kind::Integer => number_length(rest)?,
             Kind::Decimal => {
-                let sign = usize::from(rest.first() == Some(&b'-'));
-                let whole = digits(behind(rest, sign));
-                let whole = (whole > 0).then(|| whole.saturating_add(sign))?;
+                let whole = number_length(rest)?;
                 let fraction = behind(rest, whole).strip_prefix(b".").map_or(0, digits);
                 match fraction {
                     0 => whole,
@@ -312,15 +327,29 @@ impl Search<'_> {
             }
             Kind::Rest if self.end == End::Line => find_byte(rest, b'\n').unwrap_or(rest.len()),
             Kind::Rest => rest.len(),
-            Kind::Text => {
-                let found = find(behind(self.text, from), hole.stop)?;
-                let steps = found.checked_div(BYTES_PER_STEP).unwrap_or(0);
-                self.fuel = self.fuel.checked_sub(steps)?;
-                return Some(from.saturating_add(found));
-            }
+            Kind::Text => return self.text_end(hole, from),
         };
+        self.fuel.spend(length)?;
         Some(at.saturating_add(length))
     }
+
+    /// Where a text ends, not before `from`. Names have one line where patterns have.
+    fn text_end(&mut self, hole: Hole, from: usize) -> Option<usize> {
+        let mut rest = behind(self.text, from);
+        if self.end == End::Line && !hole.lines {
+            rest = before(rest, find_byte(rest, b'\n').unwrap_or(rest.len()));
+        }
+        let found = find(rest, hole.stop);
+        self.fuel.spend(found.unwrap_or(rest.len()))?;
+        Some(from.saturating_add(found?))
+    }
+}
+
+/// The length of a number without a fraction, maybe behind a sign.
+fn number_length(text: &[u8]) -> Option<usize> {
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let digits = digits(behind(text, sign));
+    (digits > 0).then(|| digits.saturating_add(sign))
 }
 
 /// The branch that goes on with the text, and the length of its literal.
