@@ -71,7 +71,9 @@ impl Default for Traces {
     fn default() -> Self {
         Self {
             enabled: true,
-            systems: ["postgresql", "postgres"].map(str::to_owned).to_vec(),
+            systems: ["postgresql", "postgres", "pgsql"]
+                .map(str::to_owned)
+                .to_vec(),
             scopes: Vec::new(),
             signs: ["jdbc.query[", "r2dbc.query["].map(str::to_owned).to_vec(),
             migrate: Migrate::Off,

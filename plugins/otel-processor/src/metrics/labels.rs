@@ -96,7 +96,7 @@ fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Erro
         if is_system(read.key)
             && let Any::Text(system) = read.any()?
         {
-            let mut systems = ["postgresql", "postgres"].iter();
+            let mut systems = ["postgresql", "postgres", "pgsql"].iter();
             return Ok(systems.any(|known| known.as_bytes().eq_ignore_ascii_case(system)));
         }
     }

@@ -444,10 +444,12 @@ fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic))
 }
 
-/// Scopes of instrumentations for PostgreSQL and nothing else.
-pub(crate) const SCOPES: [&str; 9] = [
+/// Scopes of instrumentations for PostgreSQL and nothing else, and of drivers' loggers.
+pub(crate) const SCOPES: [&str; 16] = [
     "@opentelemetry/instrumentation-pg",
     "Npgsql",
+    "Npgsql.Command",
+    "Npgsql.Connection",
     "OpenTelemetry::Instrumentation::PG",
     "github.com/exaring/otelpgx",
     "opentelemetry.instrumentation.aiopg",
@@ -455,6 +457,11 @@ pub(crate) const SCOPES: [&str; 9] = [
     "opentelemetry.instrumentation.psycopg",
     "opentelemetry.instrumentation.psycopg2",
     "opentelemetry_postgrex",
+    "org.postgresql.core.v3.QueryExecutorImpl",
+    "psycopg",
+    "psycopg.pool",
+    "tokio_postgres",
+    "tokio_postgres::query",
 ];
 
 #[cfg(test)]

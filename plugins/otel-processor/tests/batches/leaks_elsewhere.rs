@@ -2,7 +2,9 @@
 //! drivers that no type tells: none comes out. What only looks like them passes as it is.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue,
+};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
@@ -455,4 +457,37 @@ fn where_nothing_but_the_servers_lines_is_expected_every_other_body_is_withheld(
         ..with_attributes("", vec![text("log.file.name", "pg.log")])
     };
     assert_eq!(logs(config, vec![nothing.clone()]), [nothing]);
+}
+
+#[test]
+fn what_a_drivers_logger_says_is_of_postgresql() {
+    for (logger, said) in [
+        ("psycopg", "bad value 'hunter2-4111'"),
+        (
+            "Npgsql.Command",
+            "Command execution completed: SELECT 'hunter2-4111'",
+        ),
+        (
+            "org.postgresql.core.v3.QueryExecutorImpl",
+            " FE=> Bind(stmt=null,portal=null,$1=<'hunter2-4111'>,type=VARCHAR)",
+        ),
+        (
+            "tokio_postgres::query",
+            "executing statement s0 with parameters: [\"hunter2-4111\"]",
+        ),
+    ] {
+        let record = with_attributes(said, vec![text("Parameters", SECRET)]);
+        let mut logs = batch(vec![record]);
+        logs.resource_logs[0].scope_logs[0].scope = Some(InstrumentationScope {
+            name: logger.to_owned(),
+            ..InstrumentationScope::default()
+        });
+        let bytes = logs.encode_to_vec();
+        let mut processor = processor("");
+        let out = processor.process_logs(&bytes).expect("OTLP");
+        let out = LogsData::decode(&*out).expect("OTLP");
+        assert_hidden(logger, &format!("{out:?}"));
+    }
+    let before = span("q", &[("db.system", "pgsql"), ("db.statement", STATEMENT)]);
+    assert_hidden("pgsql", &format!("{:?}", processed(&before)));
 }
