@@ -353,3 +353,123 @@ fn a_module_has_the_defaults_that_were_written_into_it() {
         "{said}"
     );
 }
+
+#[test]
+fn the_record_behind_one_that_trapped_is_handled_wherever_that_was() {
+    let mut host = filter("pgmesh");
+    let record = log(ERROR);
+    let event = |answer: Answer| answer.record()["postgresql.event"].clone();
+    // The first makes the tables.
+    for _ in 0..2 {
+        assert_eq!(event(host.record(0, &record)), "unique_violation");
+    }
+    let whole = host.instructions;
+    let steps = 1500;
+    let mut trapped = 0;
+    for step in 0..steps {
+        if let Answer::Trapped(_) = host.record_within(whole * step / steps, &record) {
+            trapped += 1;
+        }
+        assert_eq!(event(host.record(0, &record)), "unique_violation", "{step}");
+    }
+    assert!(trapped > steps / 2, "{trapped}");
+    assert!(
+        host.memory_bytes() <= 1024 * 1024,
+        "{}",
+        host.memory_bytes()
+    );
+}
+
+#[test]
+fn bytes_that_were_changed_at_random_give_json_or_pass() {
+    let mut host = filter("pgmesh");
+    let row = "2026-11-23 03:34:37.123 UTC,\"bob\",\"shop\",4711,\"[local]\",692280b5.1267,5,\"INSERT\",2026-11-23 03:34:00 UTC,3/17,0,ERROR,23505,\"x\",\"Key (a)=(1) already exists.\",,,,,\"SELECT '1'\",,,\"psql\",\"client backend\",,0";
+    let entry = r#"{"timestamp":"2026-11-23 03:34:37.123 UTC","pid":1,"error_severity":"ERROR","message":"x","detail":"Key (a)=(1) already exists."}"#;
+    let records = [log(ERROR), log(row), log(entry), entry.as_bytes().to_vec()];
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 1).expect("64 bits")
+    };
+    for round in 0..20_000 {
+        let mut record = records[round % records.len()].clone();
+        for _ in 0..=next() % 3 {
+            let at = next() % record.len();
+            record[at] = u8::try_from(next() % 256).expect("a byte");
+        }
+        // The host looks at what comes back.
+        let answer = host.record(0, &record);
+        assert!(
+            matches!(answer, Answer::Passed | Answer::Replaced(_)),
+            "{answer:?}: {}",
+            String::from_utf8_lossy(&record)
+        );
+    }
+    assert!(
+        host.memory_bytes() <= 1024 * 1024,
+        "{}",
+        host.memory_bytes()
+    );
+}
+
+/// `cargo test -p test-harness --release --test fake_fluent_bit -- --ignored` runs it.
+#[test]
+#[ignore = "ten million records take minutes"]
+fn memory_stays_flat_over_ten_million_records() {
+    let module = built_module("fluentbit-filter");
+    let mut host = FluentBit::load_to_be(Execution::Compiled, &module, "pgmesh");
+    let lines: Vec<Vec<u8>> = (0..997)
+        .map(|number| log(&ERROR.replace("4711", &number.to_string())))
+        .collect();
+    let mut settled = 0;
+    for round in 0..10_031 {
+        for line in &lines {
+            host.record_unjudged(round, line);
+        }
+        if round == 10 {
+            settled = host.memory_bytes();
+        }
+    }
+    println!("{settled} bytes of memory");
+    assert_eq!(host.memory_bytes(), settled);
+}
+
+/// Each example of the table of events, as text, as a csvlog row and as a jsonlog object, with a configuration.
+#[test]
+fn memory_stays_below_its_bound_over_every_event_in_every_form() {
+    let mut host = filter("pgmesh");
+    let table = include_str!("../../plugins/common/pg-log/classes.txt");
+    let examples: Vec<&str> = table
+        .lines()
+        .filter_map(|line| Some(line.split_once(" < ")?.1))
+        .collect();
+    assert!(examples.len() > 400, "{}", examples.len());
+    let time = "2026-11-23 03:34:37.123 UTC";
+    for round in 0..3 {
+        for (number, example) in examples.iter().enumerate() {
+            let message = example.replace("\\n", "\n");
+            let text = format!(
+                "{time} [{number}] bob@shop LOG:  {}",
+                message.replace('\n', "\n\t")
+            );
+            let quoted = message.replace('"', "\"\"");
+            let row = format!(
+                "{time},\"bob\",\"shop\",{number},\"[local]\",692280b5.{number},5,\"SELECT\",{time},3/17,0,LOG,00000,\"{quoted}\",,,,,,,,,\"psql\",\"client backend\",,0"
+            );
+            let entry = json!({"timestamp": time, "pid": number, "error_severity": "LOG", "message": message});
+            for line in [text, row, entry.to_string()] {
+                let record = json!({"log": line, "pgmesh": r#"{"names":"underscored"}"#});
+                let answer = host.record(round, record.to_string().as_bytes());
+                assert!(matches!(answer, Answer::Replaced(_)), "{line}");
+            }
+        }
+    }
+    println!("{} KiB of memory", host.memory_bytes() / 1024);
+    assert!(
+        host.memory_bytes() <= 1024 * 1024,
+        "{}",
+        host.memory_bytes()
+    );
+}

@@ -3,7 +3,8 @@
 //! Contract (Fluent Bit 4.2 and later, `plugins/filter_wasm` and `src/wasm`): arguments are copied in
 //! and freed by the host; a record it could not copy comes as NULL with its length; the result is a C
 //! string that the host copies and never frees, the input pointer to pass the record, `"\0"` to drop
-//! it. After a trap the same instance is called again, so nothing may stay borrowed across a call.
+//! it. After a trap the same instance is called again: nothing may stay borrowed across a call, and what the
+//! call that trapped had taken of memory and stack has to be taken back.
 #![allow(
     unsafe_code,
     reason = "the host's calls are pointers and lengths, found by unmangled names"
@@ -13,6 +14,7 @@ use std::cell::Cell;
 
 use crate::config::{DEFAULTS_MARK, DEFAULTS_ROOM, Preset};
 use crate::filter::{Filter, Outcome};
+use crate::memory;
 
 struct State(Cell<Option<Box<Filter>>>);
 
@@ -20,6 +22,28 @@ struct State(Cell<Option<Box<Filter>>>);
 unsafe impl Sync for State {}
 
 static FILTER: State = State(Cell::new(None));
+
+/// How the last call ended.
+struct Ended(Cell<End>);
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum End {
+    /// There has been none.
+    None,
+    Returned,
+    /// It did not return: the host calls for one record at a time.
+    Trapped,
+}
+
+// SAFETY: a wasm module without the threads feature has one thread.
+unsafe impl Sync for Ended {}
+
+static LAST: Ended = Ended(Cell::new(End::None));
+
+unsafe extern "C" {
+    /// Begins the stack anew (`build.rs`). The caller must have nothing on it.
+    fn pgmesh_begin_stack();
+}
 
 /// Room for defaults: the mark, then a JSON object, then zeros.
 #[repr(C)]
@@ -57,17 +81,33 @@ unsafe fn bytes<'h>(place: *const u8, length: usize) -> &'h [u8] {
     unsafe { std::slice::from_raw_parts(place, length) }
 }
 
-/// One call. The filter is taken out of its place meanwhile: after a trap there is none, and the next
-/// call makes another.
+/// Before a call: what a trap has left behind goes. The filter is out of its place during a call, so
+/// that after a trap there is none, and the next call makes another.
+fn prepare() {
+    match LAST.0.replace(End::Trapped) {
+        // The prefixes that are known stay for ever.
+        End::None => {
+            let _ = pg_log::detect(&[]);
+            memory::mark();
+        }
+        End::Returned => {}
+        // SAFETY: the filter that held it all is gone, and the host has copied what was handed back.
+        End::Trapped => unsafe { memory::begin_anew() },
+    }
+}
+
+/// One call.
 ///
 /// # Safety
 /// `tag` and `record` are null or point to as many bytes as is said.
+#[inline(never)]
 unsafe fn handle(
     preset: Preset,
     (tag, tag_length): (*const u8, usize),
     seconds: u32,
     (record, length): (*const u8, usize),
 ) -> *const u8 {
+    prepare();
     let filter = FILTER.0.take();
     let mut filter = filter.unwrap_or_else(|| Box::new(Filter::with_defaults(preset, &defaults())));
     let outcome = if record.is_null() {
@@ -84,6 +124,7 @@ unsafe fn handle(
         Outcome::Dropped => DROP.as_ptr(),
     };
     FILTER.0.set(Some(filter));
+    LAST.0.set(End::Returned);
     result
 }
 
@@ -100,7 +141,9 @@ macro_rules! presets {
             record: *const u8,
             length: usize,
         ) -> *const u8 {
-            // SAFETY: as promised by the host.
+            // SAFETY: nothing of this function's is on the stack; pointers are as promised by the host.
+            unsafe { pgmesh_begin_stack() };
+            // SAFETY: as above.
             unsafe { handle(Preset::$preset, (tag, tag_length), seconds, (record, length)) }
         }
     )*};

@@ -260,7 +260,7 @@ impl Filter {
     }
 
     fn apply(&mut self, config: Config) -> Result<(), String> {
-        self.reporter = Reporter::new(config.report_options()?);
+        self.reporter.set_options(config.report_options()?);
         self.lowest = config.lowest_severity()?;
         let current = self.streams.current().key;
         self.streams = Streams::new(config.compiled_prefix()?);

@@ -4,12 +4,15 @@
 //! Fluent Bit interprets the module, and an allocator that splits and joins pieces costs more there
 //! than reading a line does. Here a piece is two dozen instructions; memory grows to what was live at
 //! once of each size, and no further.
+//!
+//! What the host holds, its arguments, lies apart from what the filter holds: after a trap nobody knows any
+//! more what the filter held, and all of it is given out anew ([`begin_anew`]).
 #![allow(
     unsafe_code,
     reason = "an allocator hands out memory; the host's calls are found by unmangled names"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, alloc, dealloc};
+use std::alloc::{GlobalAlloc, Layout};
 use std::arch::wasm32::{memory_grow, memory_size};
 use std::cell::Cell;
 use std::ptr::{null_mut, with_exposed_provenance_mut};
@@ -27,20 +30,46 @@ const PAGE: usize = 64 * 1024;
 /// A free piece begins with the next one of its size.
 type Free = Cell<*mut u8>;
 
-struct Allocator {
+/// Runs of pages that pieces are carved from. Where the filter and the host take turns in growing the
+/// memory, each has several; of one more than this, nothing is given out a second time.
+const RUNS: usize = 64;
+
+/// Pieces of one owner's.
+struct Arena {
     free: [Free; SIZES],
-    /// What lies behind all pieces: from, to.
-    rest: Cell<(usize, usize)>,
+    /// From, to.
+    runs: [Cell<(usize, usize)>; RUNS],
+    /// How many runs there are.
+    known: Cell<usize>,
+    /// The run that is carved from, and where the next piece begins.
+    at: Cell<(usize, usize)>,
+    /// Where `at` goes back to.
+    mark: Cell<(usize, usize)>,
 }
 
 // SAFETY: a wasm module without the threads feature has one thread.
-unsafe impl Sync for Allocator {}
+unsafe impl Sync for Arena {}
 
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator {
-    free: [const { Cell::new(null_mut()) }; SIZES],
-    rest: Cell::new((0, 0)),
-};
+static FILTERS: Arena = Arena::new();
+
+static HOSTS: Arena = Arena::new();
+
+/// Keeps what the filter holds by now, whatever comes.
+pub(crate) fn mark() {
+    FILTERS.mark.set(FILTERS.at.get());
+}
+
+/// Takes back all that the filter has been given since [`mark`], whether it has given it back or not.
+///
+/// # Safety
+/// Nobody looks at any of it any more.
+pub(crate) unsafe fn begin_anew() {
+    for list in &FILTERS.free {
+        list.set(null_mut());
+    }
+    FILTERS.at.set(FILTERS.mark.get());
+}
 
 unsafe extern "C" {
     /// The linker's: where the module's own data ends.
@@ -55,48 +84,26 @@ fn rounded(size: usize) -> usize {
         .unwrap_or(usize::MAX)
 }
 
-impl Allocator {
+impl Arena {
+    const fn new() -> Self {
+        Self {
+            free: [const { Cell::new(null_mut()) }; SIZES],
+            runs: [const { Cell::new((0, 0)) }; RUNS],
+            known: Cell::new(0),
+            at: Cell::new((0, 0)),
+            mark: Cell::new((0, 0)),
+        }
+    }
+
     #[inline]
     fn of_size(&self, rounded: usize) -> Option<&Free> {
         self.free.get(rounded.trailing_zeros() as usize)
     }
 
-    /// A piece that was never used, of this size.
-    #[cold]
-    fn carve(&self, size: usize) -> *mut u8 {
-        let (mut from, mut to) = self.rest.get();
-        if to == 0 {
-            from = (&raw const __heap_base).addr().next_multiple_of(SMALLEST);
-            to = memory_size(0).wrapping_mul(PAGE);
-        }
-        loop {
-            let missing = from.saturating_add(size).saturating_sub(to);
-            if missing == 0 {
-                break;
-            }
-            let grown = memory_grow(0, missing.div_ceil(PAGE));
-            if grown == usize::MAX {
-                return null_mut();
-            }
-            // Pages of the host's may lie between ours.
-            let grown = grown.wrapping_mul(PAGE);
-            if grown != to {
-                from = grown;
-            }
-            to = memory_size(0).wrapping_mul(PAGE);
-        }
-        self.rest.set((from.wrapping_add(size), to));
-        with_exposed_provenance_mut(from)
-    }
-}
-
-// SAFETY: pieces do not overlap, are as large as asked for or larger, and aligned to `SMALLEST`; no
-// request for more alignment is served.
-unsafe impl GlobalAlloc for Allocator {
     #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let size = rounded(layout.size());
-        let Some(list) = self.of_size(size).filter(|_| layout.align() <= SMALLEST) else {
+    fn take(&self, size: usize) -> *mut u8 {
+        let size = rounded(size);
+        let Some(list) = self.of_size(size) else {
             return null_mut();
         };
         let piece = list.get();
@@ -108,13 +115,105 @@ unsafe impl GlobalAlloc for Allocator {
         piece
     }
 
+    /// # Safety
+    /// The piece was taken for this size, and nobody looks at it any more.
     #[inline]
-    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        if let Some(list) = self.of_size(rounded(layout.size())) {
+    unsafe fn give_back(&self, piece: *mut u8, size: usize) {
+        if let Some(list) = self.of_size(rounded(size)) {
             // SAFETY: the piece is the caller's to give back, and large enough for a pointer.
             unsafe { piece.cast::<*mut u8>().write(list.get()) };
             list.set(piece);
         }
+    }
+
+    fn run(&self, number: usize) -> Option<(usize, usize)> {
+        let known = number < self.known.get();
+        self.runs.get(number).filter(|_| known).map(Cell::get)
+    }
+
+    /// A piece that is on no list, of this size.
+    #[cold]
+    fn carve(&self, size: usize) -> *mut u8 {
+        self.begin();
+        loop {
+            let (number, from) = self.at.get();
+            let (begin, end) = self.run(number).unwrap_or_default();
+            let place = from.max(begin);
+            let behind = place.saturating_add(size);
+            if behind <= end {
+                self.at.set((number, behind));
+                return with_exposed_provenance_mut(place);
+            }
+            let next = number.saturating_add(1);
+            if next < self.known.get() {
+                self.at.set((next, 0));
+            } else if !self.grow(end, behind, size) {
+                return null_mut();
+            }
+        }
+    }
+
+    /// Has the first run, unless it has one: the filter's is what there is of memory from the beginning,
+    /// the host's has nothing in it yet.
+    fn begin(&self) {
+        if self.known.get() > 0 {
+            return;
+        }
+        let end = memory_size(0).wrapping_mul(PAGE);
+        if std::ptr::eq(self, &raw const FILTERS) {
+            let begin = (&raw const __heap_base).addr();
+            self.add((begin.next_multiple_of(SMALLEST), end));
+        } else {
+            FILTERS.begin();
+            self.add((end, end));
+        }
+    }
+
+    /// Makes the last run, which has this end, end behind a piece; or adds one with room for it, if
+    /// somebody else's pages lie between.
+    fn grow(&self, end: usize, behind: usize, size: usize) -> bool {
+        let here = memory_size(0).wrapping_mul(PAGE);
+        let missing = if here == end {
+            behind.saturating_sub(end)
+        } else {
+            size
+        };
+        if memory_grow(0, missing.div_ceil(PAGE)) == usize::MAX {
+            return false;
+        }
+        let to = memory_size(0).wrapping_mul(PAGE);
+        let last = self.known.get().saturating_sub(1);
+        match self.runs.get(last).filter(|_| here == end) {
+            Some(run) => run.set((run.get().0, to)),
+            None => self.add((here, to)),
+        }
+        true
+    }
+
+    fn add(&self, run: (usize, usize)) {
+        let number = self.known.get().min(RUNS.saturating_sub(1));
+        if let Some(place) = self.runs.get(number) {
+            place.set(run);
+        }
+        self.known.set(number.saturating_add(1));
+    }
+}
+
+// SAFETY: pieces do not overlap, are as large as asked for or larger, and aligned to `SMALLEST`; no
+// request for more alignment is served.
+unsafe impl GlobalAlloc for Arena {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() > SMALLEST {
+            return null_mut();
+        }
+        self.take(layout.size())
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        // SAFETY: as the caller of `dealloc` promises.
+        unsafe { self.give_back(piece, layout.size()) };
     }
 
     #[inline]
@@ -137,22 +236,18 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-fn with_header(size: usize) -> Option<Layout> {
-    Layout::from_size_align(size.checked_add(HEADER)?, HEADER).ok()
-}
-
 /// Memory for the host's arguments.
 #[unsafe(no_mangle)]
 extern "C" fn malloc(size: usize) -> *mut u8 {
-    let Some(layout) = with_header(size).filter(|_| size <= LARGEST) else {
+    if size > LARGEST {
         return null_mut();
-    };
-    // SAFETY: the size is not zero; the piece has room for the header, which is aligned for it.
+    }
+    let piece = HOSTS.take(size.saturating_add(HEADER));
+    if piece.is_null() {
+        return piece;
+    }
+    // SAFETY: the piece has room for the header, which is aligned for it.
     unsafe {
-        let piece = alloc(layout);
-        if piece.is_null() {
-            return piece;
-        }
         piece.cast::<usize>().write(size);
         piece.add(HEADER)
     }
@@ -170,8 +265,7 @@ unsafe extern "C" fn free(piece: *mut u8) {
     // SAFETY: `malloc` wrote the size before the piece.
     unsafe {
         let start = piece.sub(HEADER);
-        if let Some(layout) = with_header(start.cast::<usize>().read()) {
-            dealloc(start, layout);
-        }
+        let size = start.cast::<usize>().read();
+        HOSTS.give_back(start, size.saturating_add(HEADER));
     }
 }

@@ -68,6 +68,8 @@ pub struct FluentBit {
     free: TypedFunc<u32, ()>,
     entry: Entry,
     metered: bool,
+    /// Instructions the next record may take, if they are counted.
+    fuel: u64,
     /// Instructions of the last record, as the engine counts them; 0 unless metered.
     pub instructions: u64,
 }
@@ -111,6 +113,7 @@ impl FluentBit {
                 .map_err(failed)?,
             store,
             metered,
+            fuel: FUEL_PER_RECORD,
             instructions: 0,
         })
     }
@@ -124,6 +127,15 @@ impl FluentBit {
     #[track_caller]
     pub fn record(&mut self, seconds: u32, record: &[u8]) -> Answer {
         self.with_result(seconds, record, Self::judge)
+    }
+
+    /// As [`record`](Self::record), with so few instructions that the module may trap on its way.
+    #[track_caller]
+    pub fn record_within(&mut self, instructions: u64, record: &[u8]) -> Answer {
+        self.fuel = instructions;
+        let answer = self.record(0, record);
+        self.fuel = FUEL_PER_RECORD;
+        answer
     }
 
     /// As [`record`](Self::record), for measurements: the result is copied, as the host does, but not
@@ -145,13 +157,13 @@ impl FluentBit {
         let tag_at = self.copy_in(tag);
         let record_at = self.copy_in(record);
         let arguments = (tag_at, length(tag), seconds, 0, record_at, length(record));
-        self.refuel();
+        self.refuel(self.fuel);
         let called = self.entry.call(&mut self.store, arguments);
         if self.metered {
-            self.instructions = FUEL_PER_RECORD - self.store.get_fuel().expect("fuel is on");
+            self.instructions = self.fuel - self.store.get_fuel().expect("fuel is on");
         }
         let answer = look(self, called, record_at);
-        self.refuel();
+        self.refuel(FUEL_PER_RECORD);
         for at in [tag_at, record_at] {
             if at != 0 {
                 self.free
@@ -162,9 +174,9 @@ impl FluentBit {
         answer
     }
 
-    fn refuel(&mut self) {
+    fn refuel(&mut self, fuel: u64) {
         if self.metered {
-            self.store.set_fuel(FUEL_PER_RECORD).expect("fuel is on");
+            self.store.set_fuel(fuel).expect("fuel is on");
         }
     }
 

@@ -120,6 +120,11 @@ impl Reporter {
         }
     }
 
+    /// Reports otherwise from now on; what it knows stays.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// The classes it knows.
     #[must_use]
     pub fn classes(&self) -> &Classes {
