@@ -16,6 +16,7 @@
 //! - `metrics`: metrics.
 //! - `statement`: what is said of a query text, remembered for texts that come again (`places`).
 //! - `exceptions`: what may be seen of an error's text.
+//! - `lists`: names and words.
 //! - `suspects`: what tells by itself that a text holds data.
 //! - `strip`: what is left of what cannot be read.
 //! - `exports`: otelwasm's calls, in the module only.
@@ -25,6 +26,7 @@ mod bounded;
 pub mod config;
 mod exceptions;
 mod json;
+mod lists;
 mod logs;
 mod metrics;
 mod places;

@@ -3,6 +3,7 @@
 //! own wording. Its text may quote the statement, its parameters and the row.
 
 use super::{Texts, all_starts, written_sqlstate};
+use crate::lists::begins_with_any;
 use crate::suspects::holds_sql;
 
 /// Bytes that are read of a text: a stack trace has the cause of all at its end.
@@ -62,7 +63,7 @@ const FRAMES: [&str; 5] = [
 /// Whether an `exception.type` is a driver's.
 #[inline(never)]
 pub(crate) fn is_type(name: &str) -> bool {
-    TYPES.iter().any(|known| name.starts_with(known))
+    begins_with_any(name.as_bytes(), &TYPES)
 }
 
 /// What is found in a text at a glance.
@@ -159,7 +160,7 @@ fn has_form(text: &[u8]) -> bool {
                 && FRAMES.iter().any(|path| line.contains(path));
         }
         let bare = BEFORE.iter().find_map(|before| line.strip_prefix(before));
-        is_type(bare.unwrap_or(line)) || QUOTES.iter().any(|quote| line.starts_with(quote))
+        is_type(bare.unwrap_or(line)) || begins_with_any(line.as_bytes(), &QUOTES)
     })
 }
 

@@ -1,6 +1,8 @@
 //! Lines of stack traces: which are frames, and which name an error. Whatever else stands in one may be
 //! what an error says, and goes.
 
+use crate::lists::is_any;
+
 /// How names of source files end.
 const SOURCES: [&str; 22] = [
     "c", "cc", "clj", "cpp", "cs", "ex", "exs", "fs", "go", "groovy", "java", "js", "jsx", "kt",
@@ -155,7 +157,7 @@ fn is_file(path: &str) -> bool {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     let begins = file.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let kind = file.rsplit_once('.').map(|(_, kind)| kind);
-    begins && kind.is_some_and(|kind| SOURCES.contains(&kind)) && is_path(path)
+    begins && kind.is_some_and(|kind| is_any(kind.as_bytes(), &SOURCES)) && is_path(path)
 }
 
 fn is_path(path: &str) -> bool {

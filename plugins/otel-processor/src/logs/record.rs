@@ -9,6 +9,7 @@ use pg_log::json::{Kind, Member};
 use pg_log::{Event, Field as LogField, Reader, Sink, Timestamp, Zones};
 
 use super::entry::{self, Entry, MEMBERS, Place};
+use crate::lists::is_any;
 use crate::strip::{Wire, is_one};
 use crate::traces::names;
 
@@ -140,7 +141,7 @@ impl Sink for Said {
                 self.event_name.push_str(EVENT);
                 self.event_name.push_str(&utf8(value));
             }
-            _ if self.body == Body::None && COMPANIONS.contains(&name) => {
+            _ if self.body == Body::None && is_any(name.as_bytes(), &COMPANIONS) => {
                 self.set_body(Body::Companion, value);
             }
             _ => {}
@@ -210,24 +211,24 @@ fn hexadecimal<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 }
 
 /// Attributes in which others keep a line, or what they have cut out of it.
-const COPIES: [&[u8]; 17] = [
-    b"body",
-    b"context",
-    b"detail",
-    b"event.original",
-    b"hint",
-    b"internal_query",
-    b"log",
-    b"log.original",
-    b"log.record.original",
-    b"message",
-    b"msg",
-    b"original",
-    b"parameters",
-    b"query",
-    b"raw",
-    b"sql",
-    b"statement",
+const COPIES: [&str; 17] = [
+    "body",
+    "context",
+    "detail",
+    "event.original",
+    "hint",
+    "internal_query",
+    "log",
+    "log.original",
+    "log.record.original",
+    "message",
+    "msg",
+    "original",
+    "parameters",
+    "query",
+    "raw",
+    "sql",
+    "statement",
 ];
 
 /// Puts what is said in the place of the entry it was made of.
@@ -335,7 +336,7 @@ impl<'a> Taken<'_, 'a> {
                 matches!(attribute.any(), Ok(Any::Text(text)) if std::ptr::eq(text, self.entry.text))
             }
         };
-        Ok(own || (self.redacts && (COPIES.contains(&attribute.key) || self.is_copy(&attribute))))
+        Ok(own || (self.redacts && (is_any(attribute.key, &COPIES) || self.is_copy(&attribute))))
     }
 
     fn is_copy(&self, attribute: &KeyValue<'a>) -> bool {

@@ -4,6 +4,7 @@
 use otlp_wire::Any;
 
 use super::queries::FINGERPRINT;
+use crate::lists::is_any;
 use crate::places::Places;
 use crate::statement::{is_like_a_statement, is_name};
 use crate::suspects::{holds_password, holds_sql};
@@ -87,16 +88,16 @@ impl Roles {
             Words,
         };
         let is = |known: &str| known.as_bytes() == key;
-        if TEXTS.into_iter().any(is) || self.configured.iter().any(|key| is(key)) {
+        if is_any(key, &TEXTS) || self.configured.iter().any(|key| is(key)) {
             return Named::As(Role::Text);
-        } else if IDS.into_iter().any(is) {
+        } else if is_any(key, &IDS) {
             return Named::As(Role::Id);
         } else if is(FINGERPRINT) {
             return Named::As(Role::Fingerprint);
-        } else if DIMENSIONS.into_iter().any(is) {
+        } else if is_any(key, &DIMENSIONS) {
             return Named::Dimension;
         }
-        match names::meaning(key).map(|meaning| meaning.role) {
+        match names::meaning_of(key).map(|meaning| meaning.role) {
             Some(Query) => Named::As(Role::Text),
             Some(Words) => Named::Words,
             Some(

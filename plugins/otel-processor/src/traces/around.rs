@@ -8,6 +8,7 @@ use super::Traces;
 use super::attributes::{Facts, Found, Layout, Parts};
 use super::names::{self, Role, SCOPES};
 use crate::Error;
+use crate::lists::is_any;
 
 /// Which of the two something is: where its attributes are.
 pub(crate) const RESOURCE: Layout = Layout {
@@ -70,8 +71,7 @@ impl Traces {
     pub(super) fn is_known_scope(&self, scope: &Field<'_>) -> bool {
         let name = scope_name(scope);
         let mut configured = self.config.scopes.iter();
-        SCOPES.iter().any(|known| known.as_bytes() == name)
-            || configured.any(|known| known.as_bytes() == name)
+        is_any(name, &SCOPES) || configured.any(|known| known.as_bytes() == name)
     }
 
     /// Takes the data out of the attributes of a `Resource` or `InstrumentationScope`, where it is

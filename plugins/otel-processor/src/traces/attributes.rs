@@ -390,7 +390,7 @@ pub(super) fn suspicion(attribute: &KeyValue<'_>) -> Option<&'static Meaning> {
     let Ok(Any::Text(text)) = Any::read(value) else {
         return None;
     };
-    if holds_password(text) || (has_userinfo(text) && names::meaning(attribute.key).is_some()) {
+    if holds_password(text) || (has_userinfo(text) && names::meaning_of(attribute.key).is_some()) {
         Some(&names::CREDENTIALS)
     } else if holds_sql(text) {
         Some(&names::UNKNOWN)

@@ -390,6 +390,12 @@ pub(crate) fn meaning(name: &[u8]) -> Option<&'static Meaning> {
     }
 }
 
+/// What a name says, where it is not asked of each attribute.
+#[inline(never)]
+pub(crate) fn meaning_of(name: &[u8]) -> Option<&'static Meaning> {
+    meaning(name)
+}
+
 #[inline(never)]
 fn told_by_its_parts(name: &[u8]) -> Option<&'static Meaning> {
     let mut prefixes = PREFIXES.iter();

@@ -135,7 +135,7 @@ impl Traces {
         })?;
         let any = one.any().ok()?;
         let text = any.text().filter(|text| !text.is_empty())?;
-        let redacted = match names::meaning(one.key)?.role {
+        let redacted = match names::meaning_of(one.key)?.role {
             Role::Words => self.statements.redact(text.as_bytes()),
             _ => None,
         };
