@@ -414,7 +414,7 @@ fn bytes_that_were_changed_at_random_give_json_or_pass() {
     );
 }
 
-/// `cargo test -p test-harness --release --test fake_fluent_bit -- --ignored` runs it.
+/// `cargo test --workspace --test fake_fluent_bit ten_million -- --ignored --nocapture` runs it.
 #[test]
 #[ignore = "ten million records take minutes"]
 fn memory_stays_flat_over_ten_million_records() {

@@ -89,8 +89,6 @@ impl<'a> Best<'a> {
 
 /// The shortest line of a server.
 const SHORTEST: usize = 24;
-/// What stands behind the severity in a line of text, in JSON's key, and where a row has nothing.
-const MARKS: [&[u8]; 3] = [b":  ", b"error_severity", b",,"];
 
 /// Whether a text begins with a time, as syslog does, or as JSON, and has what entries have. An error's
 /// message (`ERROR:  duplicate key ...`) does not begin so: it may be an application's.
@@ -98,14 +96,26 @@ const MARKS: [&[u8]; 3] = [b":  ", b"error_severity", b",,"];
 fn looks_like_an_entry(text: &[u8]) -> bool {
     text.len() >= SHORTEST
         && matches!(text.first(), Some(b'0'..=b'9' | b'<' | b'[' | b'{'))
-        && has_mark(text)
+        && (text.starts_with(JSONLOG) || has_mark(text))
 }
 
+/// Whether a text has what stands behind the severity in a line, where a row has nothing, or in JSON's key.
 #[inline(never)]
 fn has_mark(text: &[u8]) -> bool {
-    MARKS
-        .iter()
-        .any(|mark| text.windows(mark.len()).any(|part| part == *mark))
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        let found = match first {
+            b':' => behind.starts_with(b"  "),
+            b',' => behind.starts_with(b","),
+            b'e' => behind.starts_with(b"rror_severity"),
+            _ => false,
+        };
+        if found {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 /// How `jsonlog` begins each entry.
