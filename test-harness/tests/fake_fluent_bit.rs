@@ -251,39 +251,40 @@ fn what_a_client_wrote_costs_no_more_than_its_length() {
     for (entry, line) in [
         (
             "LOG:  execute <unnamed>: SELECT $1\n@DETAIL:  Parameters: $1 = 'x",
-            "Key (a)=(",
+            "\n\tKey (a)=(",
         ),
         (
             "LOG:  execute <unnamed>: SELECT $1\n@DETAIL:  parameters: $1 = 'x",
-            "Key (a)=(b) ",
+            "\n\tKey (a)=(b) ",
         ),
         (
             "ERROR:  x\n@CONTEXT:  COPY t, line 1, column a: \"",
-            "COPY t, line 1, column a: \"b",
+            "\n\tCOPY t, line 1, column a: \"b",
         ),
         (
             "ERROR:  x\n@CONTEXT:  SQL statement \"SELECT '",
-            "SQL statement \"SELECT '",
+            "\n\tSQL statement \"SELECT '",
         ),
         (
             "ERROR:  deadlock detected\n@DETAIL:  ",
-            "Process 1 waits for X on ",
+            "\n\tProcess 1 waits for X on ",
         ),
-        ("ERROR:  x\n@DETAIL:  ", "Key ("),
-        ("ERROR:  x\n@CONTEXT:  ", "PL/pgSQL function f"),
-        ("ERROR:  x\n@CONTEXT:  ", "portal \"p"),
+        ("ERROR:  x\n@DETAIL:  ", "\n\tKey ("),
+        ("ERROR:  x\n@CONTEXT:  ", "\n\tPL/pgSQL function f"),
+        ("ERROR:  x\n@CONTEXT:  PL/pgSQL function f", " line x"),
+        ("ERROR:  x\n@CONTEXT:  ", "\n\tportal \"p"),
         (
             "LOG:  automatic vacuum of table \"a.b.c\": index scans: 0",
-            "pages: 0 removed",
+            "\n\tpages: 0 removed",
         ),
         (
             "ERROR:  insert or update on table \"",
-            "\" violates foreign key constraint \"x",
+            "\n\t\" violates foreign key constraint \"x",
         ),
     ] {
         let entry = format!("{HEAD}{}", entry.replace('@', HEAD));
         let mut cost = |lines: usize| {
-            let record = log(&format!("{entry}{}", format!("\n\t{line}").repeat(lines)));
+            let record = log(&format!("{entry}{}", line.repeat(lines)));
             host.record(0, &record);
             host.instructions
         };

@@ -337,7 +337,9 @@ impl Search<'_> {
     fn text_end(&mut self, hole: Hole, from: usize) -> Option<usize> {
         let mut rest = behind(self.text, from);
         if self.end == End::Line && !hole.lines {
-            rest = before(rest, find_byte(rest, b'\n').unwrap_or(rest.len()));
+            let line = find_byte(rest, b'\n').unwrap_or(rest.len());
+            self.fuel.spend(line)?;
+            rest = before(rest, line);
         }
         let found = find(rest, hole.stop);
         self.fuel.spend(found.unwrap_or(rest.len()))?;
