@@ -38,6 +38,7 @@ const PARTS: &[Part] = &[
     ("labels", memory::label_sets),
     ("policy", policy::cpu_per_transaction),
     ("policy-new-shapes", policy::new_shapes),
+    ("policy-work", policy::instructions),
     ("policy-copy", policy::copy_in),
     ("log", log::in_a_host_of_its_contract),
     ("log-fluent-bit", log::in_fluent_bit),

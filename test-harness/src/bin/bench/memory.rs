@@ -166,7 +166,8 @@ pub fn label_sets(_options: &Options) {
     }
 }
 
-fn open(host: &Host, user: &str) -> Connection {
+/// A session of that user, ready.
+pub(crate) fn open(host: &Host, user: &str) -> Connection {
     let connection = host.connect();
     let parameters = [
         ("user", user),
@@ -186,7 +187,7 @@ fn open(host: &Host, user: &str) -> Connection {
 }
 
 /// A prepared SELECT of one row, as pgbench sends it.
-fn transaction(connection: &Connection) {
+pub(crate) fn transaction(connection: &Connection) {
     let describe = message(b'D', b"P\0");
     connection.client_sends(
         &[
@@ -197,8 +198,13 @@ fn transaction(connection: &Connection) {
         ]
         .concat(),
     );
+    let answer = [message(b'2', b""), one_row()];
+    connection.server_sends(&answer.concat());
+}
+
+/// What the server answers to a SELECT of one row, up to the next command.
+pub(crate) fn one_row() -> Vec<u8> {
     let answer = [
-        message(b'2', b""),
         message(
             b'T',
             b"\0\x01abalance\0\0\0\x40\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
@@ -207,5 +213,5 @@ fn transaction(connection: &Connection) {
         command_complete("SELECT 1"),
         ready_for_query(b'I'),
     ];
-    connection.server_sends(&answer.concat());
+    answer.concat()
 }

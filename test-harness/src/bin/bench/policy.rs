@@ -4,10 +4,13 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::Instant;
 
-use test_harness::hosts::{Envoy, Postgres};
+use test_harness::fakes::proxy_wasm::Host;
+use test_harness::hosts::{Envoy, Postgres, places};
+use test_harness::net::messages::{message, parse, query, ready_for_query, sync};
 
 use crate::Options;
 use crate::load::{Run, Variant, in_rounds, pgbench, pgbench_of, pgbench_server, ratios};
+use crate::memory::{one_row, open, transaction};
 use crate::report::{figure, median};
 
 /// Bytes of one COPY.
@@ -111,6 +114,44 @@ pub fn new_shapes(options: &Options) {
         let ratio = median(&ratios(&rounds, index, |run| run.cpu_per_transaction));
         let name = format!("simple, every shape new: {}: CPU ratio", variant.name);
         figure(&name, ratio, "<= 1.80");
+    }
+}
+
+/// pgbench's SELECT.
+const SELECT: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;";
+/// Transactions that are counted, and those before them that fill what the filter remembers.
+const COUNTED: u64 = 2_000;
+
+/// Wasm instructions per transaction, the same on every machine: what the CPU ratios above come from.
+pub fn instructions(_options: &Options) {
+    for rules in [20, 1000] {
+        let host = Host::load(&places::built_module("envoy-policy"))
+            .configuration(&policy(rules))
+            .start();
+        let connection = open(&host, "app");
+        connection.client_sends(&[parse("P0_1", SELECT), sync()].concat());
+        connection.server_sends(&[message(b'1', b""), ready_for_query(b'I')].concat());
+        let simple = |sql: String| {
+            connection.client_sends(&query(&sql));
+            connection.server_sends(&one_row());
+        };
+        let seen = |number: u64| SELECT.replace("$1", &number.to_string());
+        let new = |number: u64| seen(number).replace("abalance", &format!("abalance AS a{number}"));
+        let modes: [(&str, &dyn Fn(u64)); 3] = [
+            ("prepared", &|_| transaction(&connection)),
+            ("simple", &|number| simple(seen(number))),
+            ("simple, every shape new", &|number| simple(new(number))),
+        ];
+        for (name, run) in modes {
+            (0..COUNTED).for_each(run);
+            host.forget_calls();
+            (COUNTED..2 * COUNTED).for_each(run);
+            figure(
+                &format!("{name}, {rules} rules: instructions per transaction"),
+                host.instructions() as f64 / COUNTED as f64,
+                "",
+            );
+        }
     }
 }
 
