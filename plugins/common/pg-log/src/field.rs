@@ -234,23 +234,18 @@ const UNKNOWN: [&str; 15] = [
     "[알수없음]",
 ];
 
-/// Values that are made room for at once: as many as nearly all entries have.
-const USUAL: usize = 24;
-
 /// A field among others.
 #[inline]
 const fn bit(field: Field) -> u64 {
     1_u64.wrapping_shl(field as u32)
 }
 
-/// The fields of one entry. They are moved about, and few of those that there are have a value.
+/// The fields of one entry. They are moved about.
 #[derive(Clone, Debug)]
 pub struct Fields<'t> {
-    /// Which have one, a bit for each.
+    /// Which have a value, a bit for each.
     set: u64,
-    /// Which of the values it is, from 1; 0 if there never was one.
-    places: [u8; COUNT],
-    values: Vec<Text<'t>>,
+    values: Box<[Option<Text<'t>>; COUNT]>,
     /// Tells the fields that a prefix of text logs has, but for the time, if they were seen before; or 0.
     pub(crate) session: u64,
 }
@@ -259,8 +254,7 @@ impl Default for Fields<'_> {
     fn default() -> Self {
         Self {
             set: 0,
-            places: [0; COUNT],
-            values: Vec::new(),
+            values: Box::new([None; COUNT]),
             session: 0,
         }
     }
@@ -271,11 +265,10 @@ impl<'t> Fields<'t> {
     #[inline]
     #[must_use]
     pub fn get(&self, field: Field) -> Option<Text<'t>> {
-        if self.set & bit(field) == 0 {
-            return None;
+        match self.set & bit(field) {
+            0 => None,
+            _ => *self.values.get(field as usize)?,
         }
-        let place = usize::from(*self.places.get(field as usize)?);
-        self.values.get(place.checked_sub(1)?).copied()
     }
 
     /// Whether the log has one of these.
@@ -298,20 +291,9 @@ impl<'t> Fields<'t> {
     /// Sets a field to a value that is known to be one.
     #[inline]
     pub(crate) fn set_known(&mut self, field: Field, text: Text<'t>) {
-        let Some(place) = self.places.get_mut(field as usize) else {
-            return;
-        };
-        self.set |= bit(field);
-        match self.values.get_mut(usize::from(*place).wrapping_sub(1)) {
-            Some(value) => *value = text,
-            None => {
-                if self.values.is_empty() {
-                    self.values.reserve_exact(USUAL);
-                }
-                self.values.push(text);
-                // There are not more of them than fields.
-                *place = self.values.len() as u8;
-            }
+        if let Some(value) = self.values.get_mut(field as usize) {
+            *value = Some(text);
+            self.set |= bit(field);
         }
     }
 

@@ -4,6 +4,7 @@
 //! Between the time and the message nothing is read again, then; that the message has no second word of
 //! the server's in it, with which the prefix could end elsewhere, is looked up in the whole line.
 
+use crate::csvlog;
 use crate::field::{Field, Fields};
 use crate::prefix::{Matched, Prefix};
 use crate::scan::{before, behind, find_either, is_same};
@@ -88,7 +89,7 @@ impl Heads {
         matched: Matched,
         fields: &mut Fields<'_>,
     ) {
-        if !matched.ambiguous && prefix.repeats() {
+        if !matched.ambiguous && prefix.repeats() && !csvlog::looks_like(text) {
             fields.session = self.remember(text, matched, fields).unwrap_or(0);
         }
     }
@@ -146,22 +147,19 @@ fn place(rest: &[u8]) -> Option<usize> {
 /// two blanks behind their colon; of the few others one has a blank before it, and all are not ASCII.
 #[inline]
 fn line_without_a_word(text: &[u8]) -> Option<usize> {
-    let mut at = 0_usize;
-    loop {
-        let Some(found) = find_either(behind(text, at), b':', b'\n') else {
-            return Some(text.len());
-        };
-        at = at.wrapping_add(found);
-        let rest = behind(text, at);
-        if rest.starts_with(b"\n") {
-            return Some(at);
+    let byte = |at: usize| text.get(at).copied();
+    let ends = |at: usize| match byte(at) {
+        Some(b'\n') => true,
+        Some(b':') => {
+            let before = at.checked_sub(1).and_then(byte);
+            before.is_none_or(|byte| matches!(byte, b' ' | 0x80..))
+                || behind(text, at).starts_with(b":  ")
         }
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        let odd = before.is_none_or(|byte| matches!(byte, b' ' | 0x80..));
-        if odd || rest.starts_with(b":  ") {
-            return None;
-        }
-        at = at.wrapping_add(1);
+        _ => false,
+    };
+    match find_either(text, b':', b'\n', ends) {
+        Some(at) => (byte(at) == Some(b'\n')).then_some(at),
+        None => Some(text.len()),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::author::Author;
 use crate::classes::Class;
 use crate::event::{Event, Level};
 use crate::field::Field;
-use crate::scan::{number, write_hexadecimal};
+use crate::scan::{hexadecimal, number};
 use crate::severity::Severity;
 
 /// Processes remembered: some in each of several sets, so that few are looked at.
@@ -47,9 +47,10 @@ impl Remembered {
         (self.code != [0; 5]).then_some(&self.code)
     }
 
-    /// Writes the id that a message and its companions share: 16 hex digits.
-    pub fn write_id(&self, out: &mut Vec<u8>) {
-        write_hexadecimal(&self.id.to_be_bytes(), out);
+    /// The id that a message and its companions share: 16 hex digits.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        hexadecimal(self.id)
     }
 }
 
@@ -76,11 +77,11 @@ impl Memory {
         event: &Event<'_>,
         class: Option<&'static Class>,
         author: Author,
-    ) -> Option<Remembered> {
+    ) -> Option<&Remembered> {
         self.lines = self.lines.wrapping_add(1);
         let process = number(event.fields.get(Field::ProcessId)?.raw)?;
         let Level::Severity(severity) = event.level else {
-            return self.message_of(process).copied();
+            return self.message_of(process);
         };
         let mut code = [0; 5];
         if let Some(text) = event.fields.get(Field::Sqlstate)
@@ -102,8 +103,7 @@ impl Memory {
             class,
             author,
         };
-        self.put(message);
-        Some(message)
+        self.put(message)
     }
 
     /// The last message of a process, unless it is forgotten.
@@ -114,14 +114,12 @@ impl Memory {
     }
 
     /// In the place of the last message of the process, a free one, or that of the oldest.
-    fn put(&mut self, message: Remembered) {
+    fn put(&mut self, message: Remembered) -> Option<&Remembered> {
         if self.sets.is_empty() {
             self.sets.resize(SETS, [None; PER_SET]);
         }
         let (lines, number) = (self.lines, self.set(message.process));
-        let Some(set) = self.sets.get_mut(number) else {
-            return;
-        };
+        let set = self.sets.get_mut(number)?;
         // They are filled in their order.
         let fits = |known: &Remembered| known.is_of(message.stream, message.process);
         let fitting = |place: &Option<Remembered>| place.as_ref().is_none_or(fits);
@@ -130,9 +128,7 @@ impl Memory {
             Some(fitting) => set.get_mut(fitting),
             None => set.iter_mut().max_by_key(|place| age(place)),
         };
-        if let Some(place) = place {
-            *place = Some(message);
-        }
+        Some(place?.insert(message))
     }
 
     /// The set of a process.

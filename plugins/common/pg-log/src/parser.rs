@@ -80,8 +80,8 @@ impl Parser {
 
     /// A text without what carried it. Where a prefix of its own begins like syslog's mark, it is one.
     fn unwrapped<'t>(&self, text: &'t [u8]) -> Unwrapped<'t> {
-        let fits = |prefix: &Prefix| text.starts_with(b"[") && prefix.fits(text);
-        if self.prefix().is_some_and(fits) {
+        let fits = |prefix: &Prefix| prefix.fits(text);
+        if text.starts_with(b"[") && self.prefix().is_some_and(fits) {
             return Unwrapped::bare(text);
         }
         unwrapped(text)
@@ -91,8 +91,14 @@ impl Parser {
         let text = unwrapped.text;
         if unwrapped.chunk.is_some_and(Chunk::is_later) {
             // Only an entry's first chunk can have its severity.
-            let found = stderr::parse(self.prefix()?, text)?;
+            let found = stderr::parse(self.prefix()?, None, text)?;
             return matches!(found.0.level, Level::Companion(_)).then_some(found);
+        }
+        // Of lines that begin like rows, nothing is remembered.
+        if let Some(prefix) = self.prefix()
+            && let Some(found) = stderr::parse_known(prefix, &self.heads, text)
+        {
+            return Some(found);
         }
         match text.first()? {
             b'{' => {
@@ -110,7 +116,7 @@ impl Parser {
         let Some(given) = &self.given else {
             return detected(&mut self.detector, Some(&mut self.heads), text);
         };
-        if let Some(found) = stderr::parse_again(given, &mut self.heads, text) {
+        if let Some(found) = stderr::parse(given, Some(&mut self.heads), text) {
             return Some(found);
         }
         let (mut event, rest) = detected(&mut self.detector, None, text)?;
@@ -127,10 +133,7 @@ fn detected<'t>(
 ) -> Option<(Event<'t>, &'t [u8])> {
     let detector = detector.get_or_insert_default();
     if let Some(prefix) = detector.current() {
-        let found = match &mut heads {
-            Some(heads) => stderr::parse_again(prefix, heads, text),
-            None => stderr::parse(prefix, text),
-        };
+        let found = stderr::parse(prefix, heads.as_deref_mut(), text);
         if found.is_some() {
             return found;
         }
@@ -139,5 +142,5 @@ fn detected<'t>(
     if let Some(heads) = heads {
         heads.clear();
     }
-    stderr::parse(prefix, text)
+    stderr::parse(prefix, None, text)
 }

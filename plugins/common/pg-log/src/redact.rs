@@ -81,10 +81,13 @@ impl<'c> Redactor<'c> {
 
     /// Whether a text whose pattern is known may be seen as it is.
     pub(crate) fn keeps(&self, text: &[u8], found: &Recognized<'_>, several_lines: bool) -> bool {
+        if found.is_harmless() && !several_lines && !self.hides_names() {
+            return true;
+        }
         found.captures(text).all(|capture| {
             let Value {
                 sensitivity, name, ..
-            } = capture.value;
+            } = *capture.value;
             let several = sensitivity == Sensitivity::Lines
                 || (several_lines && capture.text.contains(&b'\n'));
             let lines = self.redaction == Redaction::Strict && several;

@@ -48,60 +48,118 @@ fn tail(text: &[u8], rest: &[u8]) -> u64 {
     bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// Where a byte first stands in `text` that `quick` finds among eight. The lowest bit that is set must be
-/// exact; borrows may do whatever they do to those above it.
+/// Where a byte first stands in `text` that `exact` finds among eight, and that is `accepted` there. The lowest
+/// bit that it sets must be right; borrows may do whatever they do to those above it. It is asked only where one
+/// of sixteen bytes is `likely` to be found.
 #[inline]
-fn first(text: &[u8], mut quick: impl FnMut(u64) -> u64) -> Option<usize> {
+fn first(
+    text: &[u8],
+    likely: impl Fn(u64) -> u64,
+    mut exact: impl FnMut(u64) -> u64,
+    accepted: impl Fn(usize) -> bool,
+) -> Option<usize> {
     let mut at = 0_usize;
-    let (words, rest) = text.as_chunks::<8>();
-    for word in words {
-        let found = quick(u64::from_le_bytes(*word));
-        if found != 0 {
-            return Some(at.wrapping_add(found.trailing_zeros() as usize / 8));
+    let mut among = |word: u64, at: usize| {
+        let mut found = exact(word);
+        while found != 0 {
+            let place = at.wrapping_add(found.trailing_zeros() as usize / 8);
+            if place >= text.len() || accepted(place) {
+                return Some(place);
+            }
+            found &= found.wrapping_sub(1);
+        }
+        None
+    };
+    for pair in text.as_chunks::<16>().0 {
+        let pair = u128::from_le_bytes(*pair);
+        let (one, other) = (pair as u64, (pair >> 64) as u64);
+        if (likely(one) | likely(other)) & HIGHS != 0 {
+            let found = among(one, at).or_else(|| among(other, at.wrapping_add(8)));
+            if found.is_some() {
+                return found;
+            }
+        }
+        at = at.wrapping_add(16);
+    }
+    if let Some(word) = behind(text, at).first_chunk() {
+        let found = among(u64::from_le_bytes(*word), at);
+        if found.is_some() {
+            return found;
         }
         at = at.wrapping_add(8);
     }
-    let inside = quick(tail(text, rest)).trailing_zeros() as usize / 8;
-    (inside < rest.len()).then_some(at.wrapping_add(inside))
+    let rest = behind(text, at);
+    among(tail(text, rest), at).filter(|place| *place < text.len())
+}
+
+/// Sets the high bit of (at least) each byte that equals the repeated byte `needle`; of ASCII, hardly any other.
+#[inline]
+fn likely_equal(word: u64, needle: u64) -> u64 {
+    (word ^ needle).wrapping_sub(ONES)
 }
 
 /// Where `needle` first stands in `text`.
 #[inline]
 pub(crate) fn find_byte(text: &[u8], needle: u8) -> Option<usize> {
     let repeated = repeated(needle);
-    first(text, |word| equal(word, repeated))
+    first(
+        text,
+        |word| likely_equal(word, repeated),
+        |word| equal(word, repeated),
+        |_| true,
+    )
 }
 
-/// Where the first of two bytes stands in `text`.
+/// Where the first of two bytes stands in `text` that is `accepted` there; it is asked about others too.
 #[inline]
-pub(crate) fn find_either(text: &[u8], one: u8, other: u8) -> Option<usize> {
+pub(crate) fn find_either(
+    text: &[u8],
+    one: u8,
+    other: u8,
+    accepted: impl Fn(usize) -> bool,
+) -> Option<usize> {
     let (one, other) = (repeated(one), repeated(other));
-    first(text, |word| equal(word, one) | equal(word, other))
+    first(
+        text,
+        |word| likely_equal(word, one) | likely_equal(word, other),
+        |word| equal(word, one) | equal(word, other),
+        accepted,
+    )
 }
 
-/// The first of the bytes in a word that cannot stand in a JSON string as they are: quotes, backslashes
-/// and control characters.
+/// The high bit of each byte is set that cannot stand in a JSON string as it is: quotes, backslashes and control
+/// characters. Those of bytes that are not ASCII mean nothing.
 #[inline]
-fn json_special(word: u64) -> u64 {
+fn likely_json_special(word: u64) -> u64 {
     // With this bit turned around, quotes stand right behind the control characters.
     let low = (word ^ repeated(0x02)).wrapping_sub(repeated(0x21));
-    let backslash = (word ^ repeated(b'\\')).wrapping_sub(ONES);
-    (low | backslash) & !word & HIGHS
+    low | likely_equal(word, repeated(b'\\'))
+}
+
+/// The first of the bytes in a word that cannot stand in a JSON string as they are.
+#[inline]
+fn json_special(word: u64) -> u64 {
+    likely_json_special(word) & !word & HIGHS
 }
 
 /// Where a byte first stands that cannot stand in a JSON string as it is.
 #[inline]
 pub(crate) fn find_json_special(text: &[u8]) -> Option<usize> {
-    first(text, json_special)
+    first(text, likely_json_special, json_special, |_| true)
 }
 
-/// The same, and notes in `bits` those of all bytes that were looked at.
+/// The same, and notes in `bits` those of all bytes that were looked at and are not ASCII.
 #[inline]
 pub(crate) fn find_json_special_and_note(text: &[u8], bits: &mut u64) -> Option<usize> {
-    first(text, |word| {
-        *bits |= word;
-        json_special(word)
-    })
+    first(
+        text,
+        |word| likely_json_special(word) | word,
+        |word| {
+            *bits |= word;
+            json_special(word)
+        },
+        |_| true,
+    )
 }
 
 /// Whether bits that were noted are those of ASCII.
@@ -181,7 +239,7 @@ pub(crate) fn digits(text: &[u8]) -> usize {
         let odd = word ^ repeated(b'0');
         (odd.wrapping_add(most) | odd) & HIGHS
     };
-    first(text, other).unwrap_or(text.len())
+    first(text, |_| HIGHS, other, |_| true).unwrap_or(text.len())
 }
 
 /// `text` behind its first `length` bytes; empty if there are not that many.
@@ -196,17 +254,19 @@ pub(crate) fn before(text: &[u8], length: usize) -> &[u8] {
     text.get(..length).unwrap_or(text)
 }
 
-/// Two digits for each byte.
-pub(crate) fn write_hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
-    let digit = |digit: u8| match digit {
-        0..=9 => b'0'.wrapping_add(digit),
-        _ => b'a'.wrapping_sub(10).wrapping_add(digit),
+/// A number as 16 digits.
+pub(crate) fn hexadecimal(number: u64) -> [u8; 16] {
+    let half = |half: u64| {
+        // Two, four, eight pieces: the digits, each in a byte, the last one first.
+        let pairs = (half | half << 16) & 0x0000_ffff_0000_ffff;
+        let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+        let digits = (bytes | bytes << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        // Of a digit beyond 9, six more than it is carries.
+        let letters = (digits.wrapping_add(repeated(6)) >> 4) & ONES;
+        let letters = letters.wrapping_mul(u64::from(b'a' - b'9' - 1));
+        u128::from((digits | repeated(b'0')).wrapping_add(letters))
     };
-    out.extend(
-        bytes
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-    );
+    (half(number >> 32) << 64 | half(number & 0xffff_ffff)).to_be_bytes()
 }
 
 /// A number in decimal, if it fits.
@@ -214,16 +274,26 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    // As many digits never overflow.
-    if text.len() < 20 && digits(text) == text.len() {
-        return Some(text.iter().fold(0, |sum: u64, byte| {
-            sum.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f))
-        }));
+    if text.len() <= 8 {
+        return short_number(text);
     }
     text.iter().try_fold(0_u64, |sum, byte| {
         let digit = byte.is_ascii_digit().then(|| byte & 0x0f)?;
         sum.checked_mul(10)?.checked_add(u64::from(digit))
     })
+}
+
+/// A number of up to eight digits, two, four and eight of them at once.
+#[inline]
+fn short_number(text: &[u8]) -> Option<u64> {
+    let missing = 8_u32.wrapping_sub(text.len() as u32).wrapping_mul(8);
+    let zeros = repeated(b'0');
+    let digits = (tail(text, text) ^ zeros).wrapping_shl(missing);
+    let odd = (digits.wrapping_add(repeated(0x76)) | digits) & HIGHS;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let all = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    (odd == 0).then_some(all)
 }
 
 #[cfg(test)]
@@ -248,6 +318,22 @@ mod tests {
                 assert_eq!(find_json_special(&text), special);
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_read_whatever_their_length() {
+        for number in (0..64).map(|bits| u64::MAX >> bits) {
+            let digits = number.to_string();
+            assert_eq!(super::number(digits.as_bytes()), Some(number));
+            for odd in ["/", ":", "x", "\u{b0}"] {
+                let text = digits.replacen('1', odd, 1);
+                assert_eq!(super::number(text.as_bytes()).is_some(), text == digits);
+            }
+            let expected = format!("{number:016x}");
+            assert_eq!(hexadecimal(number), expected.as_bytes());
+        }
+        assert_eq!(number(b"18446744073709551616"), None);
+        assert_eq!(number(b""), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use pg_sql::shape::COMMENT;
 use pg_sql::{RedactOptions, redact_and_fingerprint};
 
-use crate::scan::{is_same, write_hexadecimal};
+use crate::scan::{hexadecimal, is_same};
 
 /// Shapes remembered. One that is new takes the place of another.
 const PLACES: usize = 64;
@@ -30,7 +30,7 @@ pub(crate) struct Said {
     /// Without its data.
     pub(crate) redacted: Vec<u8>,
     /// 16 hex digits.
-    pub(crate) fingerprint: Vec<u8>,
+    pub(crate) fingerprint: [u8; 16],
     /// It may have a comment.
     pub(crate) commented: bool,
 }
@@ -39,12 +39,10 @@ impl Said {
     /// What there is to say of a text of any shape.
     pub(crate) fn of(text: &[u8]) -> Self {
         let (redacted, fingerprint) = redact_and_fingerprint(text, &RedactOptions::default());
-        let mut digits = Vec::with_capacity(16);
-        write_hexadecimal(&fingerprint.0.to_be_bytes(), &mut digits);
         Self {
             shape: Box::default(),
             redacted: redacted.text,
-            fingerprint: digits,
+            fingerprint: hexadecimal(fingerprint.0),
             commented: true,
         }
     }

@@ -12,26 +12,29 @@ use crate::severity::{Companion, Severity, Word, position};
 use crate::text::{Form, Text};
 
 /// Reads the entry that `text` begins with, companion lines and all, and returns what follows it.
-/// `None` if the first line does not fit the prefix.
-pub(crate) fn parse<'t>(prefix: &Prefix, text: &'t [u8]) -> Option<(Event<'t>, &'t [u8])> {
-    let mut fields = Fields::default();
-    let first = prefix.matches(text, &mut fields)?;
-    Some(entry(prefix, text, fields, first, None))
-}
-
-/// The same for lines of which many begin alike.
-pub(crate) fn parse_again<'t>(
+/// `None` if the first line does not fit the prefix. Remembers what the line begins with, if there are `heads`.
+pub(crate) fn parse<'t>(
     prefix: &Prefix,
-    heads: &mut Heads,
+    heads: Option<&mut Heads>,
     text: &'t [u8],
 ) -> Option<(Event<'t>, &'t [u8])> {
     let mut fields = Fields::default();
-    if let Some((first, end)) = heads.find(text, &mut fields) {
-        return Some(entry(prefix, text, fields, first, Some(end)));
-    }
     let first = prefix.matches(text, &mut fields)?;
-    heads.learn(prefix, text, first, &mut fields);
+    if let Some(heads) = heads {
+        heads.learn(prefix, text, first, &mut fields);
+    }
     Some(entry(prefix, text, fields, first, None))
+}
+
+/// The same of an entry whose first line begins with what is remembered.
+pub(crate) fn parse_known<'t>(
+    prefix: &Prefix,
+    heads: &Heads,
+    text: &'t [u8],
+) -> Option<(Event<'t>, &'t [u8])> {
+    let mut fields = Fields::default();
+    let (first, end) = heads.find(text, &mut fields)?;
+    Some(entry(prefix, text, fields, first, Some(end)))
 }
 
 /// The entry whose first line begins with what was `first` matched, and ends at `end`, if that is known.

@@ -156,41 +156,6 @@ impl Timestamp {
         })
     }
 
-    /// What [`write`](Self::write) makes of a text in UTC such as the server writes it, without taking it
-    /// apart. `false` if it is another one.
-    pub fn write_utc(text: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(local) = text.strip_suffix(b" UTC") else {
-            return false;
-        };
-        let fraction = behind(local, 19);
-        let milliseconds = match fraction {
-            [] => true,
-            [b'.', rest @ ..] => rest.len() == 3 && digits(rest) == 3,
-            _ => false,
-        };
-        let at_most = |from: usize, most: &[u8; 2]| {
-            let part = behind(local, from).first_chunk::<2>();
-            part.is_some_and(|part| u16::from_be_bytes(*part) <= u16::from_be_bytes(*most))
-        };
-        // Each month has a 28th.
-        let is_one = clock_length(local).is_some()
-            && milliseconds
-            && at_most(5, b"12")
-            && local.get(5..7).is_none_or(|month| month != b"00")
-            && at_most(8, b"28")
-            && local.get(8..10).is_none_or(|day| day != b"00")
-            && at_most(11, b"23")
-            && at_most(14, b"59")
-            && at_most(17, b"59");
-        if is_one {
-            out.extend_from_slice(before(local, 10));
-            out.push(b'T');
-            out.extend_from_slice(behind(local, 11));
-            out.push(b'Z');
-        }
-        is_one
-    }
-
     /// Nanoseconds since 1970-01-01 00:00:00 UTC.
     #[must_use]
     pub fn nanoseconds(self) -> i64 {
@@ -222,6 +187,64 @@ impl Timestamp {
         }
         out.push(b'Z');
     }
+}
+
+/// The longest time in UTC, in bytes: `2026-11-23T03:34:37.123Z`.
+pub(crate) const LONGEST_UTC: usize = 24;
+
+/// `2026-11-23 03:34`, as it stands in a log, if it was found to be one: that of the next line is the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Minute(u128);
+
+impl Minute {
+    /// What [`Timestamp::write`] makes of a text in UTC such as the server writes it, without taking it apart.
+    /// `None` if it is another one.
+    #[inline]
+    pub(crate) fn utc<'b>(
+        &mut self,
+        text: &[u8],
+        buffer: &'b mut [u8; LONGEST_UTC],
+    ) -> Option<&'b [u8]> {
+        let local = text.strip_suffix(b" UTC")?;
+        let minute = local.first_chunk()?;
+        if self.0 != u128::from_le_bytes(*minute) {
+            if !is_minute(minute) {
+                return None;
+            }
+            self.0 = u128::from_le_bytes(*minute);
+        }
+        match behind(local, 16) {
+            [b':', b'0'..=b'5', b'0'..=b'9'] => {}
+            [b':', b'0'..=b'5', b'0'..=b'9', b'.', rest @ ..] if is_milliseconds(rest) => {}
+            _ => return None,
+        }
+        let utc = buffer.get_mut(..=local.len())?;
+        let (zone, time) = utc.split_last_mut()?;
+        time.copy_from_slice(local);
+        *time.get_mut(10)? = b'T';
+        *zone = b'Z';
+        Some(utc)
+    }
+}
+
+fn is_milliseconds(digits: &[u8]) -> bool {
+    matches!(digits, [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9'])
+}
+
+/// Whether this is a minute of a day that each month has.
+fn is_minute(text: &[u8; 16]) -> bool {
+    let within = |from: usize, least: &[u8; 2], most: &[u8; 2]| {
+        let part = behind(text, from).first_chunk::<2>();
+        part.is_some_and(|part| (least..=most).contains(&part))
+    };
+    let day = text.first_chunk();
+    let rest = text.last_chunk();
+    day.is_some_and(|day| fits(day, b"0000-00-"))
+        && rest.is_some_and(|rest| fits(rest, b"00 00:00") || fits(rest, b"00T00:00"))
+        && within(5, b"01", b"12")
+        && within(8, b"01", b"28")
+        && within(11, b"00", b"23")
+        && within(14, b"00", b"59")
 }
 
 /// The length of a time at the beginning of `text`, its zone included, and whether it has

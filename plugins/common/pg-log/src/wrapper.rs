@@ -66,11 +66,20 @@ impl<'t> Unwrapped<'t> {
 #[inline]
 pub(crate) fn unwrapped(text: &[u8]) -> Unwrapped<'_> {
     let bare = Unwrapped::bare(text);
+    match may_be_carried(text) {
+        true => carried(bare),
+        false => bare,
+    }
+}
+
+/// Whether a text may have a wrapper, as few have.
+#[inline]
+fn may_be_carried(text: &[u8]) -> bool {
     match text.first() {
         // A time of the server's own has a blank there.
-        Some(b'0'..=b'9') if text.get(10) != Some(&b'T') => bare,
-        Some(b'0'..=b'9' | b'A'..=b'Z' | b'a' | b's' | b'w' | b'<' | b'[') => carried(bare),
-        _ => bare,
+        Some(b'0'..=b'9') => text.get(10) == Some(&b'T'),
+        Some(first) => matches!(first, b'A'..=b'Z' | b'a' | b's' | b'w' | b'<' | b'['),
+        None => false,
     }
 }
 
@@ -109,7 +118,15 @@ fn behind_pg_ctl(text: &[u8]) -> &[u8] {
 
 /// The text in the JSON around a line of the server's: Docker's `{"log":"...","stream":"stderr"}`, or
 /// CloudNativePG's for what the server writes before its collector does. `None` if there is none.
+#[inline]
 pub fn inside<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
+    match text.first() {
+        Some(b'{') => inside_json(text, buffer),
+        _ => None,
+    }
+}
+
+fn inside_json<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
     let begins = |with: &[u8]| text.starts_with(with);
     if !begins(b"{\"log\":") && !begins(b"{\"level\":") {
         return None;
@@ -237,7 +254,15 @@ const LOST: &[u8] = b"\n\t?";
 /// An entry of several chunks in one text, as it was before syslog took it apart; `None` if the text is
 /// not one. From a chunk that is missing on there is a question mark: what is behind it could be the inside
 /// of a string.
+#[inline]
 pub fn joined<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
+    match may_be_carried(text) {
+        true => joined_chunks(text, buffer),
+        false => None,
+    }
+}
+
+fn joined_chunks<'t>(text: &[u8], buffer: &'t mut Vec<u8>) -> Option<&'t [u8]> {
     // The first line says whether syslog carried it.
     unwrapped(text).chunk?;
     let mut lines = text.split(|byte| *byte == b'\n');

@@ -16,6 +16,7 @@ use known::Known;
 use pattern::Pattern;
 use trie::{End, Found, Trie};
 
+pub(crate) use pattern::Holder;
 pub(crate) use trie::Fuel;
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
@@ -63,9 +64,9 @@ impl Class {
 
 /// A value found in a text.
 #[derive(Clone, Copy, Debug)]
-pub struct Capture<'t> {
+pub struct Capture<'c, 't> {
     /// What the table says of it.
-    pub value: Value,
+    pub value: &'c Value,
     /// Where it stands: from, to.
     pub span: (usize, usize),
     /// Its text.
@@ -77,25 +78,36 @@ pub struct Capture<'t> {
 pub struct Recognized<'c> {
     /// The class whose pattern it is.
     pub class: &'static Class,
-    pattern: &'static str,
+    row: &'c Row,
     found: Found,
-    values: &'c [Value],
 }
 
-impl Recognized<'_> {
+impl<'c> Recognized<'c> {
     /// The values in `text`, which must be the one that was recognised.
-    pub fn captures<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Capture<'t>> {
+    pub fn captures<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Capture<'c, 't>> {
         let spans = self.found.spans.iter();
-        spans.zip(self.values).map(|(span, value)| Capture {
-            value: *value,
+        spans.zip(&self.row.values).map(|(span, value)| Capture {
+            value,
             span: *span,
             text: text.get(span.0..span.1).unwrap_or_default(),
         })
     }
 
+    /// What the statement of the client is in, and the text of that.
+    pub(crate) fn statement<'t>(&self, text: &'t [u8]) -> Option<(Holder, &'t [u8])> {
+        let (number, holder) = self.row.statement?;
+        let (from, to) = self.found.spans.get(number)?;
+        Some((holder, text.get(*from..*to).unwrap_or_default()))
+    }
+
+    /// Whether all of its values may be seen as they are, names of people and machines aside.
+    pub(crate) fn is_harmless(&self) -> bool {
+        self.row.harmless
+    }
+
     /// Whether it keeps whatever follows its literal text.
     pub(crate) fn keeps_the_rest(&self) -> bool {
-        self.values.last().is_some_and(|last| {
+        self.row.values.last().is_some_and(|last| {
             last.kind == Kind::Rest
                 && matches!(last.sensitivity, Sensitivity::None | Sensitivity::Prose)
         })
@@ -104,7 +116,7 @@ impl Recognized<'_> {
     /// The pattern, as the table has it.
     #[must_use]
     pub fn pattern(&self) -> &'static str {
-        self.pattern
+        self.row.source
     }
 
     /// Where the pattern ends in the text.
@@ -114,10 +126,41 @@ impl Recognized<'_> {
     }
 }
 
+/// A pattern of a table.
+#[derive(Clone, Debug)]
+struct Row {
+    class: &'static Class,
+    source: &'static str,
+    values: Vec<Value>,
+    /// Which of them the statement of the client is in.
+    statement: Option<(usize, Holder)>,
+    /// None of them is data, or has it in it.
+    harmless: bool,
+}
+
+impl Row {
+    fn new(class: &'static Class, source: &'static str, values: Vec<Value>) -> Self {
+        let held = |(number, value): (usize, &Value)| Some((number, value.holder?));
+        let harmless = |value: &Value| {
+            matches!(
+                value.sensitivity,
+                Sensitivity::None | Sensitivity::User | Sensitivity::Host
+            )
+        };
+        Self {
+            class,
+            source,
+            statement: values.iter().enumerate().find_map(held),
+            harmless: values.iter().all(harmless),
+            values,
+        }
+    }
+}
+
 /// A table, ready to be matched.
 #[derive(Clone, Debug)]
 struct Table {
-    patterns: Vec<(&'static Class, &'static str, Vec<Value>)>,
+    patterns: Vec<Row>,
     trie: Trie,
 }
 
@@ -133,7 +176,7 @@ impl Table {
             trie: Trie::new(parsed.iter().map(|(.., pattern)| pattern.pieces.as_slice())),
             patterns: parsed
                 .into_iter()
-                .map(|(class, source, pattern)| (class, source, pattern.values))
+                .map(|(class, source, pattern)| Row::new(class, source, pattern.values))
                 .collect(),
         }
     }
@@ -143,12 +186,11 @@ impl Table {
     }
 
     fn recognized(&self, found: Found) -> Option<Recognized<'_>> {
-        let (class, pattern, values) = self.patterns.get(found.pattern)?;
+        let row = self.patterns.get(found.pattern)?;
         Some(Recognized {
-            class,
-            pattern,
+            class: row.class,
+            row,
             found,
-            values,
         })
     }
 }

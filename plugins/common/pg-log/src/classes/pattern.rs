@@ -90,6 +90,19 @@ pub struct Value {
     pub sensitivity: Sensitivity,
     /// The field of a session that has the same name: what the prefix says of it goes first.
     pub(crate) field: Option<Field>,
+    /// Whether the statement of the client is in it.
+    pub(crate) holder: Option<Holder>,
+}
+
+/// What the statement of the client is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Holder {
+    /// Nothing else.
+    Text,
+    /// A plan, which begins with it.
+    Plan,
+    /// A line of pgaudit's, of which it is a column.
+    Audit,
 }
 
 /// A pattern taken apart.
@@ -172,6 +185,12 @@ impl Value {
             field: SESSION_FIELDS
                 .into_iter()
                 .find(|field| field.name() == name),
+            holder: match name {
+                "db.query.text" => Some(Holder::Text),
+                "plan" => Some(Holder::Plan),
+                "pgaudit.statement" => Some(Holder::Audit),
+                _ => None,
+            },
             sensitivity: if data { Sensitivity::Data } else { sensitivity },
         }
     }
