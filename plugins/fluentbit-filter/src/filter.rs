@@ -469,7 +469,7 @@ impl Filter {
 
 /// Whether a member has this key, which stands there with escapes if it is not ASCII.
 fn is_called(member: &Member<'_>, key: &str) -> bool {
-    member.key == key.as_bytes()
+    is_same(member.key, key.as_bytes())
         || (member.key.contains(&b'\\')
             && json::unescaped(member.key, &mut Vec::new()) == key.as_bytes())
 }

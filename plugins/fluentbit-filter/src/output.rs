@@ -83,42 +83,54 @@ impl<'o, 'r> Output<'o, 'r> {
 
     /// A member as it came.
     pub(crate) fn member(&mut self, member: &Member<'_>) {
-        self.comma();
         self.out.push(b'"');
         self.out.extend_from_slice(member.key);
         self.out.extend_from_slice(b"\":");
         if member.kind == Kind::String {
             self.out.push(b'"');
             self.out.extend_from_slice(member.value);
-            self.out.push(b'"');
+            self.out.extend_from_slice(b"\",");
         } else {
             self.out.extend_from_slice(member.value);
+            self.out.push(b',');
         }
     }
 
     /// Ends the record; the host reads up to the NUL.
     pub(crate) fn end(self) {
-        self.out.extend_from_slice(b"}\0");
-    }
-
-    fn comma(&mut self) {
-        if self.out.len() > 1 {
-            self.out.push(b',');
+        if let Some(comma) = self.out.last_mut().filter(|last| **last == b',') {
+            *comma = b'}';
+            self.out.push(0);
+        } else {
+            self.out.extend_from_slice(b"}\0");
         }
     }
 
-    /// A name of ours, which needs no escapes; one that a member has already goes behind `pgmesh.`.
-    fn key(&mut self, name: &str) {
-        let begin: &[u8] = if self.out.len() > 1 { b",\"" } else { b"\"" };
-        self.out.extend_from_slice(begin);
-        let from = self.out.len();
+    /// A name of ours, which needs no escapes, up to the value. `false` if it is not wanted.
+    #[inline]
+    fn key(&mut self, name: &str) -> bool {
+        if self.style.terse && !is_terse(name) {
+            return false;
+        }
+        self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
+        if self.beside || self.style.underscored {
+            self.adapt(name);
+        }
+        self.out.extend_from_slice(b"\":");
+        true
+    }
+
+    /// Has the name that was written last be as it is wanted; one that a member has already goes behind
+    /// `pgmesh.`.
+    fn adapt(&mut self, name: &str) {
+        let from = self.out.len().saturating_sub(name.len());
         self.underscore(from);
         let taken = |name: &[u8]| {
             let mut places = self.places.iter();
             places.any(|place| place.stays && place.member.key == name)
         };
-        if self.beside && self.out.get(from..).is_some_and(taken) {
+        if self.out.get(from..).is_some_and(taken) {
             self.out.truncate(from);
             self.out.extend_from_slice(b"pgmesh.");
             self.out.extend_from_slice(name.as_bytes());
@@ -139,48 +151,53 @@ impl<'o, 'r> Output<'o, 'r> {
             *byte = b'_';
         }
     }
+}
 
-    fn is_wanted(&self, name: &str) -> bool {
-        !self.style.terse
-            || matches!(
-                name,
-                "severity"
-                    | "severity_number"
-                    | "db.response.status_code"
-                    | "postgresql.event"
-                    | "postgresql.event_id"
-                    | "pgmesh.faults"
-                    | "pgmesh.config_error"
-            )
-    }
+/// Whether a name is among the few that are added to a text that stays as it is.
+fn is_terse(name: &str) -> bool {
+    matches!(
+        name,
+        "severity"
+            | "severity_number"
+            | "db.response.status_code"
+            | "postgresql.event"
+            | "postgresql.event_id"
+            | "pgmesh.faults"
+            | "pgmesh.config_error"
+    )
 }
 
 impl Sink for Output<'_, '_> {
     fn text(&mut self, name: &str, value: &[u8]) {
-        if self.is_wanted(name) {
-            self.key(name);
-            self.out.extend_from_slice(b"\":\"");
-            let (from, length) = self.plain;
-            if value.as_ptr().addr().wrapping_sub(from) < length {
-                self.out.extend_from_slice(value);
-            } else {
-                escape(value, self.out);
-            }
+        let (from, length) = self.plain;
+        if value.as_ptr().addr().wrapping_sub(from) < length {
+            return self.plain(name, value);
+        }
+        if self.key(name) {
             self.out.push(b'"');
+            escape(value, self.out);
+            self.out.extend_from_slice(b"\",");
+        }
+    }
+
+    fn plain(&mut self, name: &str, value: &[u8]) {
+        if self.key(name) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(value);
+            self.out.extend_from_slice(b"\",");
         }
     }
 
     fn number(&mut self, name: &str, digits: &[u8]) {
-        if self.is_wanted(name) {
-            self.key(name);
-            self.out.extend_from_slice(b"\":");
+        if self.key(name) {
             self.out.extend_from_slice(digits);
+            self.out.push(b',');
         }
     }
 
     fn severity(&mut self, severity: Severity) {
-        if self.beside || self.out.len() == 1 {
-            self.text("severity", severity.name().as_bytes());
+        if self.beside {
+            self.plain("severity", severity.name().as_bytes());
             self.number("severity_number", severity.digits().as_bytes());
         } else {
             self.out.extend_from_slice(written(severity).as_bytes());
@@ -212,17 +229,17 @@ const fn with_underscores(word: u64) -> u64 {
     word ^ (dots >> 7).wrapping_mul((b'.' ^ b'_') as u64)
 }
 
-/// A severity as members behind others.
+/// A severity as members before others.
 const fn written(severity: Severity) -> &'static str {
     match severity {
-        Severity::Debug => r#","severity":"DEBUG","severity_number":5"#,
-        Severity::Log => r#","severity":"LOG","severity_number":9"#,
-        Severity::Info => r#","severity":"INFO","severity_number":9"#,
-        Severity::Notice => r#","severity":"NOTICE","severity_number":10"#,
-        Severity::Warning => r#","severity":"WARNING","severity_number":13"#,
-        Severity::Error => r#","severity":"ERROR","severity_number":17"#,
-        Severity::Fatal => r#","severity":"FATAL","severity_number":21"#,
-        Severity::Panic => r#","severity":"PANIC","severity_number":24"#,
+        Severity::Debug => r#""severity":"DEBUG","severity_number":5,"#,
+        Severity::Log => r#""severity":"LOG","severity_number":9,"#,
+        Severity::Info => r#""severity":"INFO","severity_number":9,"#,
+        Severity::Notice => r#""severity":"NOTICE","severity_number":10,"#,
+        Severity::Warning => r#""severity":"WARNING","severity_number":13,"#,
+        Severity::Error => r#""severity":"ERROR","severity_number":17,"#,
+        Severity::Fatal => r#""severity":"FATAL","severity_number":21,"#,
+        Severity::Panic => r#""severity":"PANIC","severity_number":24,"#,
     }
 }
 
@@ -243,7 +260,7 @@ mod tests {
         for severity in Severity::ALL {
             let written = written(severity);
             let expected = format!(
-                r#","severity":"{}","severity_number":{}"#,
+                r#""severity":"{}","severity_number":{},"#,
                 severity.name(),
                 severity.number()
             );

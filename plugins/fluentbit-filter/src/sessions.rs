@@ -54,8 +54,7 @@ impl Sessions {
         if self.places.is_empty() {
             self.places.resize(PLACES, (0, Vec::new()));
         }
-        // Where a record begins with it, it has no comma.
-        let fits = written.len() <= LONGEST && !written.starts_with(b"\"");
+        let fits = written.len() <= LONGEST;
         if let Some((known, place)) = self.places.get_mut(place(session)).filter(|_| fits) {
             *known = session;
             place.clear();

@@ -3,10 +3,7 @@
 //! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
 //! strings without control characters, numbers and words as RFC 8259 has them.
 
-use crate::scan::{
-    before, behind, find_json_special, find_json_special_and_note, is_ascii, is_ascii_bits,
-    is_plain,
-};
+use crate::scan::{before, behind, find_json_special_and_note, is_ascii, is_ascii_bits};
 
 /// Objects and arrays inside each other at most; deeper is refused, not followed.
 const MOST_LEVELS: usize = 64;
@@ -138,7 +135,15 @@ impl<'t> Iterator for Members<'t> {
     }
 }
 
+#[inline]
 fn blank(text: &[u8]) -> &[u8] {
+    match text.first() {
+        Some(b'!'..) => text,
+        _ => behind_blanks(text),
+    }
+}
+
+fn behind_blanks(text: &[u8]) -> &[u8] {
     let mut rest = text;
     while let Some((b' ' | b'\t' | b'\n' | b'\r', behind)) = rest.split_first() {
         rest = behind;
@@ -166,16 +171,13 @@ impl<'t> Written<'t> {
 #[inline]
 fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
     let text = text.strip_prefix(b"\"")?;
+    let mut at = find_json_special_and_note(text, bits)?;
     let mut escaped = false;
-    let mut at = 0_usize;
     loop {
-        let rest = text.get(at..)?;
-        at = at.saturating_add(find_json_special_and_note(rest, bits)?);
         match text.get(at)? {
             b'"' => {
-                let inside = before(text, at);
-                let rest = behind(text, at.saturating_add(1));
-                return Some((Written { inside, escaped }, rest));
+                let (inside, rest) = text.split_at_checked(at)?;
+                return Some((Written { inside, escaped }, behind(rest, 1)));
             }
             b'\\' => escaped = true,
             _ => return None,
@@ -191,6 +193,7 @@ fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])>
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at.saturating_add(2),
             _ => return None,
         };
+        at = at.saturating_add(find_json_special_and_note(text.get(at..)?, bits)?);
     }
 }
 
@@ -415,49 +418,47 @@ fn hexadecimal(text: &[u8]) -> Option<u32> {
 }
 
 /// Writes `text` as the inside of a string. Bytes that are no UTF-8 become U+FFFD.
-#[inline]
 pub fn escape(text: &[u8], out: &mut Vec<u8>) {
-    if is_plain(text) {
-        out.extend_from_slice(text);
-    } else {
-        escape_odd(text, out);
-    }
-}
-
-fn escape_odd(text: &[u8], out: &mut Vec<u8>) {
-    if is_ascii(text) {
-        return escape_valid(text, out);
-    }
-    for chunk in text.utf8_chunks() {
-        escape_valid(chunk.valid().as_bytes(), out);
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
-    }
-}
-
-fn escape_valid(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut rest = text;
-    while let Some(at) = find_json_special(rest) {
-        out.extend_from_slice(before(rest, at));
-        let byte = rest.get(at).copied().unwrap_or(b'?');
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            _ => {
-                let digit = |place: u8| HEX.get(usize::from(place)).copied().unwrap_or(b'0');
-                out.extend_from_slice(b"\\u00");
-                out.push(digit(byte >> 4));
-                out.push(digit(byte & 15));
+    let begin = out.len();
+    if !escape_valid(text, out) && std::str::from_utf8(text).is_err() {
+        out.truncate(begin);
+        for chunk in text.utf8_chunks() {
+            escape_valid(chunk.valid().as_bytes(), out);
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
             }
         }
+    }
+}
+
+/// Writes a text that is UTF-8. Returns whether it is ASCII.
+fn escape_valid(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut bits = 0;
+    let mut rest = text;
+    while let Some(at) = find_json_special_and_note(rest, &mut bits) {
+        out.extend_from_slice(before(rest, at));
+        escape_byte(rest.get(at).copied().unwrap_or(b'?'), out);
         rest = behind(rest, at.saturating_add(1));
     }
     out.extend_from_slice(rest);
+    is_ascii_bits(bits)
+}
+
+fn escape_byte(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        _ => {
+            let digit = |place: u8| HEX.get(usize::from(place)).copied().unwrap_or(b'0');
+            out.extend_from_slice(b"\\u00");
+            out.push(digit(byte >> 4));
+            out.push(digit(byte & 15));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -142,13 +142,8 @@ fn json_special(word: u64) -> u64 {
     likely_json_special(word) & !word & HIGHS
 }
 
-/// Where a byte first stands that cannot stand in a JSON string as it is.
-#[inline]
-pub(crate) fn find_json_special(text: &[u8]) -> Option<usize> {
-    first(text, likely_json_special, json_special, |_| true)
-}
-
-/// The same, and notes in `bits` those of all bytes that were looked at and are not ASCII.
+/// Where a byte first stands that cannot stand in a JSON string as it is. Notes in `bits` those of all bytes that
+/// were looked at and are not ASCII.
 #[inline]
 pub(crate) fn find_json_special_and_note(text: &[u8], bits: &mut u64) -> Option<usize> {
     first(
@@ -169,7 +164,6 @@ pub(crate) fn is_ascii_bits(bits: u64) -> bool {
 }
 
 /// Whether `text` can stand in a JSON string as it is: ASCII, no control character, quote or backslash.
-#[inline]
 pub(crate) fn is_plain(text: &[u8]) -> bool {
     let mut bits = 0;
     find_json_special_and_note(text, &mut bits).is_none() && is_ascii_bits(bits)
@@ -315,7 +309,7 @@ mod tests {
                 assert_eq!(find_byte(&text, b'"'), Some(at));
                 assert_eq!(find_byte(&text, b'\n'), None);
                 let special = text.iter().position(|byte| *byte < 32 || *byte == b'"');
-                assert_eq!(find_json_special(&text), special);
+                assert_eq!(find_json_special_and_note(&text, &mut 0), special);
             }
         }
     }

@@ -4,7 +4,7 @@
 use pg_sql::shape::COMMENT;
 use pg_sql::{RedactOptions, redact_and_fingerprint};
 
-use crate::scan::{hexadecimal, is_same};
+use crate::scan::{hexadecimal, is_plain, is_same};
 
 /// Shapes remembered. One that is new takes the place of another.
 const PLACES: usize = 64;
@@ -33,6 +33,8 @@ pub(crate) struct Said {
     pub(crate) fingerprint: [u8; 16],
     /// It may have a comment.
     pub(crate) commented: bool,
+    /// JSON writes what is left of it as it is.
+    pub(crate) plain: bool,
 }
 
 impl Said {
@@ -41,6 +43,7 @@ impl Said {
         let (redacted, fingerprint) = redact_and_fingerprint(text, &RedactOptions::default());
         Self {
             shape: Box::default(),
+            plain: is_plain(&redacted.text),
             redacted: redacted.text,
             fingerprint: hexadecimal(fingerprint.0),
             commented: true,
@@ -59,12 +62,18 @@ impl Statements {
             if !pg_sql::shape(text, true, &mut self.shape) {
                 return None;
             }
-            self.place = place(&self.shape);
+            self.remember(text)?;
             self.last.extend_from_slice(text);
         }
+        self.places.get(self.place)?.as_ref()
+    }
+
+    /// Has the shape at hand, which is that of `text`, in its place.
+    fn remember(&mut self, text: &[u8]) -> Option<()> {
         if self.places.is_empty() {
             self.places.resize(PLACES, None);
         }
+        self.place = place(&self.shape);
         let place = self.places.get_mut(self.place)?;
         let known = place.as_ref();
         if known.is_none_or(|known| !is_same(&known.shape, &self.shape)) {
@@ -74,7 +83,7 @@ impl Statements {
                 ..Said::of(text)
             });
         }
-        place.as_ref()
+        Some(())
     }
 }
 

@@ -28,31 +28,59 @@ const fn bits(bytes: &[u8]) -> u64 {
     bits
 }
 
-#[inline(always)]
 fn is_plain(byte: u8) -> bool {
     let [low, high] = PLAIN;
     let bits = if byte < 0x40 { low } else { high };
     byte < 0x80 && bits.wrapping_shr(u32::from(byte)) & 1 == 1
 }
 
+const HIGHS: u64 = repeated(0x80);
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of each of eight bytes is set that may not be plain: all that are not, and few others.
+#[inline(always)]
+fn odd(word: u64) -> u64 {
+    let low = word & !HIGHS;
+    let from = |least: u8| low.wrapping_add(repeated(0x80_u8.wrapping_sub(least)));
+    let quotes = from(b'"') ^ from(b'(');
+    let digits = from(b'-') ^ from(b':');
+    let backslash = from(b'\\') ^ from(b']');
+    (!from(b' ') | quotes | digits | backslash | from(b'{') | word) & HIGHS
+}
+
 /// How many plain bytes there are in front of the first that is none. Reads eight at once: a host may check
 /// each access of its own.
 #[inline(always)]
 fn plain_run(text: &[u8]) -> usize {
+    let is_end = |at: usize| text.get(at).is_none_or(|byte| !is_plain(*byte));
+    let end = |mut odd: u64, at: usize| {
+        while odd != 0 {
+            let place = at.wrapping_add(odd.trailing_zeros() as usize / 8);
+            if is_end(place) {
+                return Some(place);
+            }
+            odd &= odd.wrapping_sub(1);
+        }
+        None
+    };
     let (words, rest) = text.as_chunks::<8>();
     let mut run = 0_usize;
     for word in words {
-        let mut word = u64::from_le_bytes(*word);
-        for _ in 0..8 {
-            if !is_plain(word as u8) {
-                return run;
-            }
-            word >>= 8;
-            run = run.wrapping_add(1);
+        if let Some(end) = end(odd(u64::from_le_bytes(*word)), run) {
+            return end;
         }
+        run = run.wrapping_add(8);
     }
-    let plain = rest.iter().take_while(|byte| is_plain(**byte));
-    run.wrapping_add(plain.count())
+    if let Some(last) = text.last_chunk() {
+        // Those before the rest were looked at.
+        let looked_at = 64_u32.wrapping_sub((rest.len() as u32).wrapping_mul(8));
+        let odd = odd(u64::from_le_bytes(*last)).checked_shr(looked_at);
+        return end(odd.unwrap_or(0), run).unwrap_or(text.len());
+    }
+    rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 /// Whether a byte may go on with a word.
@@ -305,5 +333,24 @@ impl Reader<'_, '_> {
             at = at.wrapping_add(1);
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_are_counted_wherever_the_others_stand() {
+        for byte in 0..=u8::MAX {
+            for length in 1..20 {
+                for at in 0..length {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    let expected = if is_plain(byte) { length } else { at };
+                    assert_eq!(plain_run(&text), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
     }
 }

@@ -63,14 +63,46 @@ pub(super) struct Found {
 #[derive(Clone, Debug, Default)]
 struct Node {
     /// First bytes of the literals, in their order, eight in a word with zeros behind the last; no two
-    /// begin with the same.
+    /// begin with the same. None where there is one literal.
     firsts: Vec<u64>,
     /// By first byte.
-    literals: Vec<(&'static [u8], usize)>,
+    literals: Vec<Branch>,
     /// The pickiest first; among those of a kind, in the order of the table.
     holes: Vec<(Hole, usize)>,
     /// The pattern that ends here.
     end: Option<usize>,
+}
+
+/// A literal, and the node behind it.
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    literal: &'static [u8],
+    next: usize,
+    /// The first eight bytes of the literal, with zeros behind its last, and the bits that it has there.
+    head: u64,
+    bits: u64,
+}
+
+impl Branch {
+    fn new(literal: &'static [u8], next: usize) -> Self {
+        let missing = 8_usize.saturating_sub(literal.len()) as u32;
+        Self {
+            literal,
+            next,
+            head: words(before(literal, 8)).first().copied().unwrap_or(0),
+            bits: u64::MAX.wrapping_shr(missing.wrapping_mul(8)),
+        }
+    }
+
+    /// Whether a text goes on with the literal.
+    #[inline]
+    fn fits(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk() {
+            Some(head) if (u64::from_le_bytes(*head) ^ self.head) & self.bits != 0 => false,
+            Some(_) if self.literal.len() <= 8 => true,
+            _ => begins(rest, self.literal),
+        }
+    }
 }
 
 /// Patterns, ready to be matched.
@@ -102,9 +134,11 @@ impl Trie {
         for node in &mut trie.nodes {
             let literals = node.literals.iter();
             let firsts: Vec<u8> = literals
-                .filter_map(|(text, _)| text.first().copied())
+                .filter_map(|branch| branch.literal.first().copied())
                 .collect();
-            node.firsts = words(&firsts);
+            if firsts.len() > 1 {
+                node.firsts = words(&firsts);
+            }
         }
         trie
     }
@@ -151,16 +185,17 @@ impl Trie {
         while !rest.is_empty() {
             let edge = self.nodes.get(node).and_then(|node| {
                 let mut edges = node.literals.iter();
-                let place = edges.position(|(edge, _)| edge.first() == rest.first())?;
-                node.literals
-                    .get(place)
-                    .map(|(edge, next)| (place, *edge, *next))
+                let place = edges.position(|edge| edge.literal.first() == rest.first())?;
+                let edge = node.literals.get(place)?;
+                Some((place, edge.literal, edge.next))
             });
             let Some((place, edge, next)) = edge else {
                 let next = self.add(Node::default());
                 if let Some(node) = self.nodes.get_mut(node) {
-                    let place = node.literals.partition_point(|(edge, _)| *edge < rest);
-                    node.literals.insert(place, (rest, next));
+                    let place = node
+                        .literals
+                        .partition_point(|edge| edge.literal < rest);
+                    node.literals.insert(place, Branch::new(rest, next));
                 }
                 return next;
             };
@@ -172,7 +207,7 @@ impl Trie {
                 continue;
             }
             let middle = self.add(Node {
-                literals: vec![(tail, next)],
+                literals: vec![Branch::new(tail, next)],
                 ..Node::default()
             });
             if let Some(edge) = self
@@ -180,7 +215,7 @@ impl Trie {
                 .get_mut(node)
                 .and_then(|node| node.literals.get_mut(place))
             {
-                *edge = (head, middle);
+                *edge = Branch::new(head, middle);
             }
             node = middle;
         }
@@ -357,10 +392,17 @@ fn number_length(text: &[u8]) -> Option<usize> {
 /// The branch that goes on with the text, and the length of its literal.
 #[inline]
 fn literal(node: &Node, rest: &[u8]) -> Option<(usize, usize)> {
-    let first = rest.first()?;
-    let mut words = node.firsts.iter().zip((0_usize..).step_by(8));
-    let place =
-        words.find_map(|(word, place)| Some(place.wrapping_add(byte_in(*word, *first)?)))?;
-    let (literal, next) = node.literals.get(place)?;
-    begins(rest, literal).then_some((literal.len(), *next))
+    let branch = match node.literals.as_slice() {
+        [only] => only,
+        several => {
+            let first = rest.first()?;
+            let mut words = node.firsts.iter().zip((0_usize..).step_by(8));
+            let place = words
+                .find_map(|(word, place)| Some(place.wrapping_add(byte_in(*word, *first)?)))?;
+            several.get(place)?
+        }
+    };
+    branch
+        .fits(rest)
+        .then_some((branch.literal.len(), branch.next))
 }

@@ -82,11 +82,12 @@ impl Report<'_, '_, '_> {
     }
 
     fn said(&mut self, text: &[u8], said: &Said) {
-        let shown = match self.redaction {
-            Redaction::Off => text,
-            _ => &said.redacted,
-        };
-        self.out.text(Field::Statement.name(), shown);
+        let name = Field::Statement.name();
+        match self.redaction {
+            Redaction::Off => self.out.text(name, text),
+            _ if said.plain => self.out.plain(name, &said.redacted),
+            _ => self.out.text(name, &said.redacted),
+        }
         self.out.plain("pgmesh.fingerprint", &said.fingerprint);
         self.trace(Some(text).filter(|_| said.commented));
     }
