@@ -4,14 +4,17 @@
 //! jsonlog or CloudNativePG object), or the host has taken a JSON entry apart and its members are the
 //! record's own. What is not PostgreSQL's passes as it is.
 
+mod counters;
 mod unread;
+mod wanted;
 
-use std::mem::take;
+pub use counters::Counters;
 
 use pg_log::json::{self, Kind, Member, Members, is_utf8, unescape};
-use pg_log::{
-    Class, Event, Faults, Memory, Parser, Reader, Reporter, Severity, Sink, Stream, Unread, is_same,
-};
+use pg_log::{Event, Memory, Parser, Reader, Reporter, Sink, Stream, Unread, is_same};
+
+use counters::count;
+use wanted::Wanted;
 
 use crate::config::{self, Config, NameStyle, Object, Preset};
 use crate::output::{Output, Place, Style};
@@ -34,28 +37,13 @@ pub enum Outcome {
     Dropped,
 }
 
-/// What the filter has done so far.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counters {
-    /// Records that came.
-    pub records: u64,
-    /// Of these, entries of PostgreSQL.
-    pub events: u64,
-    /// Of these, dropped by name, severity or sampling.
-    pub dropped: u64,
-    /// Entries of no class.
-    pub unclassified: u64,
-    /// Records too large to be looked at.
-    pub oversize: u64,
-}
-
 /// The filter of one host instance, with what it has learned.
 #[derive(Debug)]
 pub struct Filter {
     /// What a record's `pgmesh` member goes on top of.
     base: Object,
     config: Config,
-    lowest: Option<Severity>,
+    wanted: Wanted,
     /// The `pgmesh` member that `config` was read from, and what was wrong with it.
     source: Vec<u8>,
     error: Option<String>,
@@ -65,10 +53,10 @@ pub struct Filter {
     memory: Memory,
     streams: Streams,
     sessions: Sessions,
-    sampled: Vec<(&'static str, u32)>,
     counters: Counters,
     counters_due: u64,
-    buffers: Buffers,
+    /// Out of their place while the texts in them are read.
+    buffers: Option<Box<Buffers>>,
     output: Vec<u8>,
 }
 
@@ -120,7 +108,7 @@ impl Filter {
         let prefix = config.compiled_prefix().unwrap_or_default();
         Self {
             base,
-            lowest: config.lowest_severity().unwrap_or_default(),
+            wanted: Wanted::new(&config).unwrap_or_default(),
             reporter: Reporter::new(config.report_options().unwrap_or_default()),
             config,
             error,
@@ -129,10 +117,9 @@ impl Filter {
             memory: Memory::default(),
             streams: Streams::new(prefix),
             sessions: Sessions::default(),
-            sampled: Vec::new(),
             counters: Counters::default(),
             counters_due: 0,
-            buffers: Buffers::default(),
+            buffers: None,
             output: Vec::new(),
         }
     }
@@ -151,15 +138,17 @@ impl Filter {
 
     /// Handles a record of the stream that `tag` names; `seconds` is its time since 1970.
     pub fn record(&mut self, tag: &[u8], record: &[u8], seconds: u64) -> Outcome {
-        self.counters.records = self.counters.records.saturating_add(1);
+        count(&mut self.counters.records);
         self.shrink();
         let mut members = Members::of(record);
         let mut all: Vec<Place<'_>> = Vec::with_capacity(USUAL_MEMBERS);
-        all.extend(members.by_ref().map(|member| Place {
-            member,
-            taken: false,
-            stays: true,
-        }));
+        for member in members.by_ref() {
+            all.push(Place {
+                member,
+                taken: false,
+                stays: true,
+            });
+        }
         let finished = members
             .finished()
             .is_some_and(|rest| rest.trim_ascii().is_empty());
@@ -213,8 +202,8 @@ impl Filter {
 
     /// Handles a record that the host could not hand over.
     pub fn oversize(&mut self, length: usize) {
-        self.counters.records = self.counters.records.saturating_add(1);
-        self.counters.oversize = self.counters.oversize.saturating_add(1);
+        count(&mut self.counters.records);
+        count(&mut self.counters.oversize);
         let style = self.style();
         let mut output = Output::begin(&mut self.output, &[], style);
         output.text("pgmesh.faults", b"too_large");
@@ -231,16 +220,16 @@ impl Filter {
 
     /// Large records are rare: their buffers are not kept.
     fn shrink(&mut self) {
-        let Buffers {
-            text,
-            joined,
-            inside,
-        } = &mut self.buffers;
-        for buffer in [text, joined, inside, &mut self.output] {
-            if buffer.capacity() > KEPT_CAPACITY {
-                *buffer = Vec::new();
-            }
+        let is_large = |buffer: &Vec<u8>| buffer.capacity() > KEPT_CAPACITY;
+        if is_large(&self.output) {
+            self.output = Vec::new();
         }
+        let of_text = |buffers: &mut Box<Buffers>| {
+            [&buffers.text, &buffers.joined, &buffers.inside]
+                .into_iter()
+                .any(is_large)
+        };
+        self.buffers.take_if(of_text);
     }
 
     /// Reads the configuration in a member, unless it is the one read last.
@@ -261,11 +250,10 @@ impl Filter {
 
     fn apply(&mut self, config: Config) -> Result<(), String> {
         self.reporter.set_options(config.report_options()?);
-        self.lowest = config.lowest_severity()?;
+        self.wanted = Wanted::new(&config)?;
         let current = self.streams.current().key;
         self.streams = Streams::new(config.compiled_prefix()?);
         self.streams.enter(current);
-        self.sampled.clear();
         self.sessions.clear();
         self.config = config;
         Ok(())
@@ -284,10 +272,9 @@ impl Filter {
                 return self.write(&event, all, seconds);
             }
         }
-        // The buffers are out of their place while the texts in them are read.
-        let mut buffers = take(&mut self.buffers);
+        let mut buffers = self.buffers.take().unwrap_or_default();
         let outcome = self.texts(all, &mut buffers, seconds);
-        self.buffers = buffers;
+        self.buffers = Some(buffers);
         outcome
     }
 
@@ -376,15 +363,15 @@ impl Filter {
 
     /// Writes the record: members that stay as they came, the entry where the first that is taken was.
     fn write(&mut self, event: &Event<'_>, all: &mut [Place<'_>], seconds: u64) -> Outcome {
-        self.counters.events = self.counters.events.saturating_add(1);
+        count(&mut self.counters.events);
         let keep = self.config.keep_raw || self.config.classify_only;
         for place in all.iter_mut() {
             place.stays &= keep || !place.taken;
         }
         let all: &[Place<'_>] = all;
-        let mut buffer = take(&mut self.output);
-        let mut sessions = take(&mut self.sessions);
-        let mut output = Output::begin(&mut buffer, all, self.style()).with_sessions(&mut sessions);
+        let style = self.style();
+        let mut output =
+            Output::begin(&mut self.output, all, style).with_sessions(&mut self.sessions);
         let mut class = None;
         let mut written = false;
         for place in all {
@@ -401,69 +388,19 @@ impl Filter {
             output.text("pgmesh.config_error", error.as_bytes());
         }
         if class.is_none() {
-            self.counters.unclassified = self.counters.unclassified.saturating_add(1);
+            count(&mut self.counters.unclassified);
         }
-        let dropped = self.is_dropped(event, class);
-        if !dropped {
-            self.write_counters(seconds, &mut output);
-        }
-        output.end();
-        self.output = buffer;
-        self.sessions = sessions;
-        if dropped {
-            self.counters.dropped = self.counters.dropped.saturating_add(1);
+        if self.wanted.drops(&self.config, event, class) {
+            count(&mut self.counters.dropped);
             return Outcome::Dropped;
         }
-        Outcome::Replaced
-    }
-
-    /// Whether a record is not wanted. A companion line without its message always is, and so is an entry
-    /// whose severity could not be read, whatever is the lowest.
-    fn is_dropped(&mut self, event: &Event<'_>, class: Option<&'static Class>) -> bool {
-        let severity = event.severity();
-        let is_read = severity.is_some() && !event.faults.contains(Faults::SEVERITY_UNKNOWN);
-        if is_read && severity < self.lowest {
-            return true;
-        }
-        let Some(class) = class else {
-            return false;
-        };
-        if self.config.drop.iter().any(|name| name == class.name) {
-            return true;
-        }
-        let Some(every) = self.config.sample.get(class.name) else {
-            return false;
-        };
-        let known = self
-            .sampled
-            .iter_mut()
-            .find(|(name, _)| *name == class.name);
-        let Some((_, seen)) = known else {
-            self.sampled.push((class.name, 1));
-            return false;
-        };
-        let dropped = *seen > 0;
-        *seen = seen.saturating_add(1).checked_rem(*every).unwrap_or(0);
-        dropped
-    }
-
-    /// Adds the counters to a record when they are due.
-    fn write_counters(&mut self, seconds: u64, output: &mut Output<'_, '_>) {
         let interval = u64::from(self.config.counters_interval_seconds);
-        if interval == 0 || seconds < self.counters_due {
-            return;
+        if interval > 0 && seconds >= self.counters_due {
+            self.counters_due = seconds.saturating_add(interval);
+            self.counters.write(&mut output);
         }
-        self.counters_due = seconds.saturating_add(interval);
-        let counters = self.counters;
-        for (name, count) in [
-            ("pgmesh.records_total", counters.records),
-            ("pgmesh.events_total", counters.events),
-            ("pgmesh.dropped_total", counters.dropped),
-            ("pgmesh.unclassified_total", counters.unclassified),
-            ("pgmesh.oversize_total", counters.oversize),
-        ] {
-            output.number(name, count.to_string().as_bytes());
-        }
+        output.end();
+        Outcome::Replaced
     }
 }
 

@@ -60,8 +60,10 @@ impl<'o, 'r> Output<'o, 'r> {
 
     /// Remembers what it writes of sessions.
     pub(crate) fn with_sessions(mut self, sessions: &'o mut Sessions) -> Self {
-        let kept = self.places.iter().filter(|place| place.stays);
-        sessions.beside(kept.map(|place| place.member.key));
+        if self.beside || !sessions.are_alone() {
+            let kept = self.places.iter().filter(|place| place.stays);
+            sessions.beside(kept.map(|place| place.member.key));
+        }
         self.sessions = Some(sessions);
         self
     }
@@ -107,7 +109,7 @@ impl<'o, 'r> Output<'o, 'r> {
     }
 
     /// A name of ours, which needs no escapes, up to the value. `false` if it is not wanted.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, name: &str) -> bool {
         if self.style.terse && !is_terse(name) {
             return false;

@@ -20,8 +20,13 @@ impl Sessions {
         self.places.clear();
     }
 
-    /// What follows is written beside members of these names.
+    /// Whether they were written beside no members.
     #[inline]
+    pub(crate) fn are_alone(&self) -> bool {
+        self.beside.is_empty()
+    }
+
+    /// What follows is written beside members of these names.
     pub(crate) fn beside<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) {
         let mut rest: &[u8] = &self.beside;
         let mut same = true;

@@ -3,7 +3,7 @@
 //! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
 //! strings without control characters, numbers and words as RFC 8259 has them.
 
-use crate::scan::{before, behind, find_json_special_and_note, is_ascii, is_ascii_bits};
+use crate::scan::{before, behind, find_json_special, is_ascii, is_ascii_bits};
 
 /// Objects and arrays inside each other at most; deeper is refused, not followed.
 const MOST_LEVELS: usize = 64;
@@ -171,7 +171,7 @@ impl<'t> Written<'t> {
 #[inline]
 fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
     let text = text.strip_prefix(b"\"")?;
-    let mut at = find_json_special_and_note(text, bits)?;
+    let mut at = find_json_special(text, bits)?;
     let mut escaped = false;
     loop {
         match text.get(at)? {
@@ -193,7 +193,7 @@ fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])>
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at.saturating_add(2),
             _ => return None,
         };
-        at = at.saturating_add(find_json_special_and_note(text.get(at..)?, bits)?);
+        at = at.saturating_add(find_json_special(text.get(at..)?, bits)?);
     }
 }
 
@@ -435,7 +435,7 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
 fn escape_valid(text: &[u8], out: &mut Vec<u8>) -> bool {
     let mut bits = 0;
     let mut rest = text;
-    while let Some(at) = find_json_special_and_note(rest, &mut bits) {
+    while let Some(at) = find_json_special(rest, &mut bits) {
         out.extend_from_slice(before(rest, at));
         escape_byte(rest.get(at).copied().unwrap_or(b'?'), out);
         rest = behind(rest, at.saturating_add(1));

@@ -81,6 +81,9 @@ impl<'c> Redactor<'c> {
 
     /// Whether a text whose pattern is known may be seen as it is.
     pub(crate) fn keeps(&self, text: &[u8], found: &Recognized<'_>, several_lines: bool) -> bool {
+        if found.is_rewritten() {
+            return false;
+        }
         if found.is_harmless() && !several_lines && !self.hides_names() {
             return true;
         }
@@ -91,7 +94,7 @@ impl<'c> Redactor<'c> {
             let several = sensitivity == Sensitivity::Lines
                 || (several_lines && capture.text.contains(&b'\n'));
             let lines = self.redaction == Redaction::Strict && several;
-            !sensitivity.is_rewritten() && !lines && !self.hides(sensitivity, name)
+            !lines && !self.hides(sensitivity, name)
         })
     }
 

@@ -44,13 +44,18 @@ fn tail(text: &[u8], rest: &[u8]) -> u64 {
         let before = bits(rest.len().wrapping_sub(4));
         return u64::from(u32::from_le_bytes(*head)) | last.wrapping_shl(before);
     }
-    let bytes = rest.iter().rev();
-    bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+    // Of one and of two bytes, some are the same.
+    let half = rest.len() / 2;
+    let byte = |at: usize| {
+        let byte = rest.get(at).copied().unwrap_or(0);
+        u64::from(byte).wrapping_shl(bits(at))
+    };
+    byte(0) | byte(half) | byte(rest.len().wrapping_sub(1))
 }
 
 /// Where a byte first stands in `text` that `exact` finds among eight, and that is `accepted` there. The lowest
-/// bit that it sets must be right; borrows may do whatever they do to those above it. It is asked only where one
-/// of sixteen bytes is `likely` to be found.
+/// bit that it sets must be right; borrows may set others above it, so that it is asked about bytes that are none.
+/// Of sixteen bytes none is looked at if none is `likely` to be one.
 #[inline]
 fn first(
     text: &[u8],
@@ -145,7 +150,7 @@ fn json_special(word: u64) -> u64 {
 /// Where a byte first stands that cannot stand in a JSON string as it is. Notes in `bits` those of all bytes that
 /// were looked at and are not ASCII.
 #[inline]
-pub(crate) fn find_json_special_and_note(text: &[u8], bits: &mut u64) -> Option<usize> {
+pub(crate) fn find_json_special(text: &[u8], bits: &mut u64) -> Option<usize> {
     first(
         text,
         |word| likely_json_special(word) | word,
@@ -166,7 +171,7 @@ pub(crate) fn is_ascii_bits(bits: u64) -> bool {
 /// Whether `text` can stand in a JSON string as it is: ASCII, no control character, quote or backslash.
 pub(crate) fn is_plain(text: &[u8]) -> bool {
     let mut bits = 0;
-    find_json_special_and_note(text, &mut bits).is_none() && is_ascii_bits(bits)
+    find_json_special(text, &mut bits).is_none() && is_ascii_bits(bits)
 }
 
 /// Whether `text` is ASCII.
@@ -180,27 +185,42 @@ pub(crate) fn is_ascii(text: &[u8]) -> bool {
     bits & HIGHS == 0 && rest.iter().all(u8::is_ascii)
 }
 
-/// Whether two texts are the same, eight bytes at a time: `==` compares one by one where these modules run.
+/// Whether two texts are the same, sixteen bytes at a time: `==` compares one by one where these modules run.
 #[inline]
 #[must_use]
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
-    let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
-        return tail(one, one) == tail(other, other);
+    let (Some(last), Some(other_last)) = (one.last_chunk(), other.last_chunk()) else {
+        return is_same_short(one, other);
     };
-    if u64::from_le_bytes(*last) != u64::from_le_bytes(*other_last) {
-        return false;
-    }
-    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    let differences = words.fold(0, |bits, (one, other)| {
-        bits | (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other))
+    let chunks = one.as_chunks().0.iter().zip(other.as_chunks().0);
+    let differences = chunks.fold(difference(last, other_last), |bits, (one, other)| {
+        bits | difference(one, other)
     });
     differences == 0
 }
 
-/// Whether `text` begins with `head`, eight bytes at a time.
+/// The bits in which sixteen bytes differ from others, one half on top of the other.
+#[inline]
+fn difference(one: &[u8; 16], other: &[u8; 16]) -> u64 {
+    let bits = u128::from_le_bytes(*one) ^ u128::from_le_bytes(*other);
+    bits as u64 | (bits >> 64) as u64
+}
+
+/// The same of less than sixteen bytes.
+#[inline]
+fn is_same_short(one: &[u8], other: &[u8]) -> bool {
+    let heads = (one.first_chunk::<8>(), other.first_chunk::<8>());
+    let (Some(head), Some(other_head)) = heads else {
+        return tail(one, one) == tail(other, other);
+    };
+    let is_same = u64::from_le_bytes(*head) == u64::from_le_bytes(*other_head);
+    is_same && tail(one, behind(one, 8)) == tail(other, behind(other, 8))
+}
+
+/// Whether `text` begins with `head`.
 #[inline]
 pub(crate) fn begins(text: &[u8], head: &[u8]) -> bool {
     text.get(..head.len())
@@ -309,7 +329,7 @@ mod tests {
                 assert_eq!(find_byte(&text, b'"'), Some(at));
                 assert_eq!(find_byte(&text, b'\n'), None);
                 let special = text.iter().position(|byte| *byte < 32 || *byte == b'"');
-                assert_eq!(find_json_special_and_note(&text, &mut 0), special);
+                assert_eq!(find_json_special(&text, &mut 0), special);
             }
         }
     }
@@ -328,6 +348,20 @@ mod tests {
         }
         assert_eq!(number(b"18446744073709551616"), None);
         assert_eq!(number(b""), None);
+    }
+
+    #[test]
+    fn texts_are_the_same_if_no_byte_differs() {
+        for length in 0..40 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(is_same(&text, &text.clone()));
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&text, &other), "{at} of {length}");
+                assert!(!is_same(&text, &text[at + 1..]));
+            }
+        }
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl<'c> Recognized<'c> {
         self.row.harmless
     }
 
+    /// Whether one of its values has to be looked at before it may be seen.
+    pub(crate) fn is_rewritten(&self) -> bool {
+        self.row.rewritten
+    }
+
     /// Whether it keeps whatever follows its literal text.
     pub(crate) fn keeps_the_rest(&self) -> bool {
         self.row.values.last().is_some_and(|last| {
@@ -136,6 +141,8 @@ struct Row {
     statement: Option<(usize, Holder)>,
     /// None of them is data, or has it in it.
     harmless: bool,
+    /// One of them goes in part.
+    rewritten: bool,
 }
 
 impl Row {
@@ -152,6 +159,7 @@ impl Row {
             source,
             statement: values.iter().enumerate().find_map(held),
             harmless: values.iter().all(harmless),
+            rewritten: values.iter().any(|value| value.sensitivity.is_rewritten()),
             values,
         }
     }

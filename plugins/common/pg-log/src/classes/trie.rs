@@ -73,6 +73,24 @@ struct Node {
     end: Option<usize>,
 }
 
+impl Node {
+    /// The branch that goes on with a text.
+    #[inline]
+    fn branch(&self, rest: &[u8]) -> Option<&Branch> {
+        let branch = match self.literals.as_slice() {
+            [only] => only,
+            several => {
+                let first = rest.first()?;
+                let mut words = self.firsts.iter().zip((0_usize..).step_by(8));
+                let place = words
+                    .find_map(|(word, place)| Some(place.wrapping_add(byte_in(*word, *first)?)))?;
+                several.get(place)?
+            }
+        };
+        branch.fits(rest).then_some(branch)
+    }
+}
+
 /// A literal, and the node behind it.
 #[derive(Clone, Copy, Debug)]
 struct Branch {
@@ -192,9 +210,7 @@ impl Trie {
             let Some((place, edge, next)) = edge else {
                 let next = self.add(Node::default());
                 if let Some(node) = self.nodes.get_mut(node) {
-                    let place = node
-                        .literals
-                        .partition_point(|edge| edge.literal < rest);
+                    let place = node.literals.partition_point(|edge| edge.literal < rest);
                     node.literals.insert(place, Branch::new(rest, next));
                 }
                 return next;
@@ -249,13 +265,9 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn run(&mut self) -> Option<Found> {
-        let mut place = Some((0_usize, 0_usize));
+        let (mut number, mut at) = (0_usize, 0_usize);
         loop {
             self.fuel.spend(STEP)?;
-            let (number, at) = match place.take() {
-                Some(place) => place,
-                None => self.retry()?,
-            };
             let node = self.trie.nodes.get(number)?;
             let rest = behind(self.text, at);
             if let Some(pattern) = node.end
@@ -267,7 +279,7 @@ impl Search<'_> {
                     spans: std::mem::take(&mut self.spans),
                 });
             }
-            if let Some((literal, next)) = literal(node, rest) {
+            if let Some(branch) = node.branch(rest) {
                 if !node.holes.is_empty() {
                     self.push(Choice {
                         node: number,
@@ -277,9 +289,11 @@ impl Search<'_> {
                         count: self.spans.len(),
                     });
                 }
-                place = Some((next, at.saturating_add(literal)));
+                number = branch.next;
+                at = at.wrapping_add(branch.literal.len());
             } else {
-                place = self.value(number, at, 0, at);
+                let value = self.value(number, at, 0, at);
+                (number, at) = value.or_else(|| self.retry())?;
             }
         }
     }
@@ -387,22 +401,4 @@ fn number_length(text: &[u8]) -> Option<usize> {
     let sign = usize::from(text.first() == Some(&b'-'));
     let digits = digits(behind(text, sign));
     (digits > 0).then(|| digits.saturating_add(sign))
-}
-
-/// The branch that goes on with the text, and the length of its literal.
-#[inline]
-fn literal(node: &Node, rest: &[u8]) -> Option<(usize, usize)> {
-    let branch = match node.literals.as_slice() {
-        [only] => only,
-        several => {
-            let first = rest.first()?;
-            let mut words = node.firsts.iter().zip((0_usize..).step_by(8));
-            let place = words
-                .find_map(|(word, place)| Some(place.wrapping_add(byte_in(*word, *first)?)))?;
-            several.get(place)?
-        }
-    };
-    branch
-        .fits(rest)
-        .then_some((branch.literal.len(), branch.next))
 }
