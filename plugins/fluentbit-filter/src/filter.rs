@@ -18,7 +18,7 @@ use wanted::Wanted;
 
 use crate::config::{self, Config, NameStyle, Object, Preset};
 use crate::output::{Output, Place, Style};
-use crate::sessions::Sessions;
+use crate::parts::Parts;
 use crate::streams::{self, Streams};
 
 /// Members a record has at most, as a rule.
@@ -52,7 +52,7 @@ pub struct Filter {
     reporter: Reporter,
     memory: Memory,
     streams: Streams,
-    sessions: Sessions,
+    parts: Parts,
     counters: Counters,
     counters_due: u64,
     /// Out of their place while the texts in them are read.
@@ -116,7 +116,7 @@ impl Filter {
             source: Vec::new(),
             memory: Memory::default(),
             streams: Streams::new(prefix),
-            sessions: Sessions::default(),
+            parts: Parts::default(),
             counters: Counters::default(),
             counters_due: 0,
             buffers: None,
@@ -176,7 +176,7 @@ impl Filter {
     fn enter(&mut self, stream: u64) {
         self.memory.in_stream(stream);
         if self.streams.enter(stream) {
-            self.sessions.clear();
+            self.parts.forget_sessions();
         }
     }
 
@@ -254,7 +254,7 @@ impl Filter {
         let current = self.streams.current().key;
         self.streams = Streams::new(config.compiled_prefix()?);
         self.streams.enter(current);
-        self.sessions.clear();
+        self.parts.clear();
         self.config = config;
         Ok(())
     }
@@ -370,8 +370,7 @@ impl Filter {
         }
         let all: &[Place<'_>] = all;
         let style = self.style();
-        let mut output =
-            Output::begin(&mut self.output, all, style).with_sessions(&mut self.sessions);
+        let mut output = Output::begin(&mut self.output, all, style).with_parts(&mut self.parts);
         let mut class = None;
         let mut written = false;
         for place in all {

@@ -7,14 +7,14 @@
 //! - [`config`]: what a user can set, and the presets.
 //! - [`filter`]: from one record to the next; knows no host.
 //! - `streams`: which of them are in the middle of an entry.
-//! - `output`: the record that is handed back; `sessions`: what it says of those that it has seen.
+//! - `output`: the record that is handed back; `parts`: what it said before, and says again.
 //! - `exports` and `memory`: the host's calls and the allocator, in the module only.
 #![deny(unsafe_code)]
 
 pub mod config;
 pub mod filter;
 mod output;
-mod sessions;
+mod parts;
 mod streams;
 
 pub use config::Config;

@@ -1,10 +1,10 @@
 //! The record that is handed back: members as they came, and what the log entry says in the place of
-//! the text it was read from. What it says of a session is written once and copied from then on.
+//! the text it was read from. What it says of a session, or of a message that comes again, is written once and copied from then on.
 
 use pg_log::json::{Kind, Member, escape};
-use pg_log::{Severity, Sink};
+use pg_log::{Part, Severity, Sink};
 
-use crate::sessions::Sessions;
+use crate::parts::Parts;
 
 /// A member of the record that came.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +25,10 @@ pub(crate) struct Output<'o, 'r> {
     /// There are such.
     beside: bool,
     style: Style,
-    /// What was written of sessions in records with the same members.
-    sessions: Option<&'o mut Sessions>,
-    /// Where that of the one at hand begins.
-    session: usize,
+    /// What was written in records with the same members.
+    parts: Option<&'o mut Parts>,
+    /// Where the one at hand begins.
+    part: usize,
     /// Where a text stands, any part of which can stand in a JSON string as it is: from, and its length.
     plain: (usize, usize),
 }
@@ -52,19 +52,19 @@ impl<'o, 'r> Output<'o, 'r> {
             places,
             beside: places.iter().any(|place| place.stays),
             style,
-            sessions: None,
-            session: 0,
+            parts: None,
+            part: 0,
             plain: (0, 0),
         }
     }
 
-    /// Remembers what it writes of sessions.
-    pub(crate) fn with_sessions(mut self, sessions: &'o mut Sessions) -> Self {
-        if self.beside || !sessions.are_alone() {
+    /// Remembers what it writes of sessions and messages.
+    pub(crate) fn with_parts(mut self, parts: &'o mut Parts) -> Self {
+        if self.beside || !parts.are_alone() {
             let kept = self.places.iter().filter(|place| place.stays);
-            sessions.beside(kept.map(|place| place.member.key));
+            parts.beside(kept.map(|place| place.member.key));
         }
-        self.sessions = Some(sessions);
+        self.parts = Some(parts);
         self
     }
 
@@ -206,19 +206,18 @@ impl Sink for Output<'_, '_> {
         }
     }
 
-    fn recall(&mut self, session: u64) -> bool {
-        self.session = self.out.len();
-        let known = self.sessions.as_ref().and_then(|known| known.get(session));
+    fn recall(&mut self, part: Part) -> bool {
+        self.part = self.out.len();
+        let known = self.parts.as_ref().and_then(|known| known.get(part));
         if let Some(written) = known {
             self.out.extend_from_slice(written);
         }
         known.is_some()
     }
 
-    fn remember(&mut self, session: u64) {
-        if let (Some(sessions), Some(written)) = (&mut self.sessions, self.out.get(self.session..))
-        {
-            sessions.set(session, written);
+    fn remember(&mut self, part: Part) {
+        if let (Some(parts), Some(written)) = (&mut self.parts, self.out.get(self.part..)) {
+            parts.set(part, written);
         }
     }
 }

@@ -305,3 +305,64 @@ fn what_was_written_of_a_session_is_never_told_of_another() {
         }
     }
 }
+
+#[test]
+fn what_was_written_of_a_message_is_said_again_of_the_same_message_only() {
+    const APPLICATIONS: [&str; 3] = [
+        "",
+        "psql",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ];
+    let messages = [
+        "connection authorized: user=bob database=shop application_name=psql",
+        "connection authorized: user=bob database=shop application_name=psqx",
+        "duplicate key value violates unique constraint \"customers_email_key\"",
+        "function f(text) says: hunter2, that is no message of the server's",
+    ];
+    let ends = [
+        "",
+        "\n\tgoes on",
+        " at character 7",
+        "\nnot of the server's",
+        "\n2026-11-23 03:34:37.123 UTC [9] bob/psql LOG:  next",
+    ];
+    // What differs from one to the next is the application first, then how the entry ends.
+    let mut lines = Vec::new();
+    for message in messages {
+        for severity in ["LOG", "ERROR", "WARNING"] {
+            for user in ["bob", ""] {
+                let line = |application: &str, end: &str| {
+                    format!("{user}/{application} {severity}:  {message}{end}")
+                };
+                let applications = |end| APPLICATIONS.map(|application| line(application, end));
+                lines.extend(ends.map(applications).concat());
+                let ends = |application| ends.map(|end| line(application, end));
+                lines.extend(APPLICATIONS.map(ends).concat());
+            }
+        }
+    }
+    let defaults = br#"{"prefix":"%m [%p] %u/%a "}"#;
+    let fresh = || Filter::with_defaults(Preset::Standard, defaults);
+    let mut filter = fresh();
+    for (number, line) in lines.iter().enumerate() {
+        // Twice it is remembered, the third time it is said again.
+        for round in 0..4 {
+            let line = format!(
+                "2026-11-23 03:34:{}.{:03} UTC [{}] {line}",
+                round + 10,
+                number % 1000,
+                round % 3
+            );
+            let read = |filter: &mut Filter| {
+                let mut record = left(filter, &line);
+                // It has the number of the line in it.
+                record
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("postgresql.event_id");
+                record
+            };
+            assert_eq!(read(&mut filter), read(&mut fresh()), "{line}");
+        }
+    }
+}

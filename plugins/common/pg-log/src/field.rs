@@ -240,6 +240,16 @@ const fn bit(field: Field) -> u64 {
     1_u64.wrapping_shl(field as u32)
 }
 
+/// Some fields, a bit for each.
+pub(crate) const fn bits(mut fields: &[Field]) -> u64 {
+    let mut bits = 0;
+    while let [first, rest @ ..] = fields {
+        bits |= bit(*first);
+        fields = rest;
+    }
+    bits
+}
+
 /// The fields of one entry. They are moved about.
 #[derive(Clone, Debug)]
 pub struct Fields<'t> {
@@ -274,8 +284,13 @@ impl<'t> Fields<'t> {
     /// Whether the log has one of these.
     #[inline]
     pub(crate) fn has(&self, fields: &[Field]) -> bool {
-        let bits = fields.iter().fold(0, |bits, field| bits | bit(*field));
-        self.set & bits != 0
+        self.set & bits(fields) != 0
+    }
+
+    /// Which of some the log has, a bit for each; `None` if it has others too.
+    #[inline]
+    pub(crate) fn only(&self, some: u64) -> Option<u64> {
+        (self.set & !some == 0).then_some(self.set)
     }
 
     /// Sets a field; a value that says there is none leaves it unset.

@@ -47,7 +47,7 @@ pub use parser::Parser;
 pub use plan::redact_plan;
 pub use prefix::{Prefix, PrefixError};
 pub use redact::{Names, Redaction};
-pub use report::{Options, Reporter, Sink};
+pub use report::{Options, Part, Reporter, Sink};
 pub use scan::is_same;
 pub use severity::{Companion, Severity};
 pub use stream::{Stream, Unread};

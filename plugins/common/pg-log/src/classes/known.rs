@@ -14,6 +14,8 @@ const LONGEST: usize = 512;
 pub(super) struct Known {
     /// Made when there is something to remember.
     places: Vec<Place>,
+    /// How many there were.
+    count: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,12 +40,17 @@ impl Known {
         if self.places.is_empty() {
             self.places.resize(PLACES, Place::default());
         }
-        let place = self.places.get_mut((telling >> 58) as usize)?;
+        let number = (telling >> 58) as usize;
+        let place = self.places.get_mut(number)?;
         if is_same(&place.text, text) {
             return place.found.clone();
         }
-        let found = find();
+        let mut found = find();
         if place.last == telling {
+            self.count = self.count.wrapping_add(1);
+            if let Some(found) = &mut found {
+                found.text = self.count.wrapping_mul(PLACES as u64) | number as u64;
+            }
             place.text = text.into();
             place.found.clone_from(&found);
         }

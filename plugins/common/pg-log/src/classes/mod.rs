@@ -110,6 +110,11 @@ impl<'c> Recognized<'c> {
         self.row.rewritten
     }
 
+    /// Tells the text among those that came before; or 0.
+    pub(crate) fn text(&self) -> u64 {
+        self.found.text
+    }
+
     /// Whether it keeps whatever follows its literal text.
     pub(crate) fn keeps_the_rest(&self) -> bool {
         self.row.values.last().is_some_and(|last| {

@@ -58,6 +58,8 @@ pub(super) struct Found {
     pub(super) end: usize,
     /// Where the values stand, in their order.
     pub(super) spans: Vec<Span>,
+    /// Tells the text among those that are remembered; or 0.
+    pub(super) text: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -277,6 +279,7 @@ impl Search<'_> {
                     pattern,
                     end: at,
                     spans: std::mem::take(&mut self.spans),
+                    text: 0,
                 });
             }
             if let Some(branch) = node.branch(rest) {

@@ -11,15 +11,15 @@ use std::cell::{Cell, RefCell};
 use crate::author::Author;
 use crate::classes::{Class, Classes, Recognized};
 use crate::denial::{self, Denial};
-use crate::event::{Event, Faults, Level};
-use crate::field::Field;
+use crate::event::{Event, Faults, Format, Level};
+use crate::field::{self, Field};
 use crate::memory::{Memory, Remembered};
 use crate::passwords;
 use crate::redact::{Names, Redaction, Redactor};
 use crate::scan::{behind, digits};
 use crate::severity::Severity;
 use crate::statements::Statements;
-use crate::text::Text;
+use crate::text::{Form, Text};
 use crate::time::{Minute, Zones};
 
 /// Takes the values of an event, one by one. A name comes once per event.
@@ -37,14 +37,41 @@ pub trait Sink {
         self.plain("severity", severity.name().as_bytes());
         self.number("severity_number", severity.digits().as_bytes());
     }
-    /// Takes again what it took of a session, which a number tells; `false` if it does not remember.
-    fn recall(&mut self, session: u64) -> bool {
-        let _ = session;
+    /// Takes again what it took of a part; `false` if it does not remember.
+    fn recall(&mut self, part: Part) -> bool {
+        let _ = part;
         false
     }
-    /// What came since [`recall`](Self::recall) is all there is of that session.
-    fn remember(&mut self, session: u64) {
-        let _ = session;
+    /// What came since [`recall`](Self::recall) is all there is of that part.
+    fn remember(&mut self, part: Part) {
+        let _ = part;
+    }
+}
+
+/// What of a report comes again in others: what is said of a session, or of a message and all behind it. It is
+/// the same as long as the reporter's options are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Part {
+    /// Which session or message.
+    number: u64,
+    /// The fields that a message is among; of a session, 0.
+    fields: u64,
+}
+
+impl Part {
+    /// Places that sessions, or messages, are remembered in.
+    pub const PLACES: usize = 64;
+
+    /// Where this one is remembered.
+    #[must_use]
+    pub fn place(self) -> usize {
+        self.number as usize % Self::PLACES
+    }
+
+    /// Whether it is a session.
+    #[must_use]
+    pub fn is_session(self) -> bool {
+        self.fields == 0
     }
 }
 
@@ -74,6 +101,10 @@ const BUFFER: usize = 256;
 /// Values that most patterns have no more of.
 const VALUES: usize = 8;
 
+/// What may stand beside a message of which the same is said again.
+const BESIDE_A_MESSAGE: u64 =
+    field::bits(&SESSION_FIELDS) | field::bits(&[Field::LogTime, Field::Sqlstate, Field::Message]);
+
 /// What stands below a message and has patterns of its own.
 const COMPANIONS: [Field; 3] = [Field::Detail, Field::Hint, Field::Context];
 
@@ -92,7 +123,7 @@ impl Reporter {
         }
     }
 
-    /// Reports otherwise from now on; what it knows stays.
+    /// Reports otherwise from now on; what it knows stays. What sinks remember of parts does not hold any more.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
     }
@@ -182,6 +213,11 @@ impl<'r, 't> Report<'r, '_, 't> {
             self.out.plain("postgresql.event", class.name.as_bytes());
         }
         self.session();
+        let part = found.as_ref().and_then(|found| self.part(found));
+        let part = part.filter(|_| denial.is_none());
+        if part.is_some_and(|part| self.out.recall(part)) {
+            return class;
+        }
         if let Some(message) = &message {
             self.message(message, found.as_ref());
         }
@@ -199,7 +235,21 @@ impl<'r, 't> Report<'r, '_, 't> {
             }
         }
         self.faults();
+        if let Some(part) = part {
+            self.out.remember(part);
+        }
         class
+    }
+
+    /// A message that came before, if nothing else tells what is said of it.
+    fn part(&self, found: &Recognized<'_>) -> Option<Part> {
+        let number = Some(found.text()).filter(|number| *number != 0)?;
+        let fields = self.event.fields.only(BESIDE_A_MESSAGE)?;
+        let form = self.field(Field::Message)?.form;
+        let one_line = self.event.format == Format::Stderr && form == Form::Plain;
+        let sound = self.faults.is_empty() && !self.zone_unknown;
+        let traced = self.trace_in_application().is_some();
+        (one_line && sound && !traced).then_some(Part { number, fields })
     }
 
     fn redactor(&self) -> Redactor<'r> {

@@ -1,6 +1,6 @@
 //! What an entry says of its time, its level and its session.
 
-use super::{Report, number};
+use super::{Part, Report, number};
 use crate::classes::Sensitivity;
 use crate::event::Level;
 use crate::field::Field;
@@ -83,11 +83,14 @@ impl Report<'_, '_, '_> {
     }
 
     pub(super) fn session(&mut self) {
-        let session = self.event.fields.session;
-        if session != 0 && !self.event.fields.has(&POSITIONS) {
-            if !self.out.recall(session) {
+        let part = Part {
+            number: self.event.fields.session,
+            fields: 0,
+        };
+        if part != Part::default() && !self.event.fields.has(&POSITIONS) {
+            if !self.out.recall(part) {
                 self.session_fields();
-                self.out.remember(session);
+                self.out.remember(part);
             }
             return;
         }

@@ -98,17 +98,20 @@ impl Report<'_, '_, '_> {
             find(text, b"traceparent")?;
             sqlcommenter::tags(text, &LexerOptions::default()).trace_parent()
         };
-        let application = || {
-            let name = self.field(Field::Application)?;
-            (name.raw.len() >= 55).then_some(())?;
-            let name = name.decode();
-            TraceParent::in_application_name(std::str::from_utf8(&name).ok()?)
-        };
+        let application = || self.trace_in_application();
         let Some(parent) = statement.and_then(commented).or_else(application) else {
             return;
         };
         self.hexadecimal("trace_id", &parent.trace_id);
         self.hexadecimal("span_id", &parent.span_id);
+    }
+
+    /// The trace that the application's name is.
+    pub(super) fn trace_in_application(&self) -> Option<TraceParent> {
+        let name = self.field(Field::Application)?;
+        (name.raw.len() >= 55).then_some(())?;
+        let name = name.decode();
+        TraceParent::in_application_name(std::str::from_utf8(&name).ok()?)
     }
 
     fn hexadecimal(&mut self, name: &str, bytes: &[u8]) {
