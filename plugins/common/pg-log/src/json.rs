@@ -84,14 +84,13 @@ impl<'t> Members<'t> {
         is_ascii_bits(self.bits)
     }
 
-    /// The next member, and the text behind it.
-    fn member(&mut self) -> Option<(Member<'t>, &'t [u8])> {
+    /// The next member. What stays of the text matters only if there is one, or none is left.
+    #[inline]
+    fn member(&mut self) -> Option<Member<'t>> {
         let mut rest = blank(self.rest);
         if let Some(behind) = rest.strip_prefix(b"}") {
-            if self.state == State::First || self.state == State::Next {
-                self.rest = behind;
-                self.state = State::Finished;
-            }
+            self.rest = behind;
+            self.state = State::Finished;
             return None;
         }
         if self.state == State::Next {
@@ -102,13 +101,14 @@ impl<'t> Members<'t> {
         let mut bits = 0;
         let (value, kind, rest) = value(rest, &mut bits)?;
         self.bits |= bits;
-        let member = Member {
+        self.rest = rest;
+        self.state = State::Next;
+        Some(Member {
             key: key.inside,
             value: value.inside,
             kind,
             plain: kind == Kind::String && !value.escaped && is_ascii_bits(bits),
-        };
-        Some((member, rest))
+        })
     }
 }
 
@@ -119,19 +119,11 @@ impl<'t> Iterator for Members<'t> {
         if matches!(self.state, State::Finished | State::Broken) {
             return None;
         }
-        match self.member() {
-            Some((member, rest)) => {
-                self.rest = rest;
-                self.state = State::Next;
-                Some(member)
-            }
-            None => {
-                if self.state != State::Finished {
-                    self.state = State::Broken;
-                }
-                None
-            }
+        let member = self.member();
+        if member.is_none() && self.state != State::Finished {
+            self.state = State::Broken;
         }
+        member
     }
 }
 

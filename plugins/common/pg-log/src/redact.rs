@@ -136,8 +136,9 @@ impl<'c> Redactor<'c> {
             Sensitivity::Expression => out.extend_from_slice(&statement(text)),
             Sensitivity::Path if !is_the_servers_path(text) => out.push(b'?'),
             _ => {
-                out.extend_from_slice(first_line(text));
-                if text.contains(&b'\n') {
+                let line = first_line(text);
+                out.extend_from_slice(line);
+                if line.len() < text.len() {
                     out.extend_from_slice(b"\n?");
                 }
             }
