@@ -114,22 +114,64 @@ const NAMES: [&[u8]; 16] = [
 #[must_use]
 pub fn redact_plan(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    redact(text, &mut out);
+    Plan::of(text).redact(&mut out);
     out
 }
 
-/// Writes a plan as it may be seen.
-pub(crate) fn redact(text: &[u8], out: &mut Vec<u8>) {
-    match text.first() {
-        Some(b'<') => out.push(b'?'),
-        Some(b'{' | b'[') => in_json(text, out),
-        _ if text.starts_with(YAML) => {
-            for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-                newline(number, out);
-                member(line, out);
+/// A plan, in whatever format it is.
+#[derive(Debug)]
+pub(crate) struct Plan<'t> {
+    text: &'t [u8],
+    /// The same with nothing in its strings and comments, if it is text: what it is of is found by it, and what
+    /// may be seen.
+    masked: Option<Vec<u8>>,
+}
+
+impl<'t> Plan<'t> {
+    pub(crate) fn of(text: &'t [u8]) -> Self {
+        let other = matches!(text.first(), Some(b'<' | b'{' | b'[')) || text.starts_with(YAML);
+        Self {
+            text,
+            masked: (!other).then(|| masked(text)),
+        }
+    }
+
+    /// Writes it as it may be seen.
+    pub(crate) fn redact(&self, out: &mut Vec<u8>) {
+        match (self.text.first(), &self.masked) {
+            (_, Some(masked)) => in_text(self.text, masked, out),
+            (Some(b'<'), _) => out.push(b'?'),
+            (Some(b'{' | b'['), _) => in_json(self.text, out),
+            _ => {
+                for (number, line) in self.text.split(|byte| *byte == b'\n').enumerate() {
+                    newline(number, out);
+                    member(line, out);
+                }
             }
         }
-        _ => in_text(text, out),
+    }
+
+    /// The statement that it is of; what XML has for it is not read.
+    pub(crate) fn query(&self) -> Option<Cow<'t, [u8]>> {
+        if let Some(masked) = &self.masked {
+            let end = end_of_query(masked.strip_prefix(QUERY)?);
+            return Some(Cow::Borrowed(before(behind(self.text, QUERY.len()), end)));
+        }
+        let inside = match self.text.first()? {
+            b'<' => return None,
+            b'{' | b'[' => {
+                let object = behind(self.text, find_byte(self.text, b'{')?);
+                let mut members = json::Members::of(object);
+                members.find(|member| member.key == b"Query Text")?.value
+            }
+            _ => {
+                let inside = self.text.strip_prefix(YAML)?;
+                before(inside, end_of_string(inside)?)
+            }
+        };
+        let mut query = Vec::new();
+        json::unescape(inside, &mut query);
+        Some(Cow::Owned(query))
     }
 }
 
@@ -139,35 +181,9 @@ fn newline(number: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// The statement that a plan is of; what XML has for it is not read.
-pub(crate) fn query(plan: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let unescaped = |inside: &[u8]| {
-        let mut query = Vec::new();
-        json::unescape(inside, &mut query);
-        Some(Cow::Owned(query))
-    };
-    match plan.first()? {
-        b'<' => None,
-        b'{' | b'[' => {
-            let object = behind(plan, find_byte(plan, b'{')?);
-            let mut members = json::Members::of(object);
-            unescaped(members.find(|member| member.key == b"Query Text")?.value)
-        }
-        _ => {
-            if let Some(inside) = plan.strip_prefix(YAML) {
-                return unescaped(before(inside, end_of_string(inside)?));
-            }
-            let masked = masked(plan);
-            let end = end_of_query(masked.strip_prefix(QUERY)?);
-            Some(Cow::Borrowed(before(behind(plan, QUERY.len()), end)))
-        }
-    }
-}
-
 /// The query, and the lines of its plan. A string or comment may have newlines, and lines behind them that
 /// look like a plan's: where lines end is asked of a text that has neither.
-fn in_text(text: &[u8], out: &mut Vec<u8>) {
-    let masked = masked(text);
+fn in_text(text: &[u8], masked: &[u8], out: &mut Vec<u8>) {
     let mut at = 0_usize;
     if let Some(query) = masked.strip_prefix(QUERY) {
         let end = end_of_query(query);
@@ -182,7 +198,7 @@ fn in_text(text: &[u8], out: &mut Vec<u8>) {
             return;
         }
     }
-    for (number, line) in behind(&masked, at).split(|byte| *byte == b'\n').enumerate() {
+    for (number, line) in behind(masked, at).split(|byte| *byte == b'\n').enumerate() {
         newline(number, out);
         let whole = before(behind(text, at), line.len());
         line_of_text(whole, line, out);
@@ -357,7 +373,7 @@ mod tests {
 
     fn redacted(plan: &str) -> String {
         let mut out = Vec::new();
-        redact(plan.as_bytes(), &mut out);
+        Plan::of(plan.as_bytes()).redact(&mut out);
         String::from_utf8(out).unwrap()
     }
 

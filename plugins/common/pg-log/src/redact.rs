@@ -12,6 +12,7 @@ use pg_sql::{Comments, RedactOptions, Redacted};
 use crate::author::{Author, is_servers_context};
 use crate::classes::{Classes, Fuel, Recognized, Sensitivity, Value};
 use crate::field::Field;
+use crate::plan::Plan;
 use crate::scan::{before, behind, find_byte};
 use crate::statements::Statements;
 use crate::text::{Form, Text};
@@ -49,6 +50,8 @@ pub(crate) struct Redactor<'c> {
     pub(crate) redaction: Redaction,
     pub(crate) names: Names,
     pub(crate) statements: &'c RefCell<Statements>,
+    /// The plan in the text at hand, if it was read.
+    pub(crate) plan: Option<&'c Plan<'c>>,
 }
 
 impl<'c> Redactor<'c> {
@@ -164,7 +167,10 @@ impl<'c> Redactor<'c> {
         if self.redaction == Redaction::Off {
             out.extend_from_slice(text);
         } else if name == "plan" {
-            crate::plan::redact(text, out);
+            match self.plan {
+                Some(plan) => plan.redact(out),
+                None => Plan::of(text).redact(out),
+            }
         } else if name == "pgaudit.statement" {
             self.audited(text, out);
         } else {
@@ -466,6 +472,7 @@ mod tests {
             redaction: Redaction::Strict,
             names: Names::default(),
             statements: &RefCell::default(),
+            plan: None,
         };
         let mut out = Vec::new();
         redactor.companion(field, text.as_bytes(), Author::Server, &mut out);

@@ -1,16 +1,22 @@
 //! A message and what stands below it, with the values of their patterns.
 
+use super::statement::Held;
 use super::{Report, written};
 use crate::author::Author;
 use crate::classes::{Kind, Recognized, Sensitivity, Value};
 use crate::event::Format;
 use crate::field::Field;
-use crate::redact::{Redaction, first_line};
+use crate::redact::{Redaction, Redactor, first_line};
 use crate::scan::{behind, find_byte};
 use crate::text::Form;
 
 impl Report<'_, '_, '_> {
-    pub(super) fn message(&mut self, message: &[u8], found: Option<&Recognized<'_>>) {
+    pub(super) fn message(
+        &mut self,
+        message: &[u8],
+        found: Option<&Recognized<'_>>,
+        held: Option<&Held<'_>>,
+    ) {
         let form = self.field(Field::Message).map(|text| text.form);
         let one_line = self.event.format == Format::Stderr && form == Some(Form::Plain);
         self.several_lines = !one_line && find_byte(message, b'\n').is_some();
@@ -23,8 +29,11 @@ impl Report<'_, '_, '_> {
         }
         let mut out = std::mem::take(&mut self.buffer);
         out.clear();
-        self.redactor()
-            .message(message, self.author, found, &mut out);
+        let redactor = Redactor {
+            plan: held.and_then(Held::plan),
+            ..self.redactor()
+        };
+        redactor.message(message, self.author, found, &mut out);
         self.out.text(Field::Message.name(), &out);
         self.buffer = out;
         if let Some(found) = found {

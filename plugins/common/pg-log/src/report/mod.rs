@@ -5,6 +5,7 @@ mod session;
 mod statement;
 
 pub(crate) use session::SESSION_FIELDS;
+use statement::Held;
 
 use std::cell::{Cell, RefCell};
 
@@ -218,8 +219,11 @@ impl<'r, 't> Report<'r, '_, 't> {
         if part.is_some_and(|part| self.out.recall(part)) {
             return class;
         }
+        let held = message
+            .as_deref()
+            .and_then(|message| Held::of(message, found.as_ref()?));
         if let Some(message) = &message {
-            self.message(message, found.as_ref());
+            self.message(message, found.as_ref(), held.as_ref());
         }
         let fields = &self.event.fields;
         if fields.has(&COMPANIONS) {
@@ -227,7 +231,7 @@ impl<'r, 't> Report<'r, '_, 't> {
                 self.companion(field, self.author_of(field, remembered));
             }
         }
-        self.statements(found.as_ref(), message.as_deref(), denial);
+        self.statements(held, denial);
         self.audit();
         if fields.has(&SOURCE) {
             for field in SOURCE {
@@ -258,6 +262,7 @@ impl<'r, 't> Report<'r, '_, 't> {
             redaction: self.redaction,
             names: self.reporter.options.names,
             statements: &self.reporter.statements,
+            plan: None,
         }
     }
 

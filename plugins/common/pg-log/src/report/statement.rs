@@ -9,7 +9,7 @@ use super::Report;
 use crate::classes::{Holder, Recognized};
 use crate::denial::{self, Denial};
 use crate::field::Field;
-use crate::plan;
+use crate::plan::Plan;
 use crate::redact::{AUDITED_PARAMETER, AUDITED_STATEMENT, Redaction, audit_column};
 use crate::scan::{find, hexadecimal};
 use crate::statements::Said;
@@ -28,19 +28,14 @@ const AUDIT: [Field; 7] = [
 impl Report<'_, '_, '_> {
     /// The statement of the client, wherever it stands, its fingerprint and its trace; and the
     /// query of a function.
-    pub(super) fn statements(
-        &mut self,
-        found: Option<&Recognized<'_>>,
-        message: Option<&[u8]>,
-        denial: Option<Denial<'_>>,
-    ) {
+    pub(super) fn statements(&mut self, held: Option<Held<'_>>, denial: Option<Denial<'_>>) {
         let internal = self.field(Field::InternalQuery).map(|text| text.decode());
         if let Some(text) = internal {
             self.sql(Field::InternalQuery.name(), &text);
         }
         let own = self.field(Field::Statement).map(|text| text.decode());
         let audited = self.field(Field::AuditStatement).map(|text| text.decode());
-        let in_message = || statement_in(message?, found?);
+        let in_message = || held.as_ref()?.statement();
         let text = own.or(audited).or_else(in_message);
         let denial = denial.or_else(|| Denial::of_statement(text.as_deref()?));
         match (denial, text.as_deref()) {
@@ -145,12 +140,39 @@ impl Report<'_, '_, '_> {
     }
 }
 
-/// The statement that a message has in it: behind a duration, above a plan, or in a column of pgaudit's.
-fn statement_in<'m>(message: &'m [u8], found: &Recognized<'_>) -> Option<Cow<'m, [u8]>> {
-    let (holder, text) = found.statement(message)?;
-    match holder {
-        Holder::Text => Some(Cow::Borrowed(text)),
-        Holder::Plan => plan::query(text),
-        Holder::Audit => audit_column(message, AUDITED_STATEMENT),
+/// What a message has a statement in.
+#[derive(Debug)]
+pub(super) enum Held<'m> {
+    /// Nothing else: it stands behind a duration.
+    Text(&'m [u8]),
+    /// A plan, which begins with it.
+    Plan(Plan<'m>),
+    /// A line of pgaudit's, of which it is a column.
+    Audit(&'m [u8]),
+}
+
+impl<'m> Held<'m> {
+    pub(super) fn of(message: &'m [u8], found: &Recognized<'_>) -> Option<Self> {
+        let (holder, text) = found.statement(message)?;
+        Some(match holder {
+            Holder::Text => Self::Text(text),
+            Holder::Plan => Self::Plan(Plan::of(text)),
+            Holder::Audit => Self::Audit(message),
+        })
+    }
+
+    pub(super) fn plan(&self) -> Option<&Plan<'m>> {
+        match self {
+            Self::Plan(plan) => Some(plan),
+            _ => None,
+        }
+    }
+
+    fn statement(&self) -> Option<Cow<'m, [u8]>> {
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Plan(plan) => plan.query(),
+            Self::Audit(message) => audit_column(message, AUDITED_STATEMENT),
+        }
     }
 }
