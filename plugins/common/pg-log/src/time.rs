@@ -193,8 +193,14 @@ impl Timestamp {
 pub(crate) const LONGEST_UTC: usize = 24;
 
 /// `2026-11-23 03:34`, as it stands in a log, if it was found to be one: that of the next line is the same.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Minute(u128);
+
+impl Default for Minute {
+    fn default() -> Self {
+        Self(u128::from_le_bytes(*b"2000-01-01 00:00"))
+    }
+}
 
 impl Minute {
     /// What [`Timestamp::write`] makes of a text in UTC such as the server writes it, without taking it apart.
@@ -464,6 +470,37 @@ mod tests {
         ] {
             assert_eq!(utc(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_minute_that_was_read_before_is_written_as_any_other() {
+        let mut minute = Minute::default();
+        for text in [
+            "2026-11-23 03:34:37.123 UTC",
+            "2026-11-23 03:34:38 UTC",
+            "2026-11-23T03:34:38.5 UTC",
+            "2026-11-23 03:34:60 UTC",
+            "2026-11-23 03:34:3x UTC",
+            "2026-11-23 03:34:37 CET",
+            "2026-11-23 03:35:37.123UTC",
+            "2026-11-30 03:34:37.123 UTC",
+            "2026-11-00 03:34:37.123 UTC",
+            "2026-00-23 03:34:37.123 UTC",
+            "2026-11-23 24:34:37.123 UTC",
+            "2026-11-23 03:60:37.123 UTC",
+            "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0:37.123 UTC",
+        ] {
+            for _ in 0..2 {
+                let mut buffer = [0; LONGEST_UTC];
+                if let Some(seen) = minute.utc(text.as_bytes(), &mut buffer) {
+                    let seen = String::from_utf8(seen.to_vec()).unwrap();
+                    assert_eq!(Ok(seen), utc(text), "{text}");
+                }
+            }
+        }
+        let mut buffer = [0; LONGEST_UTC];
+        let known = minute.utc(b"2026-11-23 03:34:37.123 UTC", &mut buffer);
+        assert!(known.is_some());
     }
 
     #[test]
