@@ -189,7 +189,6 @@ impl Logs {
                 false => self.statement(editor, (&record, named), traces),
             },
             What::Withheld(text, fault) => {
-                self.said.clear();
                 self.said.withhold(fault);
                 let entry = Entry {
                     text,
@@ -197,7 +196,7 @@ impl Logs {
                 };
                 self.put(editor, &record, entry, None)
             }
-            What::Event(text) if text.joined.parts.is_empty() => {
+            What::Event(text) if !text.joined.is_unread => {
                 self.report(source, &text.event);
                 self.put(editor, &record, text.entry(), Some(&text.event))
             }
@@ -232,7 +231,6 @@ impl Logs {
             }
             // Of no severity that is known, but nobody else's.
             None if self.redacts() && entry::is_json_entry(&json) => {
-                self.said.clear();
                 self.said.withhold("unreadable");
             }
             None => return Ok(false),
@@ -246,7 +244,7 @@ impl Logs {
     }
 
     fn report(&mut self, source: u64, event: &Event<'_>) {
-        self.said.clear();
+        self.said.clear(Some(event));
         let memory = &mut self.sources.get(source).memory;
         let class = self.reporter.report(event, memory, &mut self.said);
         if let Some(code) = class.and_then(Class::sqlstate) {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
 use pg_log::json::{Kind, Member};
-use pg_log::{Event, Field as LogField, Reader, Sink, Timestamp, Zones};
+use pg_log::{Event, Field as LogField, Reader, Severity, Sink, Timestamp, Zones};
 
 use super::entry::{self, Entry, MEMBERS, Place};
 use crate::lists::is_any;
@@ -20,28 +20,17 @@ const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 pub(super) struct Said {
     /// Nanoseconds since 1970.
     time: Option<u64>,
-    /// Empty if it is not known.
-    severity: String,
-    severity_number: u64,
-    body: Body,
-    /// The text that the body is.
-    text: Vec<u8>,
+    severity: Option<Severity>,
+    /// There is no message, so that the text of a companion line is the body.
+    is_companion: bool,
+    has_body: bool,
+    body: Vec<u8>,
     /// Empty if there is none.
-    event_name: String,
+    event_name: Vec<u8>,
     trace_id: Option<[u8; 16]>,
     span_id: Option<[u8; 8]>,
     /// `KeyValue`s as fields of a record.
     attributes: Vec<u8>,
-}
-
-/// What the body is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Body {
-    #[default]
-    None,
-    /// A companion line that stands alone.
-    Companion,
-    Message,
 }
 
 /// Texts of which a lone companion line has one.
@@ -54,15 +43,16 @@ const COMPANIONS: [&str; 5] = [
 ];
 
 /// How names of events begin.
-const EVENT: &str = "postgresql.";
+const EVENT: &[u8] = b"postgresql.";
 
 impl Said {
-    /// Empty, with the room that it has.
-    pub(super) fn clear(&mut self) {
+    /// Empty, with the room that it has, for what is said of an event.
+    pub(super) fn clear(&mut self, event: Option<&Event<'_>>) {
+        let has_message = |event: &Event<'_>| event.fields.get(LogField::Message).is_some();
         self.time = None;
-        self.severity.clear();
-        self.severity_number = 0;
-        self.body = Body::None;
+        self.severity = None;
+        self.has_body = false;
+        self.is_companion = !event.is_some_and(has_message);
         self.event_name.clear();
         self.trace_id = None;
         self.span_id = None;
@@ -72,7 +62,8 @@ impl Said {
 
     /// That there is nothing to be said of the text but this.
     pub(super) fn withhold(&mut self, fault: &str) {
-        self.set_body(Body::Message, b"?");
+        self.clear(None);
+        self.set_body(b"?");
         self.attribute("pgmesh.faults", fault.as_bytes());
     }
 
@@ -83,22 +74,14 @@ impl Said {
         }
     }
 
-    /// A message is wanted more than a companion.
-    fn set_body(&mut self, body: Body, text: &[u8]) {
-        if self.body != Body::Message {
-            self.body = body;
-            self.text.clear();
-            self.text.extend_from_slice(text);
-        }
+    fn set_body(&mut self, text: &[u8]) {
+        self.has_body = true;
+        self.body.clear();
+        self.body.extend_from_slice(&utf8(text));
     }
 
     fn attribute(&mut self, name: &str, value: &[u8]) {
-        let mut writer = Writer::new(&mut self.attributes);
-        if is_ascii(value) {
-            writer.utf8_attribute(ATTRIBUTES, name, value);
-        } else {
-            writer.text_attribute(ATTRIBUTES, name, &utf8(value));
-        }
+        Writer::new(&mut self.attributes).utf8_attribute(ATTRIBUTES, name, &utf8(value));
     }
 
     /// Whether an attribute of this name is among what is said.
@@ -121,12 +104,8 @@ impl Sink for Said {
                     .and_then(|time| u64::try_from(time.nanoseconds()).ok());
                 return;
             }
-            "severity" => {
-                self.severity.push_str(&utf8(value));
-                return;
-            }
             "message" => {
-                self.set_body(Body::Message, value);
+                self.set_body(value);
                 return;
             }
             "trace_id" => {
@@ -138,11 +117,11 @@ impl Sink for Said {
                 return;
             }
             "postgresql.event" => {
-                self.event_name.push_str(EVENT);
-                self.event_name.push_str(&utf8(value));
+                self.event_name.extend_from_slice(EVENT);
+                self.event_name.extend_from_slice(&utf8(value));
             }
-            _ if self.body == Body::None && is_any(name.as_bytes(), &COMPANIONS) => {
-                self.set_body(Body::Companion, value);
+            _ if self.is_companion && !self.has_body && is_any(name.as_bytes(), &COMPANIONS) => {
+                self.set_body(value);
             }
             _ => {}
         }
@@ -151,10 +130,6 @@ impl Sink for Said {
 
     fn number(&mut self, name: &str, digits: &[u8]) {
         let text = std::str::from_utf8(digits).unwrap_or_default();
-        if name == "severity_number" {
-            self.severity_number = text.parse().unwrap_or(0);
-            return;
-        }
         let mut writer = Writer::new(&mut self.attributes);
         if let Ok(value) = text.parse() {
             writer.int_attribute(ATTRIBUTES, name, value);
@@ -163,6 +138,10 @@ impl Sink for Said {
         } else {
             writer.text_attribute(ATTRIBUTES, name, text);
         }
+    }
+
+    fn severity(&mut self, severity: Severity) {
+        self.severity = Some(severity);
     }
 }
 
@@ -192,11 +171,12 @@ fn is_ascii(text: &[u8]) -> bool {
     words & HIGH == 0 && rest < 0x80
 }
 
-/// The text that bytes are; nearly always they are.
-fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(bytes),
+/// The bytes of the text that these are; nearly always all of them.
+#[inline]
+fn utf8(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match is_ascii(bytes) {
+        true => Cow::Borrowed(bytes),
+        false => Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes()),
     }
 }
 
@@ -246,7 +226,7 @@ pub(super) fn write<'a>(
             let removed = match field.number {
                 schema::log_record::TIME => said.time.is_some(),
                 schema::log_record::SEVERITY_NUMBER | schema::log_record::SEVERITY_TEXT => {
-                    !said.severity.is_empty()
+                    said.severity.is_some()
                 }
                 schema::log_record::BODY => {
                     body = Some(field);
@@ -438,14 +418,13 @@ impl Said {
         if let Some(time) = self.time {
             new.fixed64(TIME, time);
         }
-        if !self.severity.is_empty() {
-            new.uint(SEVERITY_NUMBER, self.severity_number);
-            new.text(SEVERITY_TEXT, &self.severity);
+        if let Some(severity) = self.severity {
+            new.uint(SEVERITY_NUMBER, severity.number().into());
+            new.text(SEVERITY_TEXT, severity.name());
         }
-        if self.body != Body::None {
-            let text = utf8(&self.text);
+        if self.has_body {
             new.message(BODY, |any| {
-                any.text(schema::any::TEXT, &text);
+                any.bytes(schema::any::TEXT, &self.body);
                 any.fields(&others.unknown);
             });
         }
@@ -461,7 +440,7 @@ impl Said {
             }
         }
         if !(self.event_name.is_empty() || has.event_name) {
-            new.text(EVENT_NAME, &self.event_name);
+            new.bytes(EVENT_NAME, &self.event_name);
         }
     }
 }

@@ -26,39 +26,74 @@ pub(super) struct Sources {
     prefix: Option<Prefix>,
     /// Whether the user has said that all of them are PostgreSQL's.
     named: bool,
-    /// The one heard of last is last.
-    known: Vec<Source>,
+    /// The one heard of last: the next record is nearly always its.
+    last: Source,
+    /// The others, in the order in which they were heard of.
+    others: Vec<Source>,
 }
 
 impl Sources {
-    pub(super) const fn new(prefix: Option<Prefix>, named: bool) -> Self {
+    pub(super) fn new(prefix: Option<Prefix>, named: bool) -> Self {
         Self {
+            last: Source::new(0, prefix.as_ref(), named),
+            others: Vec::new(),
             prefix,
             named,
-            known: Vec::new(),
         }
     }
 
     /// The source with this key, new if it is not known.
+    #[inline]
     pub(super) fn get(&mut self, key: u64) -> &mut Source {
-        let place = self.known.iter().position(|source| source.key == key);
-        if place.is_none() && self.known.len() >= MOST {
-            self.known.remove(0);
+        if self.last.key != key {
+            self.turn_to(key);
         }
-        let source = place.map(|place| self.known.remove(place));
-        let source = source.unwrap_or_else(|| self.make(key));
-        self.known.push_mut(source)
+        &mut self.last
     }
 
-    fn make(&self, key: u64) -> Source {
-        let prefix = self.prefix.clone();
-        Source {
+    #[inline(never)]
+    fn turn_to(&mut self, key: u64) {
+        let place = self.others.iter().position(|source| source.key == key);
+        let source = match place {
+            Some(place) => self.others.remove(place),
+            None => Source::new(key, self.prefix.as_ref(), self.named),
+        };
+        self.others.push(std::mem::replace(&mut self.last, source));
+        if self.others.len() >= MOST {
+            self.others.remove(0);
+        }
+    }
+}
+
+impl Source {
+    fn new(key: u64, prefix: Option<&Prefix>, named: bool) -> Self {
+        let prefix = prefix.cloned();
+        Self {
             key,
             parser: prefix.map_or_else(Parser::new, Parser::with_prefix),
             memory: Memory::default(),
             stream: Stream::default(),
-            is_postgres: self.named,
+            is_postgres: named,
             is_text: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_not_heard_of_for_longest_is_forgotten() {
+        let mut sources = Sources::new(None, false);
+        let all = MOST as u64;
+        for key in (1..=all).chain([1]) {
+            sources.get(key).is_text = true;
+        }
+        assert!(!sources.get(all + 1).is_text);
+        for key in (3..=all).chain([1]) {
+            assert!(sources.get(key).is_text, "{key}");
+        }
+        assert!(!sources.get(2).is_text);
     }
 }

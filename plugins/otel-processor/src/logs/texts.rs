@@ -23,21 +23,49 @@ pub(super) enum Rank {
 
 /// The best text so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Best<'a>(Option<(Rank, &'a [u8])>);
+pub(super) struct Best<'a> {
+    best: Option<(Rank, &'a [u8])>,
+    /// The first text where an entry is expected. It is not looked at until there is another.
+    first: Option<(usize, &'a [u8])>,
+}
 
 impl<'a> Best<'a> {
     pub(super) fn text(self) -> Option<&'a [u8]> {
-        self.0.map(|(_, text)| text)
+        let first = self.first.map(|(_, text)| text);
+        first.or(self.best.map(|(_, text)| text))
     }
 
     /// Whether the text stands where none is expected.
     pub(super) fn is_elsewhere(self) -> bool {
-        matches!(self.0, Some((Rank::Elsewhere, _)))
+        self.first.is_none() && matches!(self.best, Some((Rank::Elsewhere, _)))
     }
 
     /// A text where an entry is expected.
     #[inline(never)]
     pub(super) fn expected(&mut self, place: usize, text: &'a [u8]) {
+        if self.first.is_none() && self.best.is_none() {
+            self.first = Some((place, text));
+            return;
+        }
+        self.look_at_the_first();
+        self.look_at(place, text);
+    }
+
+    /// A text anywhere else.
+    fn elsewhere(&mut self, text: &'a [u8]) {
+        if looks_like_an_entry(text) {
+            self.look_at_the_first();
+            self.offer(Rank::Elsewhere, text);
+        }
+    }
+
+    fn look_at_the_first(&mut self) {
+        if let Some((place, text)) = self.first.take() {
+            self.look_at(place, text);
+        }
+    }
+
+    fn look_at(&mut self, place: usize, text: &'a [u8]) {
         let rank = match looks_like_an_entry(text) {
             true => Rank::Line(place),
             false => Rank::Expected(place),
@@ -45,16 +73,9 @@ impl<'a> Best<'a> {
         self.offer(rank, text);
     }
 
-    /// A text anywhere else.
-    fn elsewhere(&mut self, text: &'a [u8]) {
-        if looks_like_an_entry(text) {
-            self.offer(Rank::Elsewhere, text);
-        }
-    }
-
     fn offer(&mut self, rank: Rank, text: &'a [u8]) {
-        if self.0.is_none_or(|(best, _)| rank < best) {
-            self.0 = Some((rank, text));
+        if self.best.is_none_or(|(best, _)| rank < best) {
+            self.best = Some((rank, text));
         }
     }
 

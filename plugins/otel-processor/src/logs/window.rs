@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use otlp_wire::Field;
-use pg_log::{Event, Field as LogField, Level};
+use pg_log::{Event, Field as LogField, Level, Text as LogText};
 
 use super::entry::{Entry, Members, Place};
 use crate::Error;
@@ -54,7 +54,38 @@ pub(super) struct Text<'a> {
     pub(super) joined: Joined<'a>,
 }
 
+/// What companion lines say.
+const COMPANIONS: [LogField; 9] = [
+    LogField::Detail,
+    LogField::Hint,
+    LogField::InternalQuery,
+    LogField::Context,
+    LogField::Statement,
+    LogField::Function,
+    LogField::File,
+    LogField::Line,
+    LogField::Backtrace,
+];
+
 impl<'a> Text<'a> {
+    /// Takes what a companion line says into the event, as if it had been read with the message.
+    fn take(&mut self, companion: &Event<'a>) {
+        self.joined.is_unread |= !(self.event.faults.is_empty() && companion.faults.is_empty());
+        let fields = &mut self.event.fields;
+        for field in COMPANIONS {
+            if let Some(text) = companion.fields.get(field) {
+                fields.set(field, text);
+            }
+        }
+        if let Some(position) = fields.get(LogField::Position)
+            && fields.get(LogField::InternalQuery).is_some()
+        {
+            // The server prints one position: that in the internal query, if there is one.
+            fields.set(LogField::InternalPosition, position);
+            fields.set(LogField::Position, LogText::default());
+        }
+    }
+
     pub(super) fn entry(&self) -> Entry<'a> {
         Entry {
             text: self.text,
@@ -68,6 +99,8 @@ impl<'a> Text<'a> {
 pub(super) struct Joined<'a> {
     pub(super) parts: Vec<&'a [u8]>,
     bytes: usize,
+    /// The event does not have all that they say: the whole is to be read.
+    pub(super) is_unread: bool,
 }
 
 /// What a text can be joined to.
@@ -138,7 +171,9 @@ impl<'a> Window<'a> {
             }
             _ => false,
         });
-        self.join(place?, [b"\n", text], Of::Message)
+        let (back, message) = self.join(place?, [b"\n", text], Of::Message)?;
+        message.take(event);
+        Some(back)
     }
 
     /// Joins a continuation to what the line before it belongs to, likewise.
@@ -153,10 +188,18 @@ impl<'a> Window<'a> {
             true => b"\n",
             false => b"\n\t",
         };
-        self.join(last.checked_sub(back)?, [parting, text], Of::Anything)
+        let place = last.checked_sub(back)?;
+        let (back, message) = self.join(place, [parting, text], Of::Anything)?;
+        message.joined.is_unread = true;
+        Some(back)
     }
 
-    fn join(&mut self, place: usize, parts: [&'a [u8]; 2], of: Of) -> Option<usize> {
+    fn join(
+        &mut self,
+        place: usize,
+        parts: [&'a [u8]; 2],
+        of: Of,
+    ) -> Option<(usize, &mut Text<'a>)> {
         let back = self.lines.len().checked_sub(place)?;
         let line = self.lines.get_mut(place)?;
         let What::Event(message) = &mut line.what else {
@@ -167,10 +210,11 @@ impl<'a> Window<'a> {
         let lengths = parts.iter().map(|part| part.len());
         let bytes = lengths.fold(joined.bytes, usize::saturating_add);
         let takes = of == Of::Anything || matches!(message.event.level, Level::Severity(_));
-        (takes && bytes <= MOST_JOINED).then(|| {
-            joined.parts.extend(parts);
-            joined.bytes = bytes;
-            back
-        })
+        if !takes || bytes > MOST_JOINED {
+            return None;
+        }
+        joined.parts.extend(parts);
+        joined.bytes = bytes;
+        Some((back, message))
     }
 }

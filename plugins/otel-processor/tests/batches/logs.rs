@@ -451,6 +451,38 @@ fn redaction_can_be_turned_off_by_name() {
     assert!(format!("{out:?}").contains(SECRET));
 }
 
+/// Lines below a message, as the server writes them behind the prefix.
+const BELOW: [&str; 7] = [
+    "DETAIL:  Key (email)=(hunter2-4111) already exists.",
+    "HINT:  Perhaps you meant \"users.email\".",
+    "QUERY:  INSERT INTO users VALUES ('hunter2-4111')",
+    "CONTEXT:  SQL statement \"INSERT INTO users VALUES ('hunter2-4111')\"",
+    "LOCATION:  _bt_check_unique, nbtinsert.c:664",
+    "BACKTRACE:  postgres: app shop(errfinish+0x1d5) [0x55d4e1c5]",
+    "STATEMENT:  SELECT f('hunter2-4111')",
+];
+
+proptest! {
+    /// Each is read once, and its message is not read again for it.
+    #[test]
+    fn lines_that_are_joined_say_what_the_whole_text_says(
+        below in prop::sample::subsequence(BELOW.to_vec(), 0..=BELOW.len()).prop_shuffle(),
+        continued: bool,
+    ) {
+        let message = "ERROR:  syntax error at or near \"INTO\" at character 8";
+        let lines = [message].into_iter().chain(below);
+        let mut lines: Vec<_> = lines
+            .map(|text| format!("2026-11-23 03:34:37.123 UTC [70] app@shop {text}"))
+            .collect();
+        if continued {
+            lines.push("\tWHERE a = 'hunter2-4111'".to_owned());
+        }
+        let whole = records("", vec![line(&lines.join("\n"))]);
+        let apart = records("", lines.iter().map(|text| line(text)).collect());
+        prop_assert_eq!(whole, apart);
+    }
+}
+
 fn pieces() -> impl Strategy<Value = String> {
     let known = ERROR.into_iter().chain([CONTINUATION, OTHER, JSON]);
     let known: Vec<String> = known.map(str::to_owned).collect();
