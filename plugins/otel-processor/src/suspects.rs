@@ -3,20 +3,122 @@
 
 use pg_log::without_sql;
 
-/// Marks of which a statement with numbers in it has one, and a command's tag none (`UPDATE 17`).
-const MARKS: &[u8] = b"=(,*;";
-/// A statement that needs none of them.
+/// A statement that has no mark but blanks and digits.
 const SELECT: &[u8] = b"select ";
+/// How passwords begin in libpq's, pgjdbc's and .NET's strings.
+const PASSWORDS: [&[u8]; 3] = [b"password=", b"passwd=", b"pwd="];
+const SCHEME: &[u8] = b"://";
+
+/// What a text holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Suspect {
+    Password,
+    Sql,
+}
+
+/// What a text holds, which may be an address without a scheme or not.
+#[inline(always)]
+pub(crate) fn suspect(text: &[u8], is_address: impl Fn() -> bool) -> Option<Suspect> {
+    let marks = Marks::of(text);
+    let has_userinfo = || marks.has(Marks::AT) && has_userinfo(text) && is_address();
+    if marks.is_none() {
+        None
+    } else if marks.tell_password(text) || has_userinfo() {
+        Some(Suspect::Password)
+    } else {
+        marks.tell_sql(text).then_some(Suspect::Sql)
+    }
+}
 
 /// Whether SQL with values in it is in a text.
-#[inline(never)]
 pub(crate) fn holds_sql(text: &[u8]) -> bool {
-    let may_hold = text.contains(&b' ')
-        && (text.contains(&b'\'')
-            || text.contains(&b'$')
-            || (text.iter().any(u8::is_ascii_digit)
-                && (text.iter().any(|byte| MARKS.contains(byte)) || begins(text, SELECT))));
-    may_hold && without_sql(text, &mut Vec::new())
+    Marks::of(text).tell_sql(text)
+}
+
+/// Whether a text has a password where an address has one: `postgres://bob:secret@db/shop`,
+/// `host=db password=secret`.
+pub(crate) fn holds_password(text: &[u8]) -> bool {
+    Marks::of(text).tell_password(text)
+}
+
+/// Which bytes a text has that tell something, one bit for each kind.
+#[derive(Clone, Copy)]
+struct Marks(u8);
+
+impl Marks {
+    const BLANK: u8 = 1;
+    const AT: u8 = 2;
+    const EQUALS: u8 = 4;
+    /// What stands around values, or in the place of one.
+    const QUOTE: u8 = 8;
+    const DIGIT: u8 = 16;
+    /// A statement with numbers in it has one, and a command's tag none (`UPDATE 17`).
+    const MARK: u8 = 32;
+
+    /// Those of a text; none of one that can hold neither, as nearly all cannot.
+    #[inline(always)]
+    fn of(text: &[u8]) -> Self {
+        match may_tell(text) {
+            true => Self::read(text),
+            false => Self(0),
+        }
+    }
+
+    #[inline(never)]
+    fn read(text: &[u8]) -> Self {
+        let marks = text.iter().fold(0, |marks, byte| {
+            marks
+                | match byte {
+                    b' ' => Self::BLANK,
+                    b'@' => Self::AT,
+                    b'=' => Self::EQUALS | Self::MARK,
+                    b'\'' | b'$' => Self::QUOTE,
+                    b'0'..=b'9' => Self::DIGIT,
+                    b'(' | b',' | b'*' | b';' => Self::MARK,
+                    _ => 0,
+                }
+        });
+        Self(marks)
+    }
+
+    const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    fn tell_sql(self, text: &[u8]) -> bool {
+        let is_marked = || self.has(Self::MARK) || begins(text, SELECT);
+        self.has(Self::BLANK)
+            && (self.has(Self::QUOTE) || (self.has(Self::DIGIT) && is_marked()))
+            && without_sql(text, &mut Vec::new())
+    }
+
+    fn tell_password(self, text: &[u8]) -> bool {
+        let behind_scheme =
+            || find(text, SCHEME).and_then(|at| text.get(at.checked_add(SCHEME.len())?..));
+        (self.has(Self::AT) && behind_scheme().is_some_and(has_userinfo))
+            || (self.has(Self::EQUALS) && PASSWORDS.iter().any(|word| find(text, word).is_some()))
+    }
+}
+
+/// Whether there is a blank, an `@` or a `=` in a text, eight bytes at a time.
+#[inline(always)]
+fn may_tell(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let has = |word: u64, byte: u8| {
+        let differences = word ^ ONES.wrapping_mul(byte.into());
+        differences.wrapping_sub(ONES) & !differences
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_le_bytes(*word);
+        found | has(word, b' ') | has(word, b'@') | has(word, b'=')
+    });
+    found & HIGHS != 0 || rest.iter().any(|byte| matches!(byte, b' ' | b'@' | b'='))
 }
 
 fn begins(text: &[u8], word: &[u8]) -> bool {
@@ -24,23 +126,8 @@ fn begins(text: &[u8], word: &[u8]) -> bool {
     beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
 }
 
-/// How passwords begin in libpq's, pgjdbc's and .NET's strings.
-const PASSWORDS: [&[u8]; 3] = [b"password=", b"passwd=", b"pwd="];
-const SCHEME: &[u8] = b"://";
-
-/// Whether a text has a password where an address has one: `postgres://bob:secret@db/shop`,
-/// `host=db password=secret`.
-#[inline(never)]
-pub(crate) fn holds_password(text: &[u8]) -> bool {
-    let behind_scheme =
-        || find(text, SCHEME).and_then(|at| text.get(at.checked_add(SCHEME.len())?..));
-    (text.contains(&b'@') && behind_scheme().is_some_and(has_userinfo))
-        || (text.contains(&b'=') && PASSWORDS.iter().any(|word| find(text, word).is_some()))
-}
-
 /// Whether an address without a scheme begins with `user:password@`.
-#[inline(never)]
-pub(crate) fn has_userinfo(address: &[u8]) -> bool {
+fn has_userinfo(address: &[u8]) -> bool {
     let mut parts = address.split(|byte| matches!(byte, b'/' | b'?' | b'#' | b' ' | b'@'));
     let user = parts.next().unwrap_or_default();
     address.get(user.len()) == Some(&b'@') && user.contains(&b':')
@@ -76,6 +163,19 @@ mod tests {
             "",
         ] {
             assert!(!holds_sql(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_that_tells_is_seen_wherever_it_stands() {
+        for length in 1..20 {
+            let text = vec![b'a'; length];
+            assert!(!may_tell(&text));
+            for (at, byte) in (0..length).flat_map(|at| b" @=".map(|byte| (at, byte))) {
+                let mut text = text.clone();
+                text[at] = byte;
+                assert!(may_tell(&text), "{byte} at {at} of {length}");
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::Error;
 use crate::config::{Exceptions, LogRedaction, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
-use crate::suspects::{has_userinfo, holds_password, holds_sql};
+use crate::suspects::{Suspect, suspect};
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
 pub(super) const OTHER_ERROR: &str = "_OTHER";
@@ -390,13 +390,12 @@ pub(super) fn suspicion(attribute: &KeyValue<'_>) -> Option<&'static Meaning> {
     let Ok(Any::Text(text)) = Any::read(value) else {
         return None;
     };
-    if holds_password(text) || (has_userinfo(text) && names::meaning_of(attribute.key).is_some()) {
-        Some(&names::CREDENTIALS)
-    } else if holds_sql(text) {
-        Some(&names::UNKNOWN)
-    } else {
-        None
-    }
+    // That it holds a name or an address its own name says.
+    let is_address = || names::meaning_of(attribute.key).is_some();
+    Some(match suspect(text, is_address)? {
+        Suspect::Password => &names::CREDENTIALS,
+        Suspect::Sql => &names::UNKNOWN,
+    })
 }
 
 /// Where the query text of a span is; of several, the stable name's.

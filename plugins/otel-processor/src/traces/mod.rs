@@ -240,6 +240,10 @@ impl Traces {
                 continue;
             }
             let attribute = KeyValue::read(field.message()?)?;
+            // Most names do not begin like one that says something.
+            if !self.signs.may_be_one(attribute.key) {
+                continue;
+            }
             match attribute.key {
                 [b'd', b'b', b'.', b's', ..] if names::is_system(attribute.key) => {
                     named = true;
@@ -250,14 +254,10 @@ impl Traces {
                     }
                 }
                 [b'd', b'b', b'.', ..] if within => signed = true,
-                [b'e', b'r' | b'x', ..] => {
-                    may_fail = true;
-                    signed = signed || self.signs.is_one(attribute.key);
+                name => {
+                    may_fail |= matches!(name, [b'e', b'r' | b'x', ..]);
+                    signed = signed || self.signs.is_one(name);
                 }
-                [first, ..] if self.signs.begin_with(*first) => {
-                    signed = signed || self.signs.is_one(attribute.key);
-                }
-                _ => {}
             }
         }
         Ok(match signed && !named {
@@ -277,7 +277,7 @@ impl Traces {
 /// Beginnings of names that only a statement's span has.
 #[derive(Debug)]
 struct Signs {
-    /// One bit for each byte that one begins with.
+    /// One bit for each byte that one begins with, or what else tells whose a span is: `db.`, `error`.
     letters: [u64; 4],
     beginnings: Vec<String>,
 }
@@ -285,7 +285,8 @@ struct Signs {
 impl Signs {
     fn new(beginnings: &[String]) -> Self {
         let mut letters = [0; 4];
-        for first in beginnings.iter().filter_map(|one| one.as_bytes().first()) {
+        let firsts = beginnings.iter().filter_map(|one| one.as_bytes().first());
+        for first in firsts.chain(b"de") {
             if let Some(bits) = letters.get_mut(usize::from(first >> 6)) {
                 *bits |= 1_u64.wrapping_shl(u32::from(*first));
             }
@@ -297,9 +298,12 @@ impl Signs {
     }
 
     #[inline(always)]
-    fn begin_with(&self, first: u8) -> bool {
+    fn may_be_one(&self, name: &[u8]) -> bool {
+        let Some(first) = name.first() else {
+            return false;
+        };
         let bits = self.letters.get(usize::from(first >> 6)).copied();
-        bits.unwrap_or(0).wrapping_shr(u32::from(first)) & 1 == 1
+        bits.unwrap_or(0).wrapping_shr(u32::from(*first)) & 1 == 1
     }
 
     fn is_one(&self, name: &[u8]) -> bool {
