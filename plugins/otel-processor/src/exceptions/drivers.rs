@@ -2,6 +2,7 @@
 //! raised it: the driver's type, or a mapper's over it, the form that one gives its text, or the server's
 //! own wording. Its text may quote the statement, its parameters and the row.
 
+use super::parting::split_once;
 use super::{Texts, all_starts, written_sqlstate};
 use crate::lists::begins_with_any;
 use crate::suspects::holds_sql;
@@ -157,7 +158,7 @@ fn has_form(text: &[u8]) -> bool {
         let line = line.trim();
         if line.starts_with("at ") {
             return !std::mem::replace(&mut framed, true)
-                && FRAMES.iter().any(|path| line.contains(path));
+                && FRAMES.iter().any(|path| split_once(line, path).is_some());
         }
         let bare = BEFORE.iter().find_map(|before| line.strip_prefix(before));
         is_type(bare.unwrap_or(line)) || begins_with_any(line.as_bytes(), &QUOTES)

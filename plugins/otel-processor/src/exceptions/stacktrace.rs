@@ -1,6 +1,7 @@
 //! Lines of stack traces: which are frames, and which name an error. Whatever else stands in one may be
 //! what an error says, and goes.
 
+use super::parting::{rsplit_once, split_once};
 use crate::lists::is_any;
 
 /// How names of source files end.
@@ -34,11 +35,11 @@ pub(super) fn is_frame(line: &str) -> bool {
 
 fn is_frame_behind_at(frame: &str) -> bool {
     // Java names the archive behind the frame: `~[app.jar:1.0]`.
-    let frame = frame.split(" ~[").next().unwrap_or(frame);
-    if let Some((called, place)) = frame.rsplit_once(" in ") {
+    let frame = split_once(frame, " ~[").map_or(frame, |(frame, _)| frame);
+    if let Some((called, place)) = rsplit_once(frame, " in ") {
         return is_call(called) && is_dotnet_place(place);
     }
-    let Some((called, place)) = frame.strip_suffix(')').and_then(|it| it.split_once('(')) else {
+    let Some((called, place)) = frame.strip_suffix(')').and_then(|it| split_once(it, "(")) else {
         return is_place(frame);
     };
     let called = called.trim_end();
@@ -51,11 +52,11 @@ fn is_frame_behind_at(frame: &str) -> bool {
 
 /// .NET: `Shop.Cart.Pay(String card, Int32 amount)`.
 fn is_call(text: &str) -> bool {
-    let Some((name, parameters)) = text.strip_suffix(')').and_then(|it| it.split_once('(')) else {
+    let Some((name, parameters)) = text.strip_suffix(')').and_then(|it| split_once(it, "(")) else {
         return false;
     };
     let is_parameter = |parameter: &str| {
-        let typed = parameter.trim().rsplit_once(' ');
+        let typed = rsplit_once(parameter.trim(), " ");
         typed.is_some_and(|(kind, name)| is_name(kind) && is_name(name))
     };
     name.contains('.')
@@ -65,16 +66,16 @@ fn is_call(text: &str) -> bool {
 
 /// .NET: `/src/Cart.cs:line 12`.
 fn is_dotnet_place(place: &str) -> bool {
-    let found = place.split_once(":line ");
+    let found = split_once(place, ":line ");
     found.is_some_and(|(file, line)| is_file(file) && is_number(line))
 }
 
 /// `Cart.java:12`, `/src/cart.js:1:2`, `file:///src/cart.js:1:2`, `node:internal/timers:1:2`.
 fn is_place(place: &str) -> bool {
-    let Some((file, line)) = place.rsplit_once(':') else {
+    let Some((file, line)) = rsplit_once(place, ":") else {
         return false;
     };
-    let file = match file.rsplit_once(':') {
+    let file = match rsplit_once(file, ":") {
         Some((file, column)) if is_number(column) => file,
         _ => file,
     };
@@ -83,9 +84,8 @@ fn is_place(place: &str) -> bool {
 }
 
 fn is_python_frame(frame: &str) -> bool {
-    let parts = frame
-        .split_once("\", line ")
-        .and_then(|(file, rest)| Some((file, rest.split_once(", in ")?)));
+    let parts = split_once(frame, "\", line ")
+        .and_then(|(file, rest)| Some((file, split_once(rest, ", in ")?)));
     parts.is_some_and(|(file, (line, called))| {
         let made = file.starts_with('<') && is_name(file);
         (made || is_file(file)) && is_number(line) && is_name(called)
@@ -93,9 +93,9 @@ fn is_python_frame(frame: &str) -> bool {
 }
 
 fn is_go_frame(line: &str) -> bool {
-    let (place, offset) = line.split_once(" +0x").unwrap_or((line, "0"));
+    let (place, offset) = split_once(line, " +0x").unwrap_or((line, "0"));
     let is_offset = offset.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let found = place.rsplit_once(':');
+    let found = rsplit_once(place, ":");
     found.is_some_and(|(file, line)| {
         is_offset && file.ends_with(".go") && is_file(file) && is_number(line)
     })
@@ -104,26 +104,25 @@ fn is_go_frame(line: &str) -> bool {
 /// Ruby: ``from /app/cart.rb:3:in `pay'``, since 3.4 `/app/cart.rb:3:in 'Cart#pay'`.
 fn is_ruby_frame(line: &str) -> bool {
     let line = line.strip_prefix("from ").unwrap_or(line);
-    let Some((place, called)) = line.split_once(":in ") else {
+    let Some((place, called)) = split_once(line, ":in ") else {
         return false;
     };
     let called = called
         .strip_prefix(['`', '\''])
         .and_then(|it| it.strip_suffix('\''));
-    let called = called.and_then(|it| it.rsplit(" in ").next());
+    let called = called.map(|it| rsplit_once(it, " in ").map_or(it, |(_, called)| called));
     is_place(place) && called.is_some_and(|it| is_name(it.trim_end_matches(['?', '!', '='])))
 }
 
 /// Elixir: `(postgrex 0.17.3) lib/postgrex.ex:340: Postgrex.query!/4`.
 fn is_elixir_frame(line: &str) -> bool {
-    let frame = match line.strip_prefix('(').and_then(|it| it.split_once(") ")) {
+    let frame = match line.strip_prefix('(').and_then(|it| split_once(it, ") ")) {
         Some((application, frame)) if application.split(' ').all(is_part) => frame,
         Some(_) => return false,
         None => line,
     };
-    let parts = frame
-        .split_once(": ")
-        .and_then(|(place, called)| Some((place, called.rsplit_once('/')?)));
+    let parts = split_once(frame, ": ")
+        .and_then(|(place, called)| Some((place, rsplit_once(called, "/")?)));
     parts.is_some_and(|(place, (called, arity))| {
         let called = called.trim_end_matches(['?', '!']);
         is_place(place) && is_name(called) && arity.len() <= 2 && is_number(arity)
@@ -137,12 +136,11 @@ fn is_part(text: &str) -> bool {
 
 /// PHP: `0 /app/cart.php(12): Cart->pay()`. One with arguments in it is none.
 fn is_php_frame(frame: &str) -> bool {
-    let Some((number, frame)) = frame.split_once(' ') else {
+    let Some((number, frame)) = split_once(frame, " ") else {
         return false;
     };
-    let parts = frame
-        .split_once("): ")
-        .and_then(|(place, called)| Some((place.rsplit_once('(')?, called.strip_suffix("()")?)));
+    let parts = split_once(frame, "): ")
+        .and_then(|(place, called)| Some((rsplit_once(place, "(")?, called.strip_suffix("()")?)));
     let is_call = parts
         .is_some_and(|((file, line), called)| is_file(file) && is_number(line) && is_name(called));
     is_number(number) && (frame == "{main}" || is_call)
@@ -156,7 +154,7 @@ fn is_number(text: &str) -> bool {
 fn is_file(path: &str) -> bool {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     let begins = file.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    let kind = file.rsplit_once('.').map(|(_, kind)| kind);
+    let kind = rsplit_once(file, ".").map(|(_, kind)| kind);
     begins && kind.is_some_and(|kind| is_any(kind.as_bytes(), &SOURCES)) && is_path(path)
 }
 
@@ -181,7 +179,7 @@ fn is_name(text: &str) -> bool {
 /// The type of an error and what it says, of a line such as `Caused by: java.sql.SQLException: text`.
 pub(super) fn error_line(line: &str) -> Option<(&str, &str)> {
     let named = line.strip_prefix("Caused by: ").unwrap_or(line);
-    let (name, said) = named.split_once(": ")?;
+    let (name, said) = split_once(named, ": ")?;
     is_error_name(name).then_some((name, said))
 }
 

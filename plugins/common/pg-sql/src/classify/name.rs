@@ -83,6 +83,16 @@ impl Parts {
     }
 }
 
+/// What stands between the quotes of a name, where each quote is doubled.
+fn with_single_quotes(inner: &str) -> String {
+    let mut is_second = false;
+    let keeps = |next: &char| {
+        is_second = *next == '"' && !is_second;
+        *next != '"' || is_second
+    };
+    inner.chars().filter(keeps).collect()
+}
+
 /// One identifier as the server reads it.
 pub(crate) fn identifier(typed: &str, escape: u8) -> Option<String> {
     let quoted = typed
@@ -95,8 +105,8 @@ pub(crate) fn identifier(typed: &str, escape: u8) -> Option<String> {
         .and_then(|rest| rest.strip_suffix('"'));
     let mut name = match quoted {
         None => typed.to_ascii_lowercase(),
-        Some(inner) if escape == 0 => inner.replace("\"\"", "\""),
-        Some(inner) => unescape(&inner.replace("\"\"", "\""), char::from(escape))?,
+        Some(inner) if escape == 0 => with_single_quotes(inner),
+        Some(inner) => unescape(&with_single_quotes(inner), char::from(escape))?,
     };
     if name.len() > MAX_NAME_BYTES {
         name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
