@@ -57,6 +57,14 @@ pub const KNOWN_PREFIXES: &[&str] = &[
     "user=%u,db=%d,app=%a,client=%h ",
     "%m %r %u@%d [%p] ",
     "%t %r %u@%d [%p] ",
+    "%m %p %u@%d ",
+    "%t %p %u %d ",
+    "%m %u %d %p ",
+    "%m %h %u %d [%p]: ",
+    "%m|%u|%d|%p|%r|",
+    "%m|%u|%d|%c|",
+    "%t|%p|%u|%d|",
+    "%m;%p;%u;%d;%h;",
     " sql_error_code = %e time_ms = \"%m\" pid=\"%p\" proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ",
     "sql_error_code = %e time_ms = \"%m\" pid=\"%p\" proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ",
     " sql_error_code = %e ",
@@ -95,7 +103,7 @@ impl Detector {
 pub struct Detection {
     /// The prefix.
     pub prefix: Prefix,
-    /// Lines it fits.
+    /// Lines it fits, with no value that looks as if it were several.
     pub fitted: usize,
     /// Lines that look like the server's: those it could fit.
     pub candidates: usize,
@@ -128,11 +136,13 @@ fn best(known: &[Prefix], lines: &[&[u8]]) -> Option<Detection> {
     let known = known.iter().map(|prefix| (prefix, KNOWN_BONUS));
     for (prefix, bonus) in known.chain(inferred.iter().map(|prefix| (prefix, 0))) {
         let scores = lines.iter().filter_map(|line| score(prefix, line));
-        let scores = scores.map(|score| score.saturating_add(bonus));
-        let (fitted, total) = scores.fold((0_usize, 0_i64), |(fitted, total), score| {
-            (fitted.saturating_add(1), total.saturating_add(score))
-        });
-        if fitted > 0 && best.as_ref().is_none_or(|(most, _)| total > *most) {
+        let (mut fits, mut fitted, mut total) = (false, 0_usize, 0_i64);
+        for (score, odd) in scores {
+            fits = true;
+            fitted = fitted.saturating_add(usize::from(!odd));
+            total = total.saturating_add(score).saturating_add(bonus);
+        }
+        if fits && best.as_ref().is_none_or(|(most, _)| total > *most) {
             let detection = Detection {
                 prefix: prefix.clone(),
                 fitted,
@@ -161,11 +171,11 @@ fn looks_like_the_servers(line: &[u8]) -> bool {
 }
 
 /// How well a prefix fits a line: worth more the more values it finds, less if a value looks as if
-/// it had swallowed some of its neighbours.
-fn score(prefix: &Prefix, line: &[u8]) -> Option<i64> {
+/// it had swallowed some of its neighbours, which is said, too.
+fn score(prefix: &Prefix, line: &[u8]) -> Option<(i64, bool)> {
     let mut fields = Fields::default();
     prefix.matches(line, &mut fields)?;
-    let mut score = 10_i64;
+    let (mut score, mut odd) = (10_i64, false);
     for (field, text) in fields.iter() {
         let suspicious: &[u8] = match field {
             Field::UserName | Field::DatabaseName => b" ,;:=|()[]<>\"/@",
@@ -173,12 +183,14 @@ fn score(prefix: &Prefix, line: &[u8]) -> Option<i64> {
             Field::Application => b",;=|<>@",
             _ => b"",
         };
-        let odd = text.raw.iter().any(|byte| suspicious.contains(byte));
-        score = score.saturating_add(match (odd, field) {
+        let is_odd = text.raw.iter().any(|byte| suspicious.contains(byte));
+        let application = field == Field::Application;
+        odd |= is_odd && !application;
+        score = score.saturating_add(match (is_odd, application) {
             (false, _) => 1,
-            (true, Field::Application) => -3,
-            (true, _) => -10,
+            (true, true) => -3,
+            (true, false) => -10,
         });
     }
-    Some(score)
+    Some((score, odd))
 }

@@ -1,8 +1,9 @@
 //! Guessing `log_line_prefix` from one line: a time is a time, `[123]` a process id, `user=bob` says
-//! what it is. A guess that is wrong fits no other line, and is thrown away there.
+//! what it is. A guess that is wrong fits no other line, and is thrown away there. What could be one thing
+//! as well as another (a word, one of several numbers) is read over.
 
 use crate::prefix::Prefix;
-use crate::scan::{before, behind, digits};
+use crate::scan::{before, behind, digits, find_byte};
 use crate::severity::word;
 use crate::time;
 
@@ -98,6 +99,8 @@ pub(crate) fn infer(line: &[u8]) -> Option<Prefix> {
         source: String::new(),
         seen: Vec::new(),
         name: String::new(),
+        time: None,
+        number: None,
     };
     let mut rest = before(line, end);
     // What a script of psql's says begins with its file and line: no value of a session is there.
@@ -109,26 +112,44 @@ pub(crate) fn infer(line: &[u8]) -> Option<Prefix> {
         let length = guess.value(rest).max(1);
         rest = behind(rest, length);
     }
-    let prefix = Prefix::compile(&guess.source).ok()?;
+    let prefix = Prefix::guessed(&guess.whole()).ok()?;
     prefix.fits(line).then_some(prefix)
 }
 
 /// A prefix as far as it is written.
-struct Guess {
+struct Guess<'l> {
     source: String,
     /// Escapes in it.
     seen: Vec<&'static str>,
     /// The letters just read: the name of the value that follows, maybe.
     name: String,
+    /// The first time without milliseconds, and where it stands in the source.
+    time: Option<(usize, &'l [u8])>,
+    /// Where the only number that nothing tells stands; how many there are, then.
+    number: Option<(usize, usize)>,
 }
 
-impl Guess {
+impl<'l> Guess<'l> {
+    /// Who prints one number prints the process id.
+    fn whole(mut self) -> String {
+        if let Some((at, 1)) = self.number
+            && !self.seen.contains(&"%p")
+        {
+            self.source.replace_range(at..at.saturating_add(2), "%p");
+        }
+        self.source
+    }
+
     /// Reads one value, or one byte that stands for itself; returns how long it is.
-    fn value(&mut self, rest: &[u8]) -> usize {
+    fn value(&mut self, rest: &'l [u8]) -> usize {
         if let Some(length) = self.named(rest) {
             return length;
         }
         let boundary = !self.source.ends_with(|last: char| last.is_alphanumeric());
+        if boundary && let Some((length, milliseconds)) = time::shape(rest) {
+            self.time(before(rest, length), milliseconds);
+            return length;
+        }
         if boundary && let Some((escape, length)) = self.shaped(rest) {
             self.put(escape);
             return length;
@@ -154,9 +175,33 @@ impl Guess {
     }
 
     fn put(&mut self, escape: &'static str) {
-        self.source.push_str(escape);
+        if escape == "%#" {
+            let (_, count) = self.number.unwrap_or_default();
+            self.number = Some((self.source.len(), count.saturating_add(1)));
+        }
+        let again = escape == "%h" && self.seen.contains(&escape);
+        self.source.push_str(if again { "%?" } else { escape });
         self.seen.push(escape);
         self.name.clear();
+    }
+
+    /// A time: when the session started, if another is later or more precise.
+    fn time(&mut self, text: &'l [u8], milliseconds: bool) {
+        let precise = self.seen.iter().any(|seen| matches!(*seen, "%m" | "%n"));
+        let escape = match self.time {
+            Some((at, first)) if milliseconds || first > text => {
+                self.source.replace_range(at..at.saturating_add(2), "%s");
+                self.time = None;
+                if milliseconds { "%m" } else { "%t" }
+            }
+            _ if milliseconds => "%m",
+            None if !precise => {
+                self.time = Some((self.source.len(), text));
+                "%t"
+            }
+            _ => "%s",
+        };
+        self.put(escape);
     }
 
     /// A value behind `name=` or `name:` up to what ends it.
@@ -175,8 +220,9 @@ impl Guess {
             "%r" if host(rest).is_some() => "%h",
             other => other,
         };
-        let length = match self.shaped(rest) {
-            Some((_, length)) if time::shape(rest).is_some() || escape == "%r" => length,
+        let length = match (time::shape(rest), port(rest)) {
+            (Some((length, _)), _) => length,
+            (None, Some(length)) if escape == "%r" => length,
             _ => value_length(rest, quoted),
         };
         self.put(escape);
@@ -185,17 +231,6 @@ impl Guess {
 
     /// A value that shows by itself what it is.
     fn shaped(&self, rest: &[u8]) -> Option<(&'static str, usize)> {
-        if let Some((length, milliseconds)) = time::shape(rest) {
-            let first = !["%t", "%m", "%n"]
-                .iter()
-                .any(|time| self.seen.contains(time));
-            let escape = match (first, milliseconds) {
-                (_, true) => "%m",
-                (true, false) => "%t",
-                (false, false) => "%s",
-            };
-            return Some((escape, length));
-        }
         if rest.starts_with(b"[local]") {
             return Some(("%h", 7));
         }
@@ -208,31 +243,35 @@ impl Guess {
             .count();
         let value = before(rest, word);
         let number = digits(value);
-        if self.seen.contains(&"%p") && is_sqlstate(value) {
+        if is_sqlstate(value) {
             return Some(("%e", 5));
+        }
+        if let Some(length) = virtual_transaction(rest) {
+            return Some(("%v", length));
         }
         let escape = match (number, behind(value, number).first()) {
             (10, Some(b'.')) if digits(behind(value, 11)) == 3 && word == 14 => "%n",
-            (1.., Some(b'/')) => {
-                let local = digits(behind(value, number.saturating_add(1)));
-                return Some(("%v", number.saturating_add(local).saturating_add(1)));
-            }
-            (1.., None | Some(b':')) => return Some((self.number()?, number)),
+            (1.., None | Some(b':' | b'/')) => return Some((self.number(), number)),
             _ if is_session_id(value) => "%c",
             _ => return host(rest).map(|length| ("%h", length)),
         };
         Some((escape, word))
     }
 
-    /// Which number comes next: the process id first, then the line of the session. Behind that,
-    /// `[5-1]` is what guides tell to write for syslog's sake, its 1 a literal.
-    fn number(&self) -> Option<&'static str> {
-        let next = ["%p", "%l"].into_iter();
-        let mut next = next.filter(|escape| !self.seen.contains(escape));
-        next.next()
+    /// Which number comes next: in brackets the process id, then maybe the line of the session. Behind
+    /// that, `[5-1]` is what guides tell to write for syslog's sake, its 1 a literal.
+    fn number(&self) -> &'static str {
+        let known = |escape| self.seen.contains(&escape);
+        let bracketed = self.source.ends_with('[');
+        let follows = self.source.ends_with("[%p-") || self.source.ends_with("[%p:");
+        match (known("%p"), known("%l")) {
+            (false, _) if bracketed => "%p",
+            (true, false) if bracketed || follows => "%l",
+            _ => "%#",
+        }
     }
 
-    /// `user@database`, and words by themselves: a user, a database, an application.
+    /// `user@database`, and words by themselves: a user as well as a database or an application.
     fn words(&mut self, rest: &[u8]) -> Option<usize> {
         if !self
             .seen
@@ -243,14 +282,16 @@ impl Guess {
         }
         let length = value_length(rest, false);
         let value = before(rest, length);
+        let length = find_byte(value, b'/').unwrap_or(length);
+        let value = before(value, length);
         let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_' || *byte >= 0x80;
         // `sql_error_code = 00000`
         let is_name = behind(rest, length).trim_ascii_start().starts_with(b"=");
         if is_name || value.contains(&b'=') || !value.first().is_some_and(begins) {
             return None;
         }
-        if let Some(at) = value.iter().position(|byte| *byte == b'@') {
-            if self.seen.contains(&"%u") || at == 0 {
+        if value.iter().skip(1).any(|byte| *byte == b'@') {
+            if self.seen.contains(&"%u") {
                 return None;
             }
             self.put("%u");
@@ -258,14 +299,10 @@ impl Guess {
             self.put("%d");
             return Some(length);
         }
-        let colon = value.contains(&b':');
-        let next = ["%u", "%d", "%a"]
-            .into_iter()
-            .find(|escape| !self.seen.contains(escape))?;
-        if colon {
+        if value.contains(&b':') {
             return None;
         }
-        self.put(next);
+        self.put("%?");
         Some(length)
     }
 }
@@ -309,11 +346,22 @@ fn host(text: &[u8]) -> Option<usize> {
         .then_some(address.len())
 }
 
-/// Five characters, the last two digits.
+/// Five characters, the last two digits. Some are numbers, which could be anything.
 fn is_sqlstate(value: &[u8]) -> bool {
     let fits = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     let class = value.iter().all(fits) && value.len() == 5;
-    class && digits(behind(value, 3)) == 2
+    class && digits(behind(value, 3)) == 2 && (digits(value) < 5 || value == b"00000")
+}
+
+/// `3/17`, and no more of it.
+fn virtual_transaction(text: &[u8]) -> Option<usize> {
+    let backend = digits(text);
+    let local = digits(behind(text, backend).strip_prefix(b"/")?);
+    let length = backend.saturating_add(local).saturating_add(1);
+    let next = behind(text, length).first();
+    let goes_on =
+        next.is_some_and(|next| next.is_ascii_alphanumeric() || matches!(next, b'-' | b'/'));
+    (backend > 0 && local > 0 && !goes_on).then_some(length)
 }
 
 fn is_session_id(value: &[u8]) -> bool {

@@ -178,6 +178,37 @@ fn is_plain(parts: &[Part], session: &Session) -> bool {
     })
 }
 
+/// What a prefix may say.
+const BEGINNING: [Field; 14] = [
+    Field::Application,
+    Field::UserName,
+    Field::DatabaseName,
+    Field::ClientAddress,
+    Field::BackendType,
+    Field::ProcessId,
+    Field::CommandTag,
+    Field::Sqlstate,
+    Field::SessionLine,
+    Field::LogTime,
+    Field::SessionStart,
+    Field::SessionId,
+    Field::VirtualTransactionId,
+    Field::TransactionId,
+];
+
+/// Whether a prefix keeps to what no line can show: who prints a time prints that of the entry; who
+/// prints a number prints the process id, and alone in brackets; and two numbers with a slash between them
+/// are a virtual transaction's.
+fn is_usual(opening: &str, parts: &[Part]) -> bool {
+    let has = |these: &str| parts.iter().any(|(escape, ..)| these.contains(*escape));
+    let number = |part: &Part| "plxQv".contains(part.0);
+    let joined = |two: &[Part]| number(&two[0]) && two[0].2 == "/" && number(&two[1]);
+    let bracketed = opening != "[" || "ptmn".contains(parts[0].0);
+    let timed = has("tmn") || !has("s");
+    let told = has("p") || !has("lxQ");
+    bracketed && timed && told && !parts.windows(2).any(joined)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -194,6 +225,37 @@ proptest! {
                 let text = event.fields.get(field).map(|text| text.decode().into_owned());
                 let text = text.map(|text| String::from_utf8(text).unwrap());
                 prop_assert_eq!(text.as_deref(), Some(expected.as_str()), "{}", source);
+            }
+        }
+    }
+
+    /// A prefix that is found says what a line was printed with, or nothing. Lines in which a value looks
+    /// like what follows it are nobody's to judge.
+    #[test]
+    fn a_prefix_is_found_out_or_not_at_all(
+        opening in select(vec!["", "", "[", "< "]),
+        parts in prefixes(),
+        sessions in proptest::collection::vec(sessions(), 20),
+    ) {
+        prop_assume!(is_usual(opening, &parts));
+        let source = format!("{opening}{}", compiled(&parts));
+        let line = |session| format!("{opening}{}LOG:  statement: SELECT 1", print(&parts, session));
+        let lines: Vec<String> = sessions.iter().map(line).collect();
+        let all: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        let Some(found) = detect(&all) else {
+            return Ok(());
+        };
+        let mut parser = Parser::with_prefix(found.prefix.clone());
+        for (session, line) in sessions.iter().zip(&all) {
+            if !found.prefix.fits(line) || !is_plain(&parts, session) {
+                continue;
+            }
+            let (event, _) = parser.parse(line).unwrap();
+            prop_assert_eq!(event.severity(), Some(Severity::Log), "{}", source);
+            let put_in: Vec<_> = parts.iter().filter_map(|part| printed(session, part.0).1).collect();
+            for (field, text) in event.fields.iter().filter(|(field, _)| BEGINNING.contains(field)) {
+                let text = String::from_utf8_lossy(&text.decode()).into_owned();
+                prop_assert!(put_in.contains(&(field, text)), "{} taken for {}: {}", source, found.prefix.source(), String::from_utf8_lossy(line));
             }
         }
     }
@@ -268,24 +330,17 @@ fn a_background_process_is_nobody_whatever_it_quotes() {
 
 /// Prefixes found in guides, distributions' files and answers, beside those the crate knows.
 const OTHERS: &[&str] = &[
-    "%m %p %u@%d ",
-    "%t %p %u %d ",
     "[%m] [%p] %u@%d ",
     "%m [%p] user=%u,db=%d,app=%a,client=%h ",
     "%m [%p] user=%u db=%d host=%h ",
     "%t [%p]: user=%u,db=%d,client=%h ",
     "%t [%p] user=%u db=%d app=%a ",
-    "%m %u %d %p ",
     "%m pid=%p user=%u db=%d app=%a client=%h ",
     "time=%m pid=%p line=%l user=%u db=%d ",
     "%t [%p]: [%l-1] %u@%d ",
     "%m [%p]: [%l] %u@%d ",
-    "%m|%u|%d|%p|%r|",
-    "%m|%u|%d|%c|",
-    "%t|%p|%u|%d|",
     "%n [%p] %u@%d ",
     "%m [%p] [%c] %u@%d ",
-    "%m;%p;%u;%d;%h;",
     "%m [%p] %u@%d/%a ",
     "%m [%p] %h %u@%d ",
     "%m [%p] %e ",
@@ -294,7 +349,6 @@ const OTHERS: &[&str] = &[
     "pid=%p,user=%u,db=%d,app=%a,client=%h ",
     "%m user=%u,db=%d,pid=%p,session=%c ",
     "%t user=%u,db=%d,pid=%p,xid=%x ",
-    "%m %h %u %d [%p]: ",
 ];
 
 fn parts_of(prefix: &str) -> Vec<Part> {

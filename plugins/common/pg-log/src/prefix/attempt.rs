@@ -197,8 +197,11 @@ fn word_at(text: &[u8]) -> Option<usize> {
 }
 
 fn set<'t>(fields: &mut Fields<'t>, escape: Escape, value: &'t [u8]) {
+    let Some(field) = escape.field else {
+        return;
+    };
     if escape.shape != Shape::HostAndPort {
-        fields.set(escape.field, Text::plain(value));
+        fields.set(field, Text::plain(value));
         return;
     }
     match value.strip_suffix(b")").and_then(|rest| {

@@ -15,7 +15,7 @@ use std::fmt;
 use crate::field::{Field, Fields};
 use crate::scan::{before, behind, digits, find_byte};
 use attempt::{MOST_CHOICES, Match};
-use shape::{Shape, meaning};
+use shape::{Meaning, Shape, guessed_meaning, meaning};
 
 /// Escapes a prefix may have; the documentation's all together are 23.
 const MOST_PARTS: usize = 64;
@@ -49,7 +49,8 @@ impl std::error::Error for PrefixError {}
 #[derive(Clone, Copy, Debug)]
 struct Escape {
     shape: Shape,
-    field: Field,
+    /// None if nobody can tell what it says.
+    field: Option<Field>,
     /// Width it is filled up to; behind the value if negative (`%-10u`).
     padding: i16,
 }
@@ -73,6 +74,15 @@ pub struct Prefix {
 impl Prefix {
     /// Compiles a prefix as `postgresql.conf` has it, such as `%m [%p] %q%u@%d `.
     pub fn compile(source: &str) -> Result<Self, PrefixError> {
+        Self::read(source, meaning)
+    }
+
+    /// One that was guessed.
+    pub(crate) fn guessed(source: &str) -> Result<Self, PrefixError> {
+        Self::read(source, guessed_meaning)
+    }
+
+    fn read(source: &str, meaning: Meaning) -> Result<Self, PrefixError> {
         let mut prefix = Self {
             parts: Vec::new(),
             background: None,
@@ -103,7 +113,7 @@ impl Prefix {
                 kind => {
                     let (shape, field) = meaning(*kind)?;
                     prefix.end_literal(&mut literal);
-                    prefix.names_user |= field == Field::UserName;
+                    prefix.names_user |= field == Some(Field::UserName);
                     choices = choices.saturating_add(usize::from(shape.is_open()));
                     prefix.parts.push(Part::Escape(Escape {
                         shape,
@@ -146,11 +156,13 @@ impl Prefix {
             Part::Literal(_) => false,
             Part::Escape(escape) => matches!(
                 escape.field,
-                Field::SessionLine
-                    | Field::SessionStart
-                    | Field::VirtualTransactionId
-                    | Field::TransactionId
-                    | Field::QueryId
+                None | Some(
+                    Field::SessionLine
+                        | Field::SessionStart
+                        | Field::VirtualTransactionId
+                        | Field::TransactionId
+                        | Field::QueryId
+                )
             ),
         };
         let timed = |escape: &Escape| matches!(escape.shape, Shape::Time { .. });

@@ -32,8 +32,11 @@ pub(super) enum Shape {
     Free,
 }
 
-/// What an escape prints, and the field it fills.
-pub(super) fn meaning(kind: u8) -> Result<(Shape, Field), PrefixError> {
+/// What an escape prints, and the field it fills; none if nobody can tell what it says.
+pub(super) type Meaning = fn(u8) -> Result<(Shape, Option<Field>), PrefixError>;
+
+/// That of the server's own.
+pub(super) fn meaning(kind: u8) -> Result<(Shape, Option<Field>), PrefixError> {
     const ESCAPES: [(u8, Shape, Field); 20] = [
         (b'a', Shape::Free, Field::Application),
         (b'u', Shape::Free, Field::UserName),
@@ -75,8 +78,18 @@ pub(super) fn meaning(kind: u8) -> Result<(Shape, Field), PrefixError> {
     ESCAPES
         .iter()
         .find(|(known, _, _)| *known == kind)
-        .map(|(_, shape, field)| (*shape, *field))
+        .map(|(_, shape, field)| (*shape, Some(*field)))
         .ok_or(PrefixError::UnknownEscape(kind))
+}
+
+/// With those that a guess may have beside them: `%?` is a text and `%#` a number of which nobody can tell
+/// what they say.
+pub(super) fn guessed_meaning(kind: u8) -> Result<(Shape, Option<Field>), PrefixError> {
+    match kind {
+        b'?' => Ok((Shape::Free, None)),
+        b'#' => Ok((Shape::SignedNumber, None)),
+        kind => meaning(kind),
+    }
 }
 
 impl Shape {
