@@ -2,8 +2,6 @@
 //! are the same events, and SQLSTATE tells the class.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use pg_log::{Classes, Event, Field, Parser, Prefix, Severity};
 use test_harness::hosts::{Postgres, Version};
@@ -24,19 +22,6 @@ const EXPECTED: [(Severity, &str, &str); 5] = [
     (Severity::Error, "42P01", "undefined_table"),
     (Severity::Fatal, "57P01", "terminated_by_administrator"),
 ];
-
-fn make_locale(directory: &Path, language: &str) {
-    let output = Command::new("localedef")
-        .args(["-i", language, "-f", "UTF-8"])
-        .arg(directory.join(format!("{language}.UTF-8")))
-        .output();
-    let output = output.expect("localedef is there");
-    assert!(
-        output.status.success(),
-        "no locale {language}; the package `locales` has them: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 fn statements(language: &str) -> String {
     format!(
@@ -92,14 +77,8 @@ fn said(events: &[Event<'_>]) -> Vec<String> {
 
 #[test]
 fn eleven_languages_are_read_alike_in_three_formats() {
-    let locales = tempfile::tempdir().expect("a directory");
-    for language in LANGUAGES {
-        make_locale(locales.path(), language);
-    }
-    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(locales.path(), everybody).expect("it is ours");
     let server = Postgres::builder(Version::V15)
-        .locales(locales.path())
+        .languages(&LANGUAGES)
         .setting("logging_collector", "on")
         .setting("log_destination", "stderr,csvlog,jsonlog")
         .setting("log_directory", "log")

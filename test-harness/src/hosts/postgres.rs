@@ -131,8 +131,12 @@ pub struct Builder {
     settings: String,
     authentication: String,
     tls: Option<Certificate>,
-    locales: Option<PathBuf>,
+    languages: Languages,
 }
+
+/// The C library's locales that a server has; its own messages are in the first one's language.
+#[derive(Debug, Clone, Default)]
+struct Languages(Vec<&'static str>);
 
 /// What a server with TLS shows.
 #[derive(Debug, Clone)]
@@ -173,10 +177,13 @@ impl Builder {
         self
     }
 
-    /// Finds the C library's locales in this directory, as `localedef` has written them there.
-    pub fn locales(mut self, directory: &Path) -> Self {
-        self.locales = Some(directory.to_owned());
-        self
+    /// Has these locales, such as `de_DE`, in UTF-8, and speaks the language of the first.
+    pub fn languages(mut self, locales: &[&'static str]) -> Self {
+        self.languages = Languages(locales.to_vec());
+        match locales.first() {
+            Some(first) => self.setting("lc_messages", &format!("{first}.UTF-8")),
+            None => self,
+        }
     }
 
     /// Starts the server and waits until it answers.
@@ -197,7 +204,7 @@ impl Builder {
         self.configure(&data)
             .map_err(|error| HostError::new(error.to_string()))?;
         let program = self.version.server_program(self.tls.is_some())?;
-        serve(self.version, &program, directory, self.locales.as_deref())
+        serve(self.version, &program, directory, self.languages)
     }
 
     fn configure(&self, data: &Path) -> std::io::Result<()> {
@@ -223,9 +230,10 @@ fn serve(
     version: Version,
     program: &Path,
     directory: RunDirectory,
-    locales: Option<&Path>,
+    languages: Languages,
 ) -> Result<Postgres, HostError> {
     let data = directory.path().join("data");
+    let environment = languages.environment()?;
     let mut last = None;
     for _ in 0..PORT_ATTEMPTS {
         let port = free_port();
@@ -239,8 +247,8 @@ fn serve(
         .unprivileged()
         .stopped_by(Signal::INT)
         .orphaned_by("QUIT");
-        if let Some(locales) = locales {
-            spec = spec.env("LOCPATH", &locales.to_string_lossy());
+        for (name, value) in &environment {
+            spec = spec.env(name, value);
         }
         let mut process = Process::start(spec)?;
         match process.wait_until(START_LIMIT, || says_ready(&data)) {
@@ -250,9 +258,12 @@ fn serve(
                     directory,
                     port,
                     version,
+                    languages,
                 });
             }
-            Err(error) if process.log().contains("could not bind") => last = Some(error),
+            Err(error) if languages.is_foreign() || process.log().contains("could not bind") => {
+                last = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -267,6 +278,7 @@ pub struct Postgres {
     directory: RunDirectory,
     port: u16,
     version: Version,
+    languages: Languages,
 }
 
 impl Postgres {
@@ -283,7 +295,7 @@ impl Postgres {
             settings: String::new(),
             authentication: "trust".to_owned(),
             tls: None,
-            locales: None,
+            languages: Languages::default(),
         }
     }
 
@@ -308,7 +320,7 @@ impl Postgres {
             .args([directory.path().join("data")]);
             Process::start(spec)?.wait_to_succeed(START_LIMIT)?;
             let program = self.version.program("postgres")?;
-            serve(self.version, &program, directory, None)
+            serve(self.version, &program, directory, self.languages.clone())
         };
         make().unwrap_or_else(|error| panic!("{error}"))
     }
@@ -427,8 +439,7 @@ impl Postgres {
         self.process.signal(Signal::HUP);
     }
 
-    /// Ends in good order, lets `change` have the data directory, and starts again: without the locales
-    /// it may have had.
+    /// Ends in good order, lets `change` have the data directory, and starts again.
     #[track_caller]
     pub fn start_again_after(mut self, change: impl FnOnce(&Path)) -> Self {
         self.stop();
@@ -437,7 +448,7 @@ impl Postgres {
         let again = self
             .version
             .server_program(tls)
-            .and_then(|program| serve(self.version, &program, self.directory, None));
+            .and_then(|program| serve(self.version, &program, self.directory, self.languages));
         again.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -487,6 +498,45 @@ fn unless_reachable(
     let server = installation.join("bin/postgres").metadata();
     let built = server.map(|found| found.mtime()).unwrap_or_default();
     make_once(&format!("{name}-{built}"), copy).map(Some)
+}
+
+impl Languages {
+    /// Why a server did not start cannot be read then.
+    fn is_foreign(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Where the server finds them, and the character set of what it says before it knows a database's.
+    fn environment(&self) -> Result<Vec<(&'static str, String)>, HostError> {
+        let Some(first) = self.0.first() else {
+            return Ok(Vec::new());
+        };
+        let directories = self.0.iter().map(|locale| made_locale(locale));
+        let directories: Vec<String> = directories.collect::<Result<_, _>>()?;
+        Ok(vec![
+            ("LOCPATH", directories.join(":")),
+            ("LC_CTYPE", format!("{first}.UTF-8")),
+        ])
+    }
+}
+
+/// The directory of a locale that `localedef` has written, once per machine.
+fn made_locale(locale: &str) -> Result<String, HostError> {
+    let directory = make_once(&format!("locale-{locale}"), |directory| {
+        let output = Command::new("localedef")
+            .args(["-i", locale, "-f", "UTF-8"])
+            .arg(directory.join(format!("{locale}.UTF-8")))
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(HostError::new(format!(
+                "no locale {locale}: run `make setup`: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ))),
+            Err(error) => Err(HostError::new(format!("localedef: {error}"))),
+        }
+    })?;
+    Ok(directory.to_string_lossy().into_owned())
 }
 
 /// Makes the directory `name` that all runs share, unless an earlier run has; other processes that

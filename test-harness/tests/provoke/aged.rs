@@ -15,8 +15,8 @@ const NEXT: u32 = (2_147_483_650 - 1_000_000) / 32_768 * 32_768;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// It refuses to write, and autovacuum makes room.
-pub(crate) fn run(version: Version) -> Postgres {
-    let server = super::builder(version).start();
+pub(crate) fn run(version: Version, language: Option<&'static str>) -> Postgres {
+    let server = super::builder(version, language).start();
     psql(
         &server,
         "CREATE TABLE old (a int PRIMARY KEY); INSERT INTO old VALUES (1); VACUUM old",

@@ -4,6 +4,7 @@
 pub mod aged;
 pub mod clients;
 pub mod faults;
+pub mod languages;
 pub mod record;
 pub mod replicas;
 pub mod sessions;
@@ -66,10 +67,11 @@ impl Formats {
     }
 }
 
-/// A server that says all there is to say, in three formats.
-fn builder(version: Version) -> Builder {
+/// A server that says all there is to say, in three formats, and maybe in another language.
+fn builder(version: Version, language: Option<&'static str>) -> Builder {
     let connections = if version == Version::V18 { "all" } else { "on" };
     Postgres::builder(version)
+        .languages(language.as_slice())
         .authentication("scram-sha-256")
         .setting("logging_collector", "on")
         .setting("log_destination", "stderr,csvlog,jsonlog")
@@ -102,12 +104,12 @@ fn builder(version: Version) -> Builder {
         .setting("listen_addresses", "127.0.0.1,192.0.2.1")
 }
 
-/// Runs all situations on servers of this version.
+/// Runs all situations on servers of this version, which speak this language.
 #[track_caller]
-pub fn run(version: Version) -> Logs {
+pub fn run(version: Version, language: Option<&'static str>) -> Logs {
     let mut servers = thread::scope(|scope| {
-        let aged = scope.spawn(|| aged::run(version));
-        let mut builder = builder(version);
+        let aged = scope.spawn(move || aged::run(version, language));
+        let mut builder = builder(version, language);
         if version == Version::V15 {
             builder = builder.tls();
         }
@@ -134,6 +136,15 @@ pub fn run(version: Version) -> Logs {
         servers: servers.iter_mut().map(read).collect(),
         early,
     }
+}
+
+/// What a server of 15 that speaks this language logs of what SQL alone can cause.
+pub fn run_sql(language: Option<&'static str>) -> Formats {
+    let mut server = builder(Version::V15, language).start();
+    for situation in situations::SITUATIONS {
+        psql(&server, situation.sql);
+    }
+    Formats::of(&mut server, "log")
 }
 
 /// All that one server can show, and its standbys.
@@ -182,10 +193,10 @@ pub(crate) fn reset(server: &Postgres, name: &str) {
     );
 }
 
-/// Whether a log has the last that a server says.
+/// Whether a log has the last that a server says, in any language: where it says it stands below.
 fn has_end(log: &[u8]) -> bool {
     let mut lines = log.rsplit(|byte| *byte == b'\n').take(3);
-    lines.any(|line| String::from_utf8_lossy(line).contains("database system is shut down"))
+    lines.any(|line| String::from_utf8_lossy(line).contains("UnlinkLockFiles"))
 }
 
 /// A psql that goes on after errors. That of 18, since 15's cannot bind parameters.

@@ -31,8 +31,15 @@ const TEXTS: [Field; 6] = [
     Field::Statement,
 ];
 
+/// The class of the SQLSTATEs of connections that fail: a library may have said why, in any language.
+const CONNECTIONS: &[u8] = b"08";
+
 /// Whether a password may stand in one of the event's texts.
 pub(crate) fn are_near(event: &Event<'_>) -> bool {
+    let code = event.fields.get(Field::Sqlstate).unwrap_or_default();
+    if code.raw.starts_with(CONNECTIONS) {
+        return true;
+    }
     let texts = TEXTS
         .into_iter()
         .filter_map(|field| event.fields.get(field));

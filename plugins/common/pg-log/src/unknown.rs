@@ -32,8 +32,8 @@ pub(crate) const COMPANION: Doubt = Doubt {
 };
 
 /// Marks that PostgreSQL's translations quote with, and what closes each. A mark that closes one
-/// language's quotes opens another's.
-const QUOTES: [(&str, &[&str]); 12] = [
+/// language's quotes opens another's. The doubled ones stand for those that a character set has not.
+const QUOTES: [(&str, &[&str]); 14] = [
     ("\"", &["\""]),
     ("'", &["'"]),
     ("»", &["«"]),
@@ -42,6 +42,8 @@ const QUOTES: [(&str, &[&str]); 12] = [
     ("“", &["”"]),
     ("‚", &["‘", "’"]),
     ("‘", &["’"]),
+    (">>", &["<<"]),
+    ("<<", &[">>"]),
     ("‹", &["›"]),
     ("›", &["‹"]),
     ("「", &["」"]),
@@ -121,7 +123,7 @@ fn gap(text: &[u8], at: usize, byte: u8, doubt: Doubt) -> Option<Gap> {
         b':' | 0xef if doubt.values => value_behind_colon(rest),
         _ => None,
     };
-    if value.is_some() || !matches!(byte, b'"' | b'\'' | b'(' | 0x80..) {
+    if value.is_some() || !matches!(byte, b'"' | b'\'' | b'(' | b'<' | b'>' | 0x80..) {
         return value;
     }
     let (length, closes) = opening(text, at, doubt)?;
@@ -217,6 +219,8 @@ mod tests {
             ("value \"a\"\"b\" odd", "value \"?\" odd"),
             ("ungültig: »abc«", "ungültig: »?«"),
             ("invalide : « abc »", "invalide : «?»"),
+            ("ung?ltig: >>abc<< < 3", "ung?ltig: >>?<< < 3"),
+            ("no v?lido: << abc >>", "no v?lido: <<?>>"),
             ("can't do that", "can't do that"),
             ("open \"quote to the end", "open \"?"),
             ("无效：「abc」", "无效：「?」"),

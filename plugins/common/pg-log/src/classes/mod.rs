@@ -1,8 +1,11 @@
 //! What kind of event a message is, and where its values stand: the tables `classes.txt`,
-//! `companions.txt` and `reports.txt` beside the sources, made into trees of patterns.
+//! `companions.txt` and `reports.txt` beside the sources, made into trees of patterns. What has no pattern,
+//! as in other languages, is known by the function that said it (`places.txt`) and by its SQLSTATE.
 
 mod known;
 mod pattern;
+#[path = "../../build/place.rs"]
+mod place;
 mod trie;
 
 pub use pattern::{Kind, Sensitivity, Value};
@@ -11,7 +14,6 @@ use std::cell::RefCell;
 
 use crate::event::Event;
 use crate::field::Field;
-use crate::text::Text;
 use known::Known;
 use pattern::Pattern;
 use trie::{End, Found, Trie};
@@ -276,14 +278,32 @@ impl Classes {
         self.sqlstates.get(found).map(|(_, class)| *class)
     }
 
-    /// The class of an event: by its message, else by its SQLSTATE.
+    /// The class that a function of the server's tells by saying something with this SQLSTATE.
+    fn of_place(function: &[u8], sqlstate: &[u8]) -> Option<&'static Class> {
+        let number = place::number(function, sqlstate);
+        let found = PLACES
+            .binary_search_by_key(&number, |entry| entry >> 8)
+            .ok()?;
+        let entry = PLACES.get(found)?;
+        CLASSES.get((entry & 0xff) as usize)
+    }
+
+    /// The class of an event whose message says nothing: by the function it comes from, else by its SQLSTATE.
+    #[must_use]
+    pub fn without_text(&self, event: &Event<'_>) -> Option<&'static Class> {
+        let sqlstate = event.fields.get(Field::Sqlstate).map(|text| text.raw);
+        let function = event.fields.get(Field::Function);
+        let by_place =
+            function.and_then(|text| Self::of_place(text.raw, sqlstate.unwrap_or(b"00000")));
+        by_place.or_else(|| self.of_sqlstate(sqlstate?))
+    }
+
+    /// The class of an event: by its message, else without.
     #[must_use]
     pub fn of(&self, event: &Event<'_>) -> Option<&'static Class> {
         let message = event.fields.get(Field::Message).map(|text| text.decode());
         let by_message = message.and_then(|message| Some(self.of_message(&message)?.class));
-        let sqlstate = event.fields.get(Field::Sqlstate).unwrap_or_default();
-        let Text { raw, .. } = sqlstate;
-        by_message.or_else(|| self.of_sqlstate(raw))
+        by_message.or_else(|| self.without_text(event))
     }
 
     /// The line of a DETAIL or CONTEXT that `text` begins with.

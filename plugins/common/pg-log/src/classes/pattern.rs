@@ -174,13 +174,14 @@ impl Value {
             "lines" => (Kind::Rest, Sensitivity::Lines),
             _ => (Kind::Text, Sensitivity::None),
         };
+        let bare = |full: &&'static str| full.strip_prefix("postgresql.").unwrap_or(full);
         let full_name = NAMES
-            .binary_search_by_key(&name, |(name, _)| name)
+            .binary_search_by_key(&name, bare)
             .ok()
             .and_then(|place| NAMES.get(place));
         Self {
             name,
-            full_name: full_name.map_or(name, |(_, full)| full),
+            full_name: full_name.map_or(name, |full| full),
             kind,
             field: SESSION_FIELDS
                 .into_iter()

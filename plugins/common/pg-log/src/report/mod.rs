@@ -266,13 +266,12 @@ impl<'r, 't> Report<'r, '_, 't> {
         }
     }
 
-    /// The class that a SQLSTATE tells, or pgaudit's fields do.
+    /// The class that a function and a SQLSTATE tell, or pgaudit's fields do.
     fn class_without_text(&self) -> Option<&'static Class> {
         if self.field(Field::AuditClass).is_some() {
             return self.reporter.class(self.event);
         }
-        let code = self.field(Field::Sqlstate)?;
-        self.reporter.classes.of_sqlstate(code.raw)
+        self.reporter.classes.without_text(self.event)
     }
 
     fn field(&self, field: Field) -> Option<Text<'t>> {
