@@ -107,8 +107,10 @@ fn builder(version: Version, language: Option<&'static str>) -> Builder {
 /// Runs all situations on servers of this version, which speak this language.
 #[track_caller]
 pub fn run(version: Version, language: Option<&'static str>) -> Logs {
+    let mut early = Vec::new();
     let mut servers = thread::scope(|scope| {
         let aged = scope.spawn(move || aged::run(version, language));
+        let unusable = scope.spawn(move || unusable(version, language));
         let mut builder = builder(version, language);
         if version == Version::V15 {
             builder = builder.tls();
@@ -116,6 +118,7 @@ pub fn run(version: Version, language: Option<&'static str>) -> Logs {
         let server = builder.start();
         let standbys = suffer(&server);
         let aged = aged.join().expect("it grows old");
+        early.push(unusable.join().expect("it does not start"));
         let [first, second] = standbys;
         [
             (server, "log"),
@@ -125,7 +128,8 @@ pub fn run(version: Version, language: Option<&'static str>) -> Logs {
         ]
     });
     let (server, _) = &servers[0];
-    let early = [server.log(), start_twice(server)].concat().into_bytes();
+    early.extend([server.log(), start_in_vain(server)]);
+    let early = early.concat().into_bytes();
     sessions::shut_the_door(server);
     let places = servers.iter().map(|(server, _)| server.socket_directory());
     let directories = places.map(Path::to_owned).collect();
@@ -164,17 +168,47 @@ fn suffer(server: &Postgres) -> [Postgres; 2] {
     standbys
 }
 
-/// What a second server says on the same data directory.
-fn start_twice(server: &Postgres) -> String {
-    let log = server.socket_directory().join("second.log");
+/// What a server says that does not start on the data directory of another: which runs, or which has ended
+/// and left something amiss.
+fn start_in_vain(server: &Postgres) -> String {
+    let log = server.socket_directory().join("in-vain.log");
     let program = server.version().program("postgres").expect("installed");
     let spec = Spec::new("a second server", &program, log)
         .unprivileged()
         .args(["-D".as_ref(), server.data_directory().as_os_str()]);
     let mut second = Process::start(spec).expect("it starts");
     let ended = wait_for(LIMIT, || second.ended());
-    ended.expect("it finds the first");
+    ended.expect("it cannot go on");
     second.log()
+}
+
+/// What is said of data directories that cannot be used: open to everybody, of another version, without WAL.
+fn unusable(version: Version, language: Option<&'static str>) -> String {
+    let mut server = builder(version, language)
+        .setting("logging_collector", "off")
+        .start();
+    server.stop();
+    let data = server.data_directory();
+    let open_to = |mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(&data, mode).expect("it is ours");
+    };
+    open_to(0o755);
+    let open = start_in_vain(&server);
+    open_to(0o700);
+    let mark = data.join("PG_VERSION");
+    let own = fs::read(&mark).expect("it is there");
+    fs::write(&mark, "9.6\n").expect("written");
+    let other = start_in_vain(&server);
+    fs::write(&mark, own).expect("written");
+    for file in fs::read_dir(data.join("pg_wal")).expect("it is there") {
+        let path = file.expect("read").path();
+        if path.is_file() {
+            fs::remove_file(path).expect("it was there");
+        }
+    }
+    let all = [open, other, start_in_vain(&server)].concat();
+    all.replace(&*server.socket_directory().to_string_lossy(), "/data")
 }
 
 /// Changes a setting of a running server.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use test_harness::hosts::{Postgres, wait_for};
+use test_harness::hosts::{Postgres, Version, wait_for};
 
 use super::faults::archive;
 use super::{command, psql, reset, run_with, set};
@@ -36,6 +36,9 @@ pub(crate) fn run(server: &Postgres) -> [Postgres; 2] {
     caught_up(server, &first);
     psql(&first, "CHECKPOINT");
     stalled(server, &first);
+    if server.version() == Version::V18 {
+        slots_that_follow(server, &first);
+    }
     psql(&first, "SELECT pg_promote(true, 20)");
     let followed = wait_for(LIMIT, || {
         let timeline = "SELECT received_tli FROM pg_stat_wal_receiver";
@@ -116,4 +119,35 @@ fn stalled(server: &Postgres, standby: &Postgres) {
         (standby.sql(count) == "1").then_some(())
     });
     back.expect("the standby comes back");
+}
+
+/// A standby that keeps a logical slot of its primary's, too.
+fn slots_that_follow(server: &Postgres, standby: &Postgres) {
+    psql(
+        server,
+        "SELECT pg_create_physical_replication_slot('of_standby', true);
+         SELECT pg_create_logical_replication_slot('kept', 'test_decoding', false, false, true)",
+    );
+    let conninfo = standby.sql("SHOW primary_conninfo");
+    for setting in [
+        format!(
+            "primary_conninfo = '{} dbname=postgres'",
+            conninfo.replace('\'', "''")
+        ),
+        "primary_slot_name = 'of_standby'".to_owned(),
+        "hot_standby_feedback = on".to_owned(),
+        "sync_replication_slots = on".to_owned(),
+    ] {
+        set(standby, &setting);
+    }
+    let synced = wait_for(LIMIT, || {
+        psql(
+            server,
+            "SELECT pg_log_standby_snapshot(); SELECT pg_logical_slot_get_changes('kept', NULL, NULL)",
+        );
+        let kept =
+            "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'kept' AND NOT temporary";
+        (standby.sql(kept) == "1").then_some(())
+    });
+    synced.expect("the slot follows");
 }

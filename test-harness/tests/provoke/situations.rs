@@ -211,6 +211,13 @@ pub const SITUATIONS: &[Situation] = &[
         ALTER SYSTEM SET archive_cleanup_command = 'env PGPASSWORD=hunter2 true'; SELECT pg_reload_conf(); SELECT pg_sleep(0.2); ALTER SYSTEM RESET archive_cleanup_command;
         SELECT pg_reload_conf(); SELECT pg_sleep(0.2)", &["parameter_changed"]),
     on("DO $$ BEGIN EXECUTE 'ALTER ROLE nobody_here PASSWORD ''hunter2'''; END $$; DO $$ BEGIN RAISE EXCEPTION 'password=hunter2 is not good'; END $$", &["undefined_object", "user_raised"]),
+    on("CREATE FUNCTION either(int, bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION either(bigint, int) RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT either(1, 1);
+        CREATE PROCEDURE whether(int, bigint) LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE whether(bigint, int) LANGUAGE sql AS 'SELECT 1'; CALL whether(1, 1); SELECT '1' + '2'", &["ambiguous_function"]),
+    on("BEGIN; DECLARE c CURSOR FOR SELECT 'secret'; DECLARE c CURSOR FOR SELECT 'secret'", &["duplicate_cursor"]),
+    on("PREPARE unsure AS SELECT $1 IS NULL", &["indeterminate_datatype"]),
+    on("SELECT convert_to(chr(8364) || 'secret', 'LATIN1')", &["untranslatable_character"]),
+    on("SELECT pg_create_physical_replication_slot('spare' || g, false, true) FROM generate_series(1, 20) g", &["replication_slots_exhausted"]),
+    on("COPY (SELECT 1) TO PROGRAM 'prlimit --pid $PPID --nofile=8:8'; SELECT count(*) FROM pg_description", &["too_many_files"]),
     on("pgmesh_denied_no_drop_abgmaaaaaaa", &["policy_denied"]),
     on("CREATE TABLE lots (a int PRIMARY KEY) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
         INSERT INTO lots SELECT generate_series(1, 5000); DELETE FROM lots WHERE a < 2500; SELECT pg_sleep(3.5)", &["autovacuum", "autoanalyze"]),

@@ -75,6 +75,7 @@ fn a_sqlstate_tells_the_class_when_the_language_is_another() {
     for (code, class) in [
         ("23505", "unique_violation"),
         ("40P01", "deadlock_detected"),
+        ("40001", "serialization_failure"),
         ("42P01", "undefined_table"),
         ("28P01", "password_authentication_failed"),
     ] {

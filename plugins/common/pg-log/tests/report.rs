@@ -315,3 +315,29 @@ fn a_statement_on_its_own_is_told_what_it_belongs_to() {
     }
     assert_eq!(statement.get("postgresql.companion"), Some("STATEMENT"));
 }
+
+#[test]
+fn a_function_of_the_servers_tells_the_event_in_any_language() {
+    let text = format!(
+        "{HEAD}LOG:  00000: Verbindung empfangen: Host=10.0.0.1 Port=5000\n\
+         {HEAD}ORT:  BackendInitialize, postmaster.c:4429\n"
+    );
+    let values = report(Redaction::Strict, &text);
+    assert_eq!(values.get("postgresql.event"), Some("connection_received"));
+    let other = text.replace("BackendInitialize", "exec_simple_query");
+    let values = report(Redaction::Strict, &other);
+    assert_eq!(values.get("postgresql.event"), None);
+}
+
+#[test]
+fn what_a_library_says_of_a_connection_is_data_in_any_language() {
+    let text = format!(
+        "{HEAD}FEHLER:  08006: konnte nicht verbinden: ung?ltiger Zahlenwert >>hunter2<< f?r >>port<<\n\
+         {HEAD}DETAIL:  fehlendes >>=<< nach >>hunter2<<\n"
+    );
+    for redaction in [Redaction::Strict, Redaction::Statements] {
+        let values = report(redaction, &text);
+        let leaks = values.0.iter().find(|(_, value)| value.contains("hunter2"));
+        assert_eq!(leaks, None, "{redaction:?}");
+    }
+}
