@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use pg_log::{
-    Class, Classes, Event, Field, Memory, Options, Parser, Prefix, Redaction, Reporter, Sink,
+    Class, Classes, Event, Field, Memory, Options, Parser, Prefix, Redaction, Reporter, Sink, Text,
 };
 use provoke::languages::{Known, in_english};
 use provoke::situations::SITUATIONS;
@@ -236,6 +236,30 @@ fn assert_sqlstates_are_told(log: &Formats) {
     assert!(told.len() > 30, "{told:?}");
 }
 
+/// What the table says of a function of the server's is so of all that it printed.
+#[track_caller]
+fn assert_places_are_told(log: &Formats) {
+    let classes = Classes::new();
+    let name = |class: Option<&Class>| class.map(|class| class.name);
+    let (mut told, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for event in entries(&mut Parser::new(), &log.csvlog) {
+        let mut brief = event.clone();
+        brief.fields.set(Field::Function, Text::default());
+        let by_place = name(classes.without_text(&event));
+        if by_place == name(classes.without_text(&brief)) {
+            continue;
+        }
+        let message = event.fields.get(Field::Message).unwrap_or_default();
+        let by_message = classes.of_message(&message.decode());
+        if by_message.map(|found| found.class.name) != by_place {
+            others.insert(words(&event));
+        }
+        told.insert(by_place);
+    }
+    assert!(others.is_empty(), "{others:#?}");
+    assert!(told.len() > 25, "{told:?}");
+}
+
 fn judge(version: Version) {
     let logs = provoke::run(version, None);
     let mut seen = classes_of(&entries(&mut with_prefix(), &logs.early));
@@ -265,6 +289,7 @@ fn judge(version: Version) {
     );
     assert_nothing_leaks(&logs.servers);
     assert_sqlstates_are_told(primary);
+    assert_places_are_told(primary);
     assert_shows_all(&logs, &seen);
     assert_marked(version, &seen);
 }

@@ -217,7 +217,7 @@ pub const SITUATIONS: &[Situation] = &[
     on("PREPARE unsure AS SELECT $1 IS NULL", &["indeterminate_datatype"]),
     on("SELECT convert_to(chr(8364) || 'secret', 'LATIN1')", &["untranslatable_character"]),
     on("SELECT pg_create_physical_replication_slot('spare' || g, false, true) FROM generate_series(1, 20) g", &["replication_slots_exhausted"]),
-    on("COPY (SELECT 1) TO PROGRAM 'prlimit --pid $PPID --nofile=8:8'; SELECT count(*) FROM pg_description", &["too_many_files"]),
+    on("COPY (SELECT 1) TO PROGRAM 'prlimit --pid $PPID --nofile=3:3'; SELECT count(*) FROM pg_description", &["too_many_files"]),
     on("pgmesh_denied_no_drop_abgmaaaaaaa", &["policy_denied"]),
     on("CREATE TABLE lots (a int PRIMARY KEY) WITH (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0);
         INSERT INTO lots SELECT generate_series(1, 5000); DELETE FROM lots WHERE a < 2500; SELECT pg_sleep(3.5)", &["autovacuum", "autoanalyze"]),
