@@ -245,6 +245,11 @@ impl Traces {
                 continue;
             }
             match attribute.key {
+                // OpenTracing's; of most other databases it says `sql`, which says nothing.
+                b"db.type" if matches!(attribute.any()?, Any::Text(system) if self.is_system(system)) =>
+                {
+                    return Ok(Whose::Postgres);
+                }
                 [b'd', b'b', b'.', b's', ..] if names::is_system(attribute.key) => {
                     named = true;
                     if let Any::Text(system) = attribute.any()?

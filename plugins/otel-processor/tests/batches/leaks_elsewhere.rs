@@ -93,6 +93,17 @@ fn sql_and_passwords_are_told_under_names_that_say_nothing() {
 }
 
 #[test]
+fn a_span_of_opentracing_names_postgresql_by_its_type() {
+    let named = |system| span("Query", &[("db.type", system), ("db.statement", STATEMENT)]);
+    let after = processed(&named("postgresql"));
+    assert_hidden("db.type", &format!("{after:?}"));
+    assert_eq!(get(&after.attributes, "db.system.name"), Some("postgresql"));
+    for other in ["sql", "mysql"] {
+        assert_eq!(processed(&named(other)), named(other));
+    }
+}
+
+#[test]
 fn what_is_neither_sql_nor_a_password_stays_under_such_names() {
     let attributes = [
         ("db.system", "postgresql"),
