@@ -152,7 +152,7 @@ fn assert_are_read(name: &str, records: &[LogRecord]) {
 
 #[track_caller]
 fn assert_reads_logs_of(version: Version) {
-    let [logs, ..] = &provoke::run(version).servers[..] else {
+    let [logs, ..] = &provoke::run(version, None).servers[..] else {
         panic!("there is a primary");
     };
     let shown = String::from_utf8_lossy(&logs.stderr);
