@@ -308,9 +308,11 @@ fn the_three_formats_of_18_are_the_same_events() {
 const LANGUAGES: [&str; 5] = ["de_DE", "es_ES", "fr_FR", "ja_JP", "ru_RU"];
 
 /// Events that are taken for others where only the SQLSTATE, and maybe the function, can be read.
-const MISTAKEN: [(&str, &str); 7] = [
+/// A file that cannot be opened because too many are is both.
+const MISTAKEN: [(&str, &str); 8] = [
     ("authentication_timeout", "statement_canceled"),
     ("autovacuum_canceled", "statement_canceled"),
+    ("file_error", "too_many_files"),
     ("query_notice", "duplicate_object"),
     ("server_in_recovery_mode", "server_starting_up"),
     ("server_shutting_down", "server_starting_up"),

@@ -179,6 +179,7 @@ pub(crate) fn open(host: &Host, user: &str) -> Connection {
         authentication_ok(),
         parameter_status("client_encoding", "UTF8"),
         parameter_status("server_version", "18.0"),
+        parameter_status("standard_conforming_strings", "on"),
         backend_key_data(1, &[0; 4]),
         ready_for_query(b'I'),
     ];
