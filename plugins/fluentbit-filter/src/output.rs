@@ -1,5 +1,6 @@
 //! The record that is handed back: members as they came, and what the log entry says in the place of
-//! the text it was read from. What it says of a session, or of a message that comes again, is written once and copied from then on.
+//! the text it was read from. What it says of a session, or of a message that comes again, is written once
+//! and copied from then on.
 
 use pg_log::json::{Kind, Member, escape};
 use pg_log::{Part, Severity, Sink};
