@@ -283,9 +283,11 @@ impl Envoy {
         self.process.log_file()
     }
 
-    /// All it has logged so far.
+    /// The lines it has logged so far; one that is still being written is left out.
     pub fn log(&self) -> String {
-        self.process.log()
+        let mut log = self.process.log();
+        log.truncate(log.rfind('\n').map_or(0, |end| end + 1));
+        log
     }
 
     /// The CPU time it has used so far, over all its threads.
