@@ -7,13 +7,17 @@
 use crate::csvlog;
 use crate::field::{Field, Fields};
 use crate::prefix::{Matched, Prefix};
+use crate::report::Part;
 use crate::scan::{before, behind, find_either, is_same};
 use crate::severity::Word;
 use crate::text::Text;
 use crate::time;
 
-/// Beginnings remembered; a power of two. One that is new takes the place of another.
-const PLACES: usize = 64;
+/// Beginnings remembered that are told apart only by comparing them: those of a session's LOG, ERROR, DETAIL
+/// and STATEMENT lines. One that is new takes the place of the oldest.
+const ALIKE: usize = 4;
+/// Places for those; a power of two.
+const PLACES: usize = Part::PLACES / ALIKE;
 /// The longest, in bytes.
 const LONGEST: usize = 512;
 /// Bytes that tell where one is remembered; shorter ones are not.
@@ -23,7 +27,7 @@ const TELLING: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heads {
     /// Made when there is something to remember.
-    places: Vec<Option<Head>>,
+    places: Vec<[Option<Head>; ALIKE]>,
     /// How many there were.
     count: u64,
 }
@@ -54,11 +58,11 @@ impl Heads {
     ) -> Option<(Matched, usize)> {
         let at = time::zone_at(text)?;
         let rest = behind(text, at);
-        let head = self.places.get(place(rest)?)?.as_ref()?;
-        let begin = rest.get(..head.bytes.len())?;
-        if head.at != at || !is_same(begin, &head.bytes) {
-            return None;
-        }
+        let alike = self.places.get(place(rest)?)?.iter().flatten();
+        let (head, begin) = alike
+            .filter(|head| head.at == at)
+            .filter_map(|head| Some((head, rest.get(..head.bytes.len())?)))
+            .find(|(head, begin)| is_same(begin, &head.bytes))?;
         let message = at.wrapping_add(begin.len());
         let end = message.wrapping_add(line_without_a_word(behind(text, message))?);
         let time = before(text, at.wrapping_add(head.zone));
@@ -117,11 +121,17 @@ impl Heads {
         });
         let fields: Option<Box<[_]>> = spans.collect();
         if self.places.is_empty() {
-            self.places.resize(PLACES, None);
+            self.places.resize(PLACES, Default::default());
         }
+        let alike = self.places.get_mut(place)?;
+        let numbers = alike
+            .iter()
+            .map(|head| head.as_ref().map_or(0, |head| head.session));
+        let (way, _) = numbers.enumerate().min_by_key(|(_, number)| *number)?;
         self.count = self.count.wrapping_add(1);
-        let session = self.count.wrapping_mul(PLACES as u64) | place as u64;
-        *self.places.get_mut(place)? = Some(Head {
+        let among = place.wrapping_mul(ALIKE).wrapping_add(way);
+        let session = self.count.wrapping_mul(Part::PLACES as u64) | among as u64;
+        *alike.get_mut(way)? = Some(Head {
             session,
             bytes: bytes.into(),
             at,
@@ -217,6 +227,22 @@ mod tests {
         ]);
         (time, between, word, message)
             .prop_map(|(time, between, word, message)| format!("{time}{between}{word}{message}"))
+    }
+
+    #[test]
+    fn all_kinds_of_lines_of_a_session_are_remembered_at_once() {
+        let mut parser = Parser::with_prefix(Prefix::compile("%m [%p] %u@%d ").unwrap());
+        let words = ["LOG", "ERROR", "DETAIL", "STATEMENT"];
+        let mut sessions = |time: &str| {
+            words.map(|word| {
+                let line = format!("2026-11-23 03:34:{time} UTC [4711] u@d {word}:  said");
+                let (event, _) = parser.parse(line.as_bytes()).unwrap();
+                event.fields.session
+            })
+        };
+        let first = sessions("37.123");
+        assert!(first.iter().all(|session| *session != 0));
+        assert_eq!(sessions("38.456"), first);
     }
 
     proptest! {

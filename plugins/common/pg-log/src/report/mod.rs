@@ -61,7 +61,7 @@ pub struct Part {
 
 impl Part {
     /// Places that sessions, or messages, are remembered in.
-    pub const PLACES: usize = 64;
+    pub const PLACES: usize = 128;
 
     /// Where this one is remembered.
     #[must_use]
