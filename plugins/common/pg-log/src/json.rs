@@ -3,7 +3,7 @@
 //! Strict where it must be, since what an adapter hands back is made of these pieces: structure,
 //! strings without control characters, numbers and words as RFC 8259 has them.
 
-use crate::scan::{before, behind, find_json_special, is_ascii, is_ascii_bits};
+use crate::scan::{JsonSpecials, before, behind, find_json_special, is_ascii, is_ascii_bits};
 
 /// Objects and arrays inside each other at most; deeper is refused, not followed.
 const MOST_LEVELS: usize = 64;
@@ -40,10 +40,8 @@ pub struct Member<'t> {
 /// [`Members::finished`] tells.
 #[derive(Clone, Debug)]
 pub struct Members<'t> {
-    rest: &'t [u8],
+    cursor: Cursor<'t>,
     state: State,
-    /// Of all bytes in the keys and strings so far.
-    bits: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,56 +56,53 @@ impl<'t> Members<'t> {
     /// The members of the object that `text` begins with, blanks before it aside.
     #[must_use]
     pub fn of(text: &'t [u8]) -> Self {
-        match blank(text).strip_prefix(b"{") {
-            Some(rest) => Self {
-                rest,
-                state: State::First,
-                bits: 0,
-            },
-            None => Self {
-                rest: text,
-                state: State::Broken,
-                bits: 0,
-            },
-        }
+        let mut cursor = Cursor {
+            text,
+            at: 0,
+            specials: JsonSpecials::of(text),
+        };
+        cursor.blank();
+        let state = match cursor.take(b'{') {
+            Some(()) => State::First,
+            None => State::Broken,
+        };
+        Self { cursor, state }
     }
 
     /// What follows the object, if all of it was JSON.
     #[must_use]
     pub fn finished(&self) -> Option<&'t [u8]> {
-        (self.state == State::Finished).then_some(self.rest)
+        (self.state == State::Finished).then(|| self.cursor.rest())
     }
 
-    /// Whether what was read so far is ASCII.
+    /// Whether what was read so far is ASCII; if not, what follows it closely may be what is not.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
-        is_ascii_bits(self.bits)
+        self.cursor.specials.are_among_ascii()
     }
 
-    /// The next member. What stays of the text matters only if there is one, or none is left.
     #[inline]
     fn member(&mut self) -> Option<Member<'t>> {
-        let mut rest = blank(self.rest);
-        if let Some(behind) = rest.strip_prefix(b"}") {
-            self.rest = behind;
+        let cursor = &mut self.cursor;
+        cursor.blank();
+        if cursor.take(b'}').is_some() {
             self.state = State::Finished;
             return None;
         }
         if self.state == State::Next {
-            rest = blank(rest.strip_prefix(b",")?);
+            cursor.take(b',')?;
+            cursor.blank();
         }
-        let (key, rest) = string(rest, &mut self.bits)?;
-        let rest = blank(blank(rest).strip_prefix(b":")?);
-        let mut bits = 0;
-        let (value, kind, rest) = value(rest, &mut bits)?;
-        self.bits |= bits;
-        self.rest = rest;
+        let key = cursor.key()?;
+        cursor.blank();
+        let (value, kind) = cursor.value()?;
         self.state = State::Next;
+        let is_ascii = || cursor.specials.are_among_ascii() || is_ascii(value.inside);
         Some(Member {
-            key: key.inside,
+            key,
             value: value.inside,
             kind,
-            plain: kind == Kind::String && !value.escaped && is_ascii_bits(bits),
+            plain: kind == Kind::String && !value.escaped && is_ascii(),
         })
     }
 }
@@ -127,178 +122,212 @@ impl<'t> Iterator for Members<'t> {
     }
 }
 
-#[inline]
-fn blank(text: &[u8]) -> &[u8] {
-    match text.first() {
-        Some(b'!'..) => text,
-        _ => behind_blanks(text),
-    }
-}
-
-fn behind_blanks(text: &[u8]) -> &[u8] {
-    let mut rest = text;
-    while let Some((b' ' | b'\t' | b'\n' | b'\r', behind)) = rest.split_first() {
-        rest = behind;
-    }
-    rest
-}
-
 /// A value as it is written, and whether it is a string with an escape in it.
 struct Written<'t> {
     inside: &'t [u8],
     escaped: bool,
 }
 
-impl<'t> Written<'t> {
-    fn plain(inside: &'t [u8]) -> Self {
-        Self {
-            inside,
-            escaped: false,
-        }
-    }
+/// Reads a text from its beginning to its end. What it has read matters no more once it meets what is no JSON.
+#[derive(Clone, Debug)]
+struct Cursor<'t> {
+    text: &'t [u8],
+    at: usize,
+    specials: JsonSpecials<'t>,
 }
 
-/// The string that `text` begins with, and what follows it; notes the bits of its bytes. Control
-/// characters end it: they have no place in one.
-#[inline]
-fn string<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
-    let text = text.strip_prefix(b"\"")?;
-    let mut at = find_json_special(text, bits)?;
-    let mut escaped = false;
-    loop {
-        match text.get(at)? {
-            b'"' => {
-                let (inside, rest) = text.split_at_checked(at)?;
-                return Some((Written { inside, escaped }, behind(rest, 1)));
-            }
-            b'\\' => escaped = true,
-            _ => return None,
+impl<'t> Cursor<'t> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'t [u8] {
+        behind(self.text, self.at)
+    }
+
+    /// What was read since it stood at `from`.
+    #[inline]
+    fn since(&self, from: usize) -> &'t [u8] {
+        self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    #[inline]
+    fn advance(&mut self, bytes: usize) {
+        self.at = self.at.wrapping_add(bytes);
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == Some(byte)).then(|| self.advance(1))
+    }
+
+    #[inline]
+    fn blank(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.advance(1);
         }
-        at = match text.get(at.saturating_add(1))? {
+    }
+
+    /// A string. Control characters have no place in one.
+    #[inline]
+    fn string(&mut self) -> Option<Written<'t>> {
+        self.take(b'"')?;
+        let begin = self.at;
+        self.at = self.specials.from(begin)?;
+        let mut escaped = false;
+        while self.peek() == Some(b'\\') {
+            escaped = true;
+            self.escape()?;
+            self.at = self.specials.from(self.at)?;
+        }
+        let inside = self.since(begin);
+        self.take(b'"')?;
+        Some(Written { inside, escaped })
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        let length = match self.text.get(self.at.checked_add(1)?)? {
             b'u' => {
-                let digits = text.get(at.saturating_add(2)..at.saturating_add(6))?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                let digits = self
+                    .text
+                    .get(self.at.checked_add(2)?..self.at.checked_add(6)?)?;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(6)?
+            }
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+            _ => return None,
+        };
+        self.advance(length);
+        Some(())
+    }
+
+    /// A key and its colon.
+    #[inline]
+    fn key(&mut self) -> Option<&'t [u8]> {
+        let key = self.string()?;
+        self.blank();
+        self.take(b':')?;
+        Some(key.inside)
+    }
+
+    #[inline]
+    fn value(&mut self) -> Option<(Written<'t>, Kind)> {
+        let (kind, inside) = match self.peek()? {
+            b'"' => return self.string().map(|string| (string, Kind::String)),
+            b'{' => (Kind::Object, self.nested()?),
+            b'[' => (Kind::Array, self.nested()?),
+            b't' | b'f' | b'n' => (Kind::Word, self.word()?),
+            _ => (Kind::Number, self.number()?),
+        };
+        let escaped = false;
+        Some((Written { inside, escaped }, kind))
+    }
+
+    fn word(&mut self) -> Option<&'t [u8]> {
+        let rest = self.rest();
+        let words = ["true", "false", "null"];
+        let word = words
+            .iter()
+            .find(|word| rest.starts_with(word.as_bytes()))?;
+        self.advance(word.len());
+        Some(before(rest, word.len()))
+    }
+
+    /// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`
+    fn number(&mut self) -> Option<&'t [u8]> {
+        let begin = self.at;
+        let _ = self.take(b'-');
+        let zero = self.peek() == Some(b'0');
+        if self.digits()? > 1 && zero {
+            return None;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.advance(1);
+            if let Some(b'+' | b'-') = self.peek() {
+                self.advance(1);
+            }
+            self.digits()?;
+        }
+        Some(self.since(begin))
+    }
+
+    /// How many there are: at least one.
+    #[inline]
+    fn digits(&mut self) -> Option<usize> {
+        let begin = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.advance(1);
+        }
+        self.at.checked_sub(begin).filter(|digits| *digits > 0)
+    }
+
+    /// An object or an array. Checks that it is JSON, without recursion: bit `n` of `objects` says
+    /// whether level `n` is an object.
+    fn nested(&mut self) -> Option<&'t [u8]> {
+        let begin = self.at;
+        let mut objects = 0_u64;
+        let mut depth = 0_usize;
+        loop {
+            // A value is due here.
+            self.blank();
+            let is_object = self.peek()? == b'{';
+            if is_object || self.peek()? == b'[' {
+                self.advance(1);
+                depth = depth.saturating_add(1);
+                if depth >= MOST_LEVELS {
                     return None;
                 }
-                at.saturating_add(6)
-            }
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at.saturating_add(2),
-            _ => return None,
-        };
-        at = at.saturating_add(find_json_special(text.get(at..)?, bits)?);
-    }
-}
-
-fn value<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, Kind, &'t [u8])> {
-    match text.first()? {
-        b'"' => string(text, bits).map(|(value, rest)| (value, Kind::String, rest)),
-        b'{' => nested(text, bits).map(|(value, rest)| (value, Kind::Object, rest)),
-        b'[' => nested(text, bits).map(|(value, rest)| (value, Kind::Array, rest)),
-        b't' | b'f' | b'n' => ["true", "false", "null"].iter().find_map(|word| {
-            let rest = text.strip_prefix(word.as_bytes())?;
-            Some((Written::plain(before(text, word.len())), Kind::Word, rest))
-        }),
-        _ => {
-            let length = number_length(text)?;
-            let number = Written::plain(before(text, length));
-            Some((number, Kind::Number, behind(text, length)))
-        }
-    }
-}
-
-/// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`
-fn number_length(text: &[u8]) -> Option<usize> {
-    let mut at = usize::from(text.first() == Some(&b'-'));
-    let digits = |at: usize| Some(crate::scan::digits(behind(text, at))).filter(|count| *count > 0);
-    let whole = digits(at)?;
-    if whole > 1 && text.get(at) == Some(&b'0') {
-        return None;
-    }
-    at = at.saturating_add(whole);
-    if text.get(at) == Some(&b'.') {
-        at = at.saturating_add(1);
-        at = at.saturating_add(digits(at)?);
-    }
-    if let Some(b'e' | b'E') = text.get(at) {
-        at = at.saturating_add(1);
-        if let Some(b'+' | b'-') = text.get(at) {
-            at = at.saturating_add(1);
-        }
-        at = at.saturating_add(digits(at)?);
-    }
-    Some(at)
-}
-
-/// The object or array that `text` begins with. Checks that it is JSON, without recursion: bit `n`
-/// of `objects` says whether level `n` is an object.
-fn nested<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, &'t [u8])> {
-    let mut objects = 0_u64;
-    let mut depth = 0_usize;
-    let mut rest = text;
-    loop {
-        // A value is due here.
-        rest = blank(rest);
-        let opened = match rest.split_first()? {
-            (b'{', behind) => Some((behind, true)),
-            (b'[', behind) => Some((behind, false)),
-            _ => None,
-        };
-        if let Some((behind, object)) = opened {
-            depth = depth.saturating_add(1);
-            if depth >= MOST_LEVELS {
-                return None;
-            }
-            objects = objects.wrapping_shl(1) | u64::from(object);
-            rest = blank(behind);
-            let end: &[u8] = if object { b"}" } else { b"]" };
-            if !rest.starts_with(end) {
-                if object {
-                    rest = key(rest, bits)?;
+                objects = objects.wrapping_shl(1) | u64::from(is_object);
+                self.blank();
+                if self.peek()? != end_of(is_object) {
+                    if is_object {
+                        self.key()?;
+                    }
+                    continue;
                 }
-                continue;
+            } else {
+                self.value_of_no_parts()?;
             }
-        } else {
-            let (_, _, behind) = value_of_no_parts(rest, bits)?;
-            rest = behind;
-        }
-        // Behind a value: ends of levels, then a comma.
-        loop {
-            rest = blank(rest);
-            let object = objects & 1 == 1;
-            match rest.split_first()? {
-                (b'}', behind) if object => rest = behind,
-                (b']', behind) if !object => rest = behind,
-                (b',', behind) => {
-                    rest = blank(behind);
-                    if object {
-                        rest = key(rest, bits)?;
+            // Behind a value: ends of levels, then a comma.
+            loop {
+                self.blank();
+                let is_object = objects & 1 == 1;
+                if self.take(b',').is_some() {
+                    self.blank();
+                    if is_object {
+                        self.key()?;
                     }
                     break;
                 }
-                _ => return None,
+                self.take(end_of(is_object))?;
+                objects >>= 1;
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(self.since(begin));
+                }
             }
-            objects >>= 1;
-            depth = depth.saturating_sub(1);
-            if depth == 0 {
-                let length = text.len().saturating_sub(rest.len());
-                return Some((Written::plain(before(text, length)), rest));
-            }
+        }
+    }
+
+    /// A value that is neither object nor array.
+    fn value_of_no_parts(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b't' | b'f' | b'n' => self.word().map(|_| ()),
+            _ => self.number().map(|_| ()),
         }
     }
 }
 
-/// A value that is neither object nor array.
-fn value_of_no_parts<'t>(text: &'t [u8], bits: &mut u64) -> Option<(Written<'t>, Kind, &'t [u8])> {
-    match text.first()? {
-        b'{' | b'[' => None,
-        _ => value(text, bits),
+/// What ends an object, or an array.
+const fn end_of(is_object: bool) -> u8 {
+    match is_object {
+        true => b'}',
+        false => b']',
     }
-}
-
-/// What follows a key and its colon.
-fn key<'t>(text: &'t [u8], bits: &mut u64) -> Option<&'t [u8]> {
-    let (_, rest) = string(text, bits)?;
-    blank(rest).strip_prefix(b":")
 }
 
 /// How deep in objects, arrays and strings a text ends.

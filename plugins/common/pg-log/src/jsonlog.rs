@@ -8,7 +8,7 @@ use crate::csvlog::set_connection;
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::{Field, Fields};
 use crate::json::{Kind, Member, Members};
-use crate::scan::{behind, find};
+use crate::scan::{behind, find, is_same};
 use crate::severity::Severity;
 use crate::stderr::set_location;
 use crate::text::{Form, Text};
@@ -25,7 +25,7 @@ enum Key {
     Audit,
 }
 
-/// Keys in byte order: jsonlog's, then those that only CloudNativePG has.
+/// jsonlog's keys, and those that only CloudNativePG has.
 const KEYS: [(&[u8], Key); 55] = [
     (b"application_name", Key::Is(Field::Application)),
     (b"audit", Key::Audit),
@@ -211,15 +211,56 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// What a key means. Those that begin alike stand together, so that few are compared whole.
+/// Places for keys, each of which is found in its own.
+const PLACES: usize = 1 << (u32::BITS - SHIFT);
+const SHIFT: u32 = 25;
+/// No key is here.
+const NONE: u8 = u8::MAX;
+
+/// Where in [`KEYS`] the key of each place is.
+static TABLE: [u8; PLACES] = table();
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated by the compiler"
+)]
+const fn table() -> [u8; PLACES] {
+    let mut table = [NONE; PLACES];
+    let mut index = 0;
+    while index < KEYS.len() {
+        if let Some(place) = place(KEYS[index].0) {
+            assert!(
+                table[place] == NONE,
+                "two keys have one place: another factor is due"
+            );
+            table[place] = index as u8;
+        }
+        index += 1;
+    }
+    table
+}
+
+/// The place of a key: its length and two bytes at each end tell all of them apart, and this factor, found by
+/// trying, gives each a place of its own.
+#[inline]
+const fn place(key: &[u8]) -> Option<usize> {
+    const FACTOR: u32 = 0x6944_a491;
+    let (Some([first, second]), Some([third, fourth])) = (key.first_chunk(), key.last_chunk())
+    else {
+        return None;
+    };
+    let ends = u32::from_le_bytes([*first, *second, *third, *fourth]);
+    let number = ends.wrapping_add(key.len() as u32);
+    Some((number.wrapping_mul(FACTOR) >> SHIFT) as usize)
+}
+
+/// What a key means.
+#[inline]
 fn key(name: &[u8]) -> Option<Key> {
-    let first = name.first()?;
-    let from = KEYS.partition_point(|(key, _)| key.first() < Some(first));
-    let alike = KEYS.get(from..)?.iter();
-    alike
-        .take_while(|(key, _)| key.first() == Some(first))
-        .find(|(key, _)| key.len() == name.len() && *key == name)
-        .map(|(_, key)| *key)
+    let index = TABLE.get(place(name)?)?;
+    let (key, meaning) = KEYS.get(usize::from(*index))?;
+    is_same(key, name).then_some(*meaning)
 }
 
 /// jsonlog's severities are not translated, CloudNativePG's are as the csvlog has them.
@@ -235,7 +276,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_are_in_order_so_that_they_are_found() {
-        assert!(KEYS.is_sorted_by(|one, other| one.0 < other.0));
+    fn every_key_is_found_in_its_place() {
+        for (index, (name, _)) in KEYS.iter().enumerate() {
+            let place = place(name).unwrap();
+            assert_eq!(usize::from(TABLE[place]), index);
+            assert!(key(name).is_some());
+            assert!(key(&name[1..]).is_none());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Finding bytes, eight at a time: the hosts that run the modules have no SIMD to do it with.
 
+use std::slice::Iter;
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -160,6 +162,89 @@ pub(crate) fn find_json_special(text: &[u8], bits: &mut u64) -> Option<usize> {
         },
         |_| true,
     )
+}
+
+/// Of each byte in a word the high bit, if it cannot stand in a JSON string as it is.
+#[inline]
+fn json_specials(word: u64) -> u64 {
+    // What is ASCII has room for a carry. With one bit turned around, quotes stand right behind the control characters.
+    let low = !HIGHS;
+    let others = ((word ^ repeated(0x02)) & low).wrapping_add(repeated(0x5f))
+        & ((word ^ repeated(b'\\')) & low).wrapping_add(low);
+    !(others | word) & HIGHS
+}
+
+/// Those bytes of a text, in their order, that cannot stand in a JSON string as they are: quotes, backslashes and
+/// control characters. All are looked at once, eight at a time, whatever they are part of.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonSpecials<'t> {
+    /// Words that were not looked at, and what is behind the last.
+    words: Iter<'t, [u8; 8]>,
+    last: Option<u64>,
+    length: usize,
+    /// Where the word at hand begins, and those in it.
+    begin: usize,
+    found: u64,
+    /// The bits of all bytes that were looked at.
+    bits: u64,
+}
+
+impl<'t> JsonSpecials<'t> {
+    pub(crate) fn of(text: &'t [u8]) -> Self {
+        let (words, rest) = text.as_chunks::<8>();
+        Self {
+            words: words.iter(),
+            last: Some(tail(text, rest)),
+            length: text.len(),
+            begin: 0_usize.wrapping_sub(8),
+            found: 0,
+            bits: 0,
+        }
+    }
+
+    /// Where the first one stands from `place` on, which is not before that of the last call.
+    #[inline]
+    pub(crate) fn from(&mut self, place: usize) -> Option<usize> {
+        loop {
+            let skipped = place.saturating_sub(self.begin);
+            let behind = match skipped {
+                0..8 => self.found & u64::MAX.wrapping_shl(skipped.wrapping_mul(8) as u32),
+                _ => 0,
+            };
+            if behind != 0 {
+                let at = self
+                    .begin
+                    .wrapping_add(behind.trailing_zeros() as usize / 8);
+                return (at < self.length).then_some(at);
+            }
+            self.find()?;
+        }
+    }
+
+    /// The next word that has one, or the last of all.
+    #[inline(never)]
+    fn find(&mut self) -> Option<()> {
+        for word in self.words.by_ref() {
+            let word = u64::from_le_bytes(*word);
+            self.bits |= word;
+            self.begin = self.begin.wrapping_add(8);
+            self.found = json_specials(word);
+            if self.found != 0 {
+                return Some(());
+            }
+        }
+        let word = self.last.take()?;
+        self.bits |= word;
+        self.begin = self.begin.wrapping_add(8);
+        self.found = json_specials(word);
+        Some(())
+    }
+
+    /// Whether all that was looked at is ASCII.
+    #[inline]
+    pub(crate) fn are_among_ascii(&self) -> bool {
+        is_ascii_bits(self.bits)
+    }
 }
 
 /// Whether bits that were noted are those of ASCII.
@@ -331,6 +416,32 @@ mod tests {
                 let special = text.iter().position(|byte| *byte < 32 || *byte == b'"');
                 assert_eq!(find_json_special(&text, &mut 0), special);
             }
+        }
+    }
+
+    #[test]
+    fn all_of_json_s_special_bytes_are_found_once() {
+        let bytes = [
+            b'"', b'\\', 0x1f, 0x00, b' ', b'!', b'#', b'[', 0x7f, 0x80, 0xa2, 0xdc, 0x9f,
+        ];
+        for length in 0..60_usize {
+            let text: Vec<u8> = (0..length)
+                .map(|at| bytes[at * at * 31 % 97 * (length + 5) % bytes.len()])
+                .collect();
+            let expected = |at: &usize| matches!(text[*at], b'"' | b'\\' | 0..32);
+            let expected: Vec<usize> = (0..length).filter(expected).collect();
+            let mut specials = JsonSpecials::of(&text);
+            let mut place = 0;
+            let found: Vec<usize> = std::iter::from_fn(|| {
+                let found = specials.from(place)?;
+                place = found + 1;
+                Some(found)
+            })
+            .collect();
+            assert_eq!(found, expected, "{text:?}");
+            assert_eq!(specials.are_among_ascii(), text.is_ascii());
+            let half = JsonSpecials::of(&text).from(length / 2);
+            assert_eq!(half, expected.iter().copied().find(|at| *at >= length / 2));
         }
     }
 

@@ -85,21 +85,28 @@ pub(crate) fn csvlog(message: &Message) -> Vec<String> {
     )]
 }
 
-/// An object.
+/// An object, its members in the order of the server's.
 pub(crate) fn jsonlog(message: &Message) -> Vec<String> {
-    let mut entry = json!({
-        "timestamp": TIME, "user": "shop_backend", "dbname": "shop", "pid": 4711,
-        "remote_host": "10.0.13.7", "remote_port": 39612, "session_id": "6747.46", "line_num": 1,
-        "ps": "idle", "session_start": "2026-11-23 03:34:30 UTC", "vxid": "3/4", "txid": 0,
-        "error_severity": message.severity, "state_code": message.sqlstate, "message": message.text,
-        "application_name": "checkout-service", "backend_type": "client backend", "query_id": 0,
-    });
+    let quoted = |text: &str| json!(text).to_string();
+    let Message {
+        severity, sqlstate, ..
+    } = message;
+    let mut entry = format!(
+        "{{\"timestamp\":\"{TIME}\",\"user\":\"shop_backend\",\"dbname\":\"shop\",\"pid\":4711,\
+         \"remote_host\":\"10.0.13.7\",\"remote_port\":39612,\"session_id\":\"6747.46\",\"line_num\":1,\
+         \"ps\":\"idle\",\"session_start\":\"2026-11-23 03:34:30 UTC\",\"vxid\":\"3/4\",\"txid\":0,\
+         \"error_severity\":\"{severity}\",\"state_code\":\"{sqlstate}\",\"message\":{}",
+        quoted(message.text)
+    );
     for (key, text) in [("detail", message.detail), ("statement", message.statement)] {
         if !text.is_empty() {
-            entry[key] = json!(text);
+            entry.push_str(&format!(",\"{key}\":{}", quoted(text)));
         }
     }
-    vec![entry.to_string()]
+    entry.push_str(
+        ",\"application_name\":\"checkout-service\",\"backend_type\":\"client backend\",\"query_id\":0}",
+    );
+    vec![entry]
 }
 
 /// A message as the lines that the server writes of it.
