@@ -8,6 +8,7 @@ use pg_log::redact_plan;
 
 use super::Traces;
 use super::names::{self, Meaning, Role, Slot};
+use super::passing::Passing;
 use super::values::{Around, Kind};
 use crate::Error;
 use crate::config::{Exceptions, LogRedaction, Migrate};
@@ -31,6 +32,19 @@ pub(crate) struct Parts<'a> {
     pub(super) found: Vec<Found<'a>>,
     /// Fields in which something may change, in their order; of an attribute, where it is in `found`.
     pub(super) fields: Vec<(Field<'a>, Option<usize>)>,
+}
+
+impl<'a> Parts<'a> {
+    /// Notes what an attribute says that stays as it is.
+    #[inline(always)]
+    fn pass(&mut self, attribute: Message<'a>, passing: Passing) -> Result<(), Error> {
+        self.present |= passing.slots;
+        self.is_postgres |= passing.is_postgres;
+        if passing.slots == Slot::Database.bit() {
+            self.database = KeyValue::read(attribute)?.value;
+        }
+        Ok(())
+    }
 }
 
 /// The numbers of a message's fields.
@@ -119,7 +133,7 @@ impl Traces {
     /// Gathers the attributes whose names tell what they are, and the fields that may change.
     #[inline(never)]
     pub(super) fn collect<'a>(
-        &self,
+        &mut self,
         message: Message<'a>,
         layout: &Layout,
         parts: &mut Parts<'a>,
@@ -133,7 +147,12 @@ impl Traces {
         for field in message.fields_in_place() {
             let field = field?;
             if field.number == layout.attributes {
-                let attribute = KeyValue::read(field.message()?)?;
+                let message = field.message()?;
+                if let Some(passing) = self.passing.get(message.bytes()) {
+                    parts.pass(message, passing)?;
+                    continue;
+                }
+                let attribute = KeyValue::read(message)?;
                 let meaning = match self.meaning(attribute.key) {
                     Some(meaning) if !meaning.is_plain() => meaning,
                     // We have written it.
@@ -141,21 +160,24 @@ impl Traces {
                     plain => match suspicion(&attribute).or(plain) {
                         Some(meaning) => meaning,
                         None if attribute.may_nest() => &names::UNKNOWN,
-                        None => continue,
+                        None => {
+                            self.passing.set(message.bytes(), Passing::default());
+                            continue;
+                        }
                     },
                 };
-                if meaning.role == Role::System
-                    && let Any::Text(system) = attribute.any()?
-                {
-                    parts.is_postgres |= self.is_system(system);
-                }
+                let is_postgres = meaning.role == Role::System
+                    && matches!(attribute.any()?, Any::Text(system) if self.is_system(system));
                 if matches!(meaning.role, Role::Plain | Role::System) && !renames {
-                    parts.present |= meaning.slot.map_or(0, Slot::bit);
-                    if meaning.slot == Some(Slot::Database) {
-                        parts.database = attribute.value;
-                    }
+                    let passing = Passing {
+                        slots: meaning.slot.map_or(0, Slot::bit),
+                        is_postgres,
+                    };
+                    parts.pass(message, passing)?;
+                    self.passing.set(message.bytes(), passing);
                     continue;
                 }
+                parts.is_postgres |= is_postgres;
                 let value = attribute.any()?;
                 let gone = self.is_taken_out((attribute.key, value), meaning.role);
                 if let Some(slot) = meaning.slot.filter(|_| !gone) {

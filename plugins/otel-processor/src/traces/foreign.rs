@@ -48,7 +48,7 @@ impl Traces {
     }
 
     /// What a driver says on a span, in its events or its status.
-    fn told<'a>(&self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<Told, Error> {
+    fn told<'a>(&mut self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<Told, Error> {
         self.collect(span, &SPAN, parts)?;
         let mut error = self.is_drivers(parts);
         let mut statement = false;

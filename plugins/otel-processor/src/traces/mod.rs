@@ -9,6 +9,7 @@ pub(crate) mod around;
 mod attributes;
 mod foreign;
 pub(crate) mod names;
+mod passing;
 mod record;
 mod span;
 mod strip;
@@ -27,6 +28,7 @@ use crate::statement::{Options, Statements};
 use around::{Named, RESOURCE, SCOPE};
 use attributes::Parts;
 pub(crate) use attributes::sqlstate;
+use passing::Known;
 use span::SPAN;
 
 /// Handles batches of spans.
@@ -36,6 +38,8 @@ pub(crate) struct Traces {
     signs: Signs,
     statements: Statements,
     texts: Texts,
+    /// Attributes that pass.
+    passing: Known,
 }
 
 /// What is known of a scope so far.
@@ -73,6 +77,7 @@ impl Traces {
                 upkeep: config.keep_alive != KeepAlive::Keep,
             }),
             texts: Texts::default(),
+            passing: Known::default(),
             config,
         }
     }
