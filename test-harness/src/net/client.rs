@@ -143,10 +143,13 @@ impl Client {
         }
     }
 
-    /// Says that no more will be sent, and goes on reading.
+    /// Says that no more will be sent, and goes on reading. The other side may have reset the connection by then.
     #[track_caller]
     pub fn half_close(&mut self) {
-        self.0.shutdown(Shutdown::Write).expect("it is open");
+        match self.0.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            done => done.expect("it is open"),
+        }
     }
 
     /// Ends the connection with an RST.

@@ -39,8 +39,7 @@ impl Parser {
     /// The prefix that lines of text are read with, if one is given or found.
     #[must_use]
     pub fn prefix(&self) -> Option<&Prefix> {
-        let found = || self.detector.as_ref()?.current();
-        self.given.as_deref().or_else(found)
+        current(self.given.as_deref(), self.detector.as_deref())
     }
 
     /// Forgets what lines of sessions begin with, but not the prefix.
@@ -95,8 +94,8 @@ impl Parser {
             return matches!(found.0.level, Level::Companion(_)).then_some(found);
         }
         // Of lines that begin like rows, nothing is remembered.
-        if let Some(prefix) = self.prefix()
-            && let Some(found) = stderr::parse_known(prefix, &self.heads, text)
+        if let Some(prefix) = current(self.given.as_deref(), self.detector.as_deref())
+            && let Some(found) = stderr::parse_known(prefix, &mut self.heads, text)
         {
             return Some(found);
         }
@@ -123,6 +122,11 @@ impl Parser {
         event.faults.insert(Faults::OTHER_PREFIX);
         Some((event, rest))
     }
+}
+
+/// The prefix that is given, or else the one that was found out.
+fn current<'p>(given: Option<&'p Prefix>, detector: Option<&'p Detector>) -> Option<&'p Prefix> {
+    given.or_else(|| detector?.current())
 }
 
 /// Reads a line behind a prefix that is found out.

@@ -1,7 +1,8 @@
 //! Plans of auto_explain without their data: the query is SQL, and so is what is computed, filtered
 //! or compared; what a plan counts and what it names stays.
 //!
-//! Source: `src/backend/commands/explain.c`; formats `text`, `json` and `yaml`. XML goes as a whole.
+//! Source: `src/backend/commands/explain.c`; formats `text`, `json` and `yaml`. Of XML nothing stays; its query
+//! is read all the same.
 
 use std::borrow::Cow;
 
@@ -151,14 +152,14 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// The statement that it is of; what XML has for it is not read.
+    /// The statement that it is of.
     pub(crate) fn query(&self) -> Option<Cow<'t, [u8]>> {
         if let Some(masked) = &self.masked {
             let end = end_of_query(masked.strip_prefix(QUERY)?);
             return Some(Cow::Borrowed(before(behind(self.text, QUERY.len()), end)));
         }
         let inside = match self.text.first()? {
-            b'<' => return None,
+            b'<' => return Some(Cow::Owned(query_in_xml(self.text)?)),
             b'{' | b'[' => {
                 let object = behind(self.text, find_byte(self.text, b'{')?);
                 let mut members = json::Members::of(object);
@@ -173,6 +174,34 @@ impl<'t> Plan<'t> {
         json::unescape(inside, &mut query);
         Some(Cow::Owned(query))
     }
+}
+
+/// What `escape_xml` of `src/backend/utils/adt/xml.c` writes, behind its `&`, for bytes that have a meaning in XML.
+const XML_ESCAPES: [(&[u8], u8); 4] = [
+    (b"amp;", b'&'),
+    (b"lt;", b'<'),
+    (b"gt;", b'>'),
+    (b"#x0d;", b'\r'),
+];
+
+/// The query of a plan in XML, if all of it is there.
+fn query_in_xml(plan: &[u8]) -> Option<Vec<u8>> {
+    const BEGIN: &[u8] = b"<Query-Text>";
+    const END: &[u8] = b"</Query-Text>";
+    let begin = find(plan, BEGIN)?.checked_add(BEGIN.len())?;
+    let inside = behind(plan, begin);
+    let mut rest = before(inside, find(inside, END)?);
+    let mut query = Vec::with_capacity(rest.len());
+    while let Some(at) = find_byte(rest, b'&') {
+        query.extend_from_slice(before(rest, at));
+        let escaped = behind(rest, at.saturating_add(1));
+        let mut escapes = XML_ESCAPES.iter();
+        let (name, byte) = escapes.find(|(name, _)| escaped.starts_with(name))?;
+        query.push(*byte);
+        rest = behind(escaped, name.len());
+    }
+    query.extend_from_slice(rest);
+    Some(query)
 }
 
 fn newline(number: usize, out: &mut Vec<u8>) {
@@ -375,6 +404,19 @@ mod tests {
         let mut out = Vec::new();
         Plan::of(plan.as_bytes()).redact(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_query_of_a_plan_in_xml_is_the_one_that_was_sent() {
+        let query = |text: &str| {
+            let plan = format!("<explain>\n  <Query-Text>{text}\n  <Plan>");
+            let query = Plan::of(plan.as_bytes()).query();
+            query.map(|query| String::from_utf8(query.into_owned()).unwrap())
+        };
+        let sent = "SELECT a &lt;&gt; 'x' &amp; &amp;lt;\n&#x0d;FROM t</Query-Text>";
+        assert_eq!(query(sent).unwrap(), "SELECT a <> 'x' & &lt;\n\rFROM t");
+        assert_eq!(query("SELECT 'cut sh"), None);
+        assert_eq!(query("SELECT &unknown;</Query-Text>"), None);
     }
 
     #[test]

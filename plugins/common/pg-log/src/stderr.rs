@@ -18,80 +18,67 @@ pub(crate) fn parse<'t>(
     heads: Option<&mut Heads>,
     text: &'t [u8],
 ) -> Option<(Event<'t>, &'t [u8])> {
-    let mut fields = Fields::default();
-    let first = prefix.matches(text, &mut fields)?;
-    if let Some(heads) = heads {
-        heads.learn(prefix, text, first, &mut fields);
-    }
-    Some(entry(prefix, text, fields, first, None))
+    let mut lines = Lines { prefix, heads };
+    let first = lines.read(text)?;
+    Some(lines.entry(text, first))
 }
 
 /// The same of an entry whose first line begins with what is remembered.
 pub(crate) fn parse_known<'t>(
     prefix: &Prefix,
-    heads: &Heads,
+    heads: &mut Heads,
     text: &'t [u8],
 ) -> Option<(Event<'t>, &'t [u8])> {
-    let mut fields = Fields::default();
-    let (first, end) = heads.find(text, &mut fields)?;
-    Some(entry(prefix, text, fields, first, Some(end)))
+    let first = Line::known(heads, text)?;
+    let heads = Some(heads);
+    Some(Lines { prefix, heads }.entry(text, first))
 }
 
-/// The entry whose first line begins with what was `first` matched, and ends at `end`, if that is known.
-fn entry<'t>(
-    prefix: &Prefix,
-    text: &'t [u8],
+/// The beginning of a line that fits the prefix.
+struct Line<'t> {
     fields: Fields<'t>,
-    first: Matched,
-    mut end: Option<usize>,
-) -> (Event<'t>, &'t [u8]) {
-    let mut faults = Faults::default();
-    if first.ambiguous {
-        faults.insert(Faults::AMBIGUOUS_PREFIX);
+    matched: Matched,
+    /// Where it ends, if that is known.
+    end: Option<usize>,
+}
+
+impl<'t> Line<'t> {
+    /// One that begins with what is remembered.
+    fn known(heads: &Heads, text: &'t [u8]) -> Option<Self> {
+        let mut fields = Fields::default();
+        let (matched, end) = heads.find(text, &mut fields)?;
+        let end = Some(end);
+        Some(Self {
+            fields,
+            matched,
+            end,
+        })
     }
-    let (level, length) = match first.word {
-        Word::Severity(severity, length) => (Level::Severity(severity), length),
-        Word::Companion(companion, length) => (Level::Companion(companion), length),
-    };
-    let begin = first.length.saturating_add(length);
-    let mut body = behind(text, begin);
-    let mut event = Event {
-        format: Format::Stderr,
-        level,
-        fields,
-        names_user: prefix.names_user(),
-        faults,
-    };
-    let mut place = level;
-    let rest = loop {
-        let newline = match end.take() {
-            Some(end) => Some(end.saturating_sub(begin)).filter(|end| *end < body.len()),
-            None => find_byte(body, b'\n'),
+
+    /// What its word says, where its text begins, and how long that is at most.
+    fn text(&self) -> (Level, usize, Option<usize>) {
+        let (level, word) = match self.matched.word {
+            Word::Severity(severity, length) => (Level::Severity(severity), length),
+            Word::Companion(companion, length) => (Level::Companion(companion), length),
         };
-        let piece = piece(prefix, body, newline, &mut event.faults);
-        match place {
-            Level::Severity(_) => set_message(&mut event, piece.text),
-            Level::Companion(companion) => set_companion(&mut event, companion, piece.text),
-        }
-        let next = piece.next.as_deref();
-        let Some((companion, length)) = next.and_then(|next| next.companion_of(&event.fields))
-        else {
-            break piece.rest;
+        let begin = self.matched.length.saturating_add(word);
+        (
+            level,
+            begin,
+            self.end.and_then(|end| end.checked_sub(begin)),
+        )
+    }
+
+    /// Whether it is a companion of the message. One of another process belongs to another message.
+    fn is_companion_of(&self, message: &Fields<'_>) -> bool {
+        let same = |field: Field| {
+            let (own, other) = (self.fields.get(field), message.get(field));
+            own.map(|text| text.raw) == other.map(|text| text.raw)
         };
-        place = Level::Companion(companion);
-        body = behind(piece.rest, length);
-    };
-    if event.fields.get(Field::InternalQuery).is_some()
-        && let Some(at) = event.fields.get(Field::Position)
-    {
-        // elog.c prints one position: that in the internal query, if there is one.
-        event.fields.set(Field::InternalPosition, at);
-        event.fields.set(Field::Position, Text::default());
+        matches!(self.matched.word, Word::Companion(..))
+            && same(Field::ProcessId)
+            && same(Field::SessionId)
     }
-    if !rest.is_empty() {
-        event.faults.insert(Faults::MORE_FOLLOW);
-    }
-    (event, rest)
 }
 
 /// A text with its continuations, what follows it, and what that begins with.
@@ -101,66 +88,126 @@ struct Piece<'t> {
     next: Option<Box<Line<'t>>>,
 }
 
-/// The beginning of a line that fits the prefix.
-struct Line<'t> {
-    fields: Fields<'t>,
-    matched: Matched,
+/// Reads lines.
+struct Lines<'p> {
+    prefix: &'p Prefix,
+    heads: Option<&'p mut Heads>,
 }
 
-impl Line<'_> {
-    /// Which companion of the message it is, and where its text begins. One of another process
-    /// belongs to another message.
-    fn companion_of(&self, message: &Fields<'_>) -> Option<(Companion, usize)> {
-        let Word::Companion(companion, word) = self.matched.word else {
-            return None;
-        };
-        let same = |field: Field| {
-            let (own, other) = (self.fields.get(field), message.get(field));
-            own.map(|text| text.raw) == other.map(|text| text.raw)
-        };
-        let length = self.matched.length.saturating_add(word);
-        (same(Field::ProcessId) && same(Field::SessionId)).then_some((companion, length))
-    }
-}
-
-/// A text up to the next line with a prefix. Lines behind a tab belong to it, and so do those that
-/// fit no prefix: hosts take tabs off, and programs the server runs print into the same stream.
-fn piece<'t>(
-    prefix: &Prefix,
-    text: &'t [u8],
-    mut newline: Option<usize>,
-    faults: &mut Faults,
-) -> Piece<'t> {
-    let mut end = 0_usize;
-    let mut form = Form::Plain;
-    let mut following = None;
-    loop {
-        let Some(found) = newline else {
-            end = text.len();
-            break;
-        };
-        end = end.saturating_add(found);
-        let next = behind(text, end.saturating_add(1));
-        if next.is_empty() {
-            break;
+impl Lines<'_> {
+    /// The beginning of a line, which is remembered. `None` if it does not fit the prefix.
+    fn read<'t>(&mut self, text: &'t [u8]) -> Option<Line<'t>> {
+        let mut fields = Fields::default();
+        let matched = self.prefix.matches(text, &mut fields)?;
+        if let Some(heads) = &mut self.heads {
+            heads.learn(self.prefix, text, matched, &mut fields);
         }
-        if !next.starts_with(b"\t") {
-            let mut fields = Fields::default();
-            if let Some(matched) = prefix.matches(next, &mut fields) {
-                following = Some(Box::new(Line { fields, matched }));
+        let end = None;
+        Some(Line {
+            fields,
+            matched,
+            end,
+        })
+    }
+
+    /// The entry whose `first` line `text` begins with, and what follows it.
+    fn entry<'t>(&mut self, text: &'t [u8], first: Line<'t>) -> (Event<'t>, &'t [u8]) {
+        let (level, begin, mut length) = first.text();
+        let mut faults = Faults::default();
+        if first.matched.ambiguous {
+            faults.insert(Faults::AMBIGUOUS_PREFIX);
+        }
+        let mut event = Event {
+            format: Format::Stderr,
+            level,
+            fields: first.fields,
+            names_user: self.prefix.names_user(),
+            faults,
+        };
+        let mut body = behind(text, begin);
+        let mut place = level;
+        let rest = loop {
+            let piece = self.piece(body, length, &mut event.faults);
+            match place {
+                Level::Severity(_) => set_message(&mut event, piece.text),
+                Level::Companion(companion) => set_companion(&mut event, companion, piece.text),
+            }
+            match piece
+                .next
+                .filter(|next| next.is_companion_of(&event.fields))
+            {
+                Some(next) => {
+                    let begin;
+                    (place, begin, length) = next.text();
+                    body = behind(piece.rest, begin);
+                }
+                None => break piece.rest,
+            }
+        };
+        settle_position(&mut event.fields);
+        if !rest.is_empty() {
+            event.faults.insert(Faults::MORE_FOLLOW);
+        }
+        (event, rest)
+    }
+
+    /// A text up to the next line with a prefix; its first line has this `length`, if that is known. Lines behind a
+    /// tab belong to it, and so do those that fit no prefix: hosts take tabs off, and programs the server runs print
+    /// into the same stream.
+    fn piece<'t>(
+        &mut self,
+        text: &'t [u8],
+        length: Option<usize>,
+        faults: &mut Faults,
+    ) -> Piece<'t> {
+        let mut newline = match length {
+            Some(length) => Some(length).filter(|length| *length < text.len()),
+            None => find_byte(text, b'\n'),
+        };
+        let mut end = 0_usize;
+        let mut form = Form::Plain;
+        let mut following = None;
+        loop {
+            let Some(found) = newline else {
+                end = text.len();
+                break;
+            };
+            end = end.saturating_add(found);
+            let next = behind(text, end.saturating_add(1));
+            if next.is_empty() {
                 break;
             }
-            faults.insert(Faults::UNPREFIXED_LINE);
+            if !next.starts_with(b"\t") {
+                let known = self
+                    .heads
+                    .as_deref()
+                    .and_then(|heads| Line::known(heads, next));
+                if let Some(line) = known.or_else(|| self.read(next)) {
+                    following = Some(Box::new(line));
+                    break;
+                }
+                faults.insert(Faults::UNPREFIXED_LINE);
+            }
+            form = Form::Tabbed;
+            end = end.saturating_add(1);
+            newline = find_byte(behind(text, end), b'\n');
         }
-        form = Form::Tabbed;
-        end = end.saturating_add(1);
-        newline = find_byte(behind(text, end), b'\n');
+        let piece = before(text, end);
+        Piece {
+            text: Text::new(piece.strip_suffix(b"\r").unwrap_or(piece), form),
+            rest: behind(text, end.saturating_add(1)),
+            next: following,
+        }
     }
-    let piece = before(text, end);
-    Piece {
-        text: Text::new(piece.strip_suffix(b"\r").unwrap_or(piece), form),
-        rest: behind(text, end.saturating_add(1)),
-        next: following,
+}
+
+/// elog.c prints one position: that in the internal query, if there is one.
+fn settle_position(fields: &mut Fields<'_>) {
+    if fields.get(Field::InternalQuery).is_some()
+        && let Some(at) = fields.get(Field::Position)
+    {
+        fields.set(Field::InternalPosition, at);
+        fields.set(Field::Position, Text::default());
     }
 }
 

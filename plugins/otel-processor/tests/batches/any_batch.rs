@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 
-use crate::invariants::{any_batch, any_lines};
+use crate::invariants::{any_batch, any_lines, processors};
 
 proptest! {
     #[test]
     fn any_bytes_are_handled_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        any_batch(&bytes);
+        any_batch(&mut processors(), &bytes);
     }
 
     /// Lengths and tags of messages make the reader go in where random bytes seldom do.
@@ -20,11 +20,11 @@ proptest! {
             let length = u8::try_from(content.len() & 0x7f).expect("seven bits");
             [vec![number << 3 | 2, length], content].concat()
         });
-        any_batch(&batch);
+        any_batch(&mut processors(), &batch);
     }
 
     #[test]
     fn any_lines_are_records(log in "(2026-11-23 03:34:37 UTC\\|7\\||LOG:  |ERROR:  |DETAIL:  |STATEMENT:  |\t|\"|,|\\{|\n|'|\\PC){0,60}") {
-        any_lines(&log);
+        any_lines(&mut processors(), &log);
     }
 }

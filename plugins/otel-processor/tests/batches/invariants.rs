@@ -14,15 +14,15 @@ const CONFIGS: [&str; 3] = [
     r#"{"traces":{"migrate":"duplicate","exceptions":"drop"},"metrics":{"unify":"duplicate","max_queries":1},"logs":{"join":false,"prefix":"%t|%p|"}}"#,
 ];
 
-fn processors() -> impl Iterator<Item = Processor> {
-    let configs = CONFIGS.iter();
-    configs.map(|config| Processor::configure(config.as_bytes()).expect("a configuration"))
+/// A processor of each kind, that knows nothing.
+pub fn processors() -> [Processor; CONFIGS.len()] {
+    CONFIGS.map(|config| Processor::configure(config.as_bytes()).expect("a configuration"))
 }
 
 /// A batch of each signal is handled or refused; what comes of OTLP is OTLP. What a processor has
 /// learned of it, it knows when it comes again.
-pub fn any_batch(bytes: &[u8]) {
-    for mut processor in processors() {
+pub fn any_batch(processors: &mut [Processor], bytes: &[u8]) {
+    for processor in processors {
         for _ in 0..2 {
             if let (Ok(out), Ok(_)) = (processor.process_traces(bytes), TracesData::decode(bytes)) {
                 TracesData::decode(&*out).expect("OTLP");
@@ -39,7 +39,7 @@ pub fn any_batch(bytes: &[u8]) {
 }
 
 /// Lines of any log are records, none more than they were; two of a batch may have become one.
-pub fn any_lines(log: &str) {
+pub fn any_lines(processors: &mut [Processor], log: &str) {
     let line = |text: &str| LogRecord {
         body: Some(AnyValue {
             value: Some(Value::StringValue(text.to_owned())),
@@ -60,7 +60,7 @@ pub fn any_lines(log: &str) {
         resource_logs: vec![resource],
     }
     .encode_to_vec();
-    for mut processor in processors() {
+    for processor in processors {
         let out = processor.process_logs(&batch).expect("it is OTLP");
         let mut out = LogsData::decode(&*out).expect("OTLP");
         let records = out.resource_logs.remove(0).scope_logs.remove(0).log_records;
