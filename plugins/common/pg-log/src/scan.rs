@@ -224,19 +224,32 @@ impl<'t> JsonSpecials<'t> {
     /// The next word that has one, or the last of all.
     #[inline(never)]
     fn find(&mut self) -> Option<()> {
-        for word in self.words.by_ref() {
+        let left = self.words.len();
+        let mut bits = self.bits;
+        let mut is_first = true;
+        let found = self.words.by_ref().find_map(|word| {
             let word = u64::from_le_bytes(*word);
-            self.bits |= word;
-            self.begin = self.begin.wrapping_add(8);
-            self.found = json_specials(word);
-            if self.found != 0 {
-                return Some(());
+            bits |= word;
+            // Most words have one; behind one that has none is a long string.
+            let looks = std::mem::take(&mut is_first);
+            let found = match looks || (likely_json_special(word) | word) & HIGHS != 0 {
+                true => json_specials(word),
+                false => 0,
+            };
+            (found != 0).then_some(found)
+        });
+        self.bits = bits;
+        let passed = left.wrapping_sub(self.words.len());
+        self.begin = self.begin.wrapping_add(passed.wrapping_mul(8));
+        self.found = match found {
+            Some(found) => found,
+            None => {
+                let word = self.last.take()?;
+                self.bits |= word;
+                self.begin = self.begin.wrapping_add(8);
+                json_specials(word)
             }
-        }
-        let word = self.last.take()?;
-        self.bits |= word;
-        self.begin = self.begin.wrapping_add(8);
-        self.found = json_specials(word);
+        };
         Some(())
     }
 

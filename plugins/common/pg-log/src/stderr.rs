@@ -211,6 +211,10 @@ fn settle_position(fields: &mut Fields<'_>) {
     }
 }
 
+/// How a LOG ends that has a position: those about waits for a lock (`ProcSleep` of `proc.c`), in languages that name
+/// the milliseconds last. Others may end with a statement that reads like a position.
+const WAITED: [&str; 4] = [" ms", " мс", "ミリ秒後", "ms 후)"];
+
 /// The message, without the SQLSTATE that `log_error_verbosity = verbose` puts before it and the
 /// position at its end.
 fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
@@ -219,9 +223,8 @@ fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
         event.fields.set(Field::Sqlstate, Text::plain(code));
         raw = message;
     }
-    // A LOG may end with a statement that reads like it; those about waits for a lock have one.
-    let may_have =
-        |message: &[u8]| event.severity() >= Some(Severity::Notice) || message.ends_with(b" ms");
+    let waited = |message: &[u8]| WAITED.iter().any(|end| message.ends_with(end.as_bytes()));
+    let may_have = |message: &[u8]| event.severity() >= Some(Severity::Notice) || waited(message);
     if let Some((message, digits)) = position(raw).filter(|(message, _)| may_have(message)) {
         event.fields.set(Field::Position, Text::plain(digits));
         raw = message;

@@ -46,6 +46,22 @@ fn assert_is_the_event(event: &Event<'_>) {
 }
 
 #[test]
+fn a_log_has_a_position_behind_the_time_it_waited_only() {
+    let mut parser = Parser::with_prefix(Prefix::compile("%m [%p] ").unwrap());
+    let mut position = |message: &str| {
+        let text = format!("2026-11-23 03:34:37.123 UTC [4711] LOG:  {message}");
+        value(&only(&mut parser, &text), Field::Position)
+    };
+    for waited in [
+        "process 7 still waiting for ShareLock on transaction 735 after 100.126 ms at character 15",
+        "プロセス7はShareLockを待機しています。100.126ミリ秒後(15文字目)",
+    ] {
+        assert_eq!(position(waited).as_deref(), Some("15"), "{waited}");
+    }
+    assert_eq!(position("statement: SELECT 1 AS x at character 15"), None);
+}
+
+#[test]
 fn stderr_with_a_prefix_that_says_it_all() {
     let prefix = "%m|%u|%d|%p|%r|%c|%i|%v|%x|%q ";
     let mut parser = Parser::with_prefix(Prefix::compile(prefix).unwrap());
