@@ -211,9 +211,18 @@ fn settle_position(fields: &mut Fields<'_>) {
     }
 }
 
-/// How a LOG ends that has a position: those about waits for a lock (`ProcSleep` of `proc.c`), in languages that name
-/// the milliseconds last. Others may end with a statement that reads like a position.
-const WAITED: [&str; 4] = [" ms", " мс", "ミリ秒後", "ms 후)"];
+/// Milliseconds in the languages of the server's catalogues.
+const MILLISECONDS: [&str; 3] = ["ms", "мс", "ミリ秒"];
+
+/// Whether a LOG may have a position: those about waits for a lock have one (`ProcSleep` of `proc.c`), which say how
+/// long. Others may end with a statement that reads like it, behind a colon.
+fn is_about_a_wait(message: &[u8]) -> bool {
+    let is_time = |unit: &&str| {
+        let time = find(message, unit.as_bytes()).map(|at| before(message, at).trim_ascii_end());
+        time.is_some_and(|time| time.last().is_some_and(u8::is_ascii_digit))
+    };
+    find_byte(message, b':').is_none() && MILLISECONDS.iter().any(is_time)
+}
 
 /// The message, without the SQLSTATE that `log_error_verbosity = verbose` puts before it and the
 /// position at its end.
@@ -223,8 +232,8 @@ fn set_message<'t>(event: &mut Event<'t>, piece: Text<'t>) {
         event.fields.set(Field::Sqlstate, Text::plain(code));
         raw = message;
     }
-    let waited = |message: &[u8]| WAITED.iter().any(|end| message.ends_with(end.as_bytes()));
-    let may_have = |message: &[u8]| event.severity() >= Some(Severity::Notice) || waited(message);
+    let may_have =
+        |message: &[u8]| event.severity() >= Some(Severity::Notice) || is_about_a_wait(message);
     if let Some((message, digits)) = position(raw).filter(|(message, _)| may_have(message)) {
         event.fields.set(Field::Position, Text::plain(digits));
         raw = message;

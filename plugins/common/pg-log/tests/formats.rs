@@ -46,7 +46,7 @@ fn assert_is_the_event(event: &Event<'_>) {
 }
 
 #[test]
-fn a_log_has_a_position_behind_the_time_it_waited_only() {
+fn a_log_has_a_position_only_if_it_says_how_long_it_waited() {
     let mut parser = Parser::with_prefix(Prefix::compile("%m [%p] ").unwrap());
     let mut position = |message: &str| {
         let text = format!("2026-11-23 03:34:37.123 UTC [4711] LOG:  {message}");
@@ -55,10 +55,17 @@ fn a_log_has_a_position_behind_the_time_it_waited_only() {
     for waited in [
         "process 7 still waiting for ShareLock on transaction 735 after 100.126 ms at character 15",
         "プロセス7はShareLockを待機しています。100.126ミリ秒後(15文字目)",
+        "プロセス7は650.337 ms後にShareLockを獲得しました(15文字目)",
     ] {
         assert_eq!(position(waited).as_deref(), Some("15"), "{waited}");
     }
-    assert_eq!(position("statement: SELECT 1 AS x at character 15"), None);
+    for other in [
+        "statement: SELECT 1 AS x at character 15",
+        "duration: 1.5 ms  statement: SELECT 1 AS x at character 15",
+        "all terms at character 15",
+    ] {
+        assert_eq!(position(other), None, "{other}");
+    }
 }
 
 #[test]
