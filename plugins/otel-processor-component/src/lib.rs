@@ -35,6 +35,9 @@ thread_local! {
     static PROCESSOR: Cell<Option<Configured>> = const { Cell::new(None) };
 }
 
+/// The largest batch: what comes of it needs as much room again, and a host bounds that.
+const LARGEST_BYTES: usize = 64 << 20;
+
 struct Component;
 
 impl Guest for Component {
@@ -77,6 +80,13 @@ fn process(
     batch: Vec<u8>,
     handle: impl for<'a> FnOnce(&mut Processor, &'a [u8]) -> Outcome<'a>,
 ) -> Result<Vec<u8>, Error> {
+    if batch.len() > LARGEST_BYTES {
+        let reason = format!(
+            "the batch has {} bytes, more than {LARGEST_BYTES}",
+            batch.len()
+        );
+        return Err(Error::Malformed(reason));
+    }
     // Out of its place for the while, which is shorter than any two calls: nothing calls back.
     let mut processor = PROCESSOR.take().unwrap_or_else(|| configured(b""));
     let outcome = match &mut processor {

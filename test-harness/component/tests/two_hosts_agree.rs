@@ -12,7 +12,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, MetricsData, NumberDataPoint};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Metric, MetricsData, NumberDataPoint, Sum, number_data_point,
+};
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use prost::Message;
@@ -101,15 +103,43 @@ fn metrics() -> Vec<u8> {
             ..NumberDataPoint::default()
         }],
     };
-    let metric = Metric {
-        name: "pg_stat_statements_calls".to_owned(),
-        data: Some(Data::Gauge(gauge)),
-        ..Metric::default()
+    batch(vec![metric("pg_stat_statements_calls", Data::Gauge(gauge))])
+}
+
+/// How many transactions postgres_exporter has counted by a time.
+fn transactions(seconds: u64, count: i64) -> Vec<u8> {
+    let counter = |name: &str| {
+        let sum = Sum {
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic: true,
+            data_points: vec![NumberDataPoint {
+                attributes: vec![attribute("datname", "shop")],
+                time_unix_nano: seconds * 1_000_000_000,
+                value: Some(number_data_point::Value::AsInt(count)),
+                ..NumberDataPoint::default()
+            }],
+        };
+        metric(name, Data::Sum(sum))
     };
+    batch(vec![
+        counter("pg_stat_database_xact_commit"),
+        counter("pg_stat_database_xact_rollback"),
+    ])
+}
+
+fn metric(name: &str, data: Data) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
+}
+
+fn batch(metrics: Vec<Metric>) -> Vec<u8> {
     MetricsData {
         resource_metrics: vec![ResourceMetrics {
             scope_metrics: vec![ScopeMetrics {
-                metrics: vec![metric],
+                metrics,
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()
@@ -246,6 +276,34 @@ fn what_is_no_otlp_is_refused_with_the_place() {
     assert!(error.starts_with("malformed: "), "{error}");
     assert!(error.contains("byte"), "{error}");
     both.traces(&traces()).expect("the next one is whole");
+}
+
+#[test]
+fn what_was_learned_lasts_from_batch_to_batch_until_it_is_configured_anew() {
+    let mut both = Both::load();
+    let mut has_rate = |both: &mut Both, seconds, commits| {
+        let handled = both
+            .metrics(&transactions(seconds, commits))
+            .expect("it is OTLP");
+        String::from_utf8_lossy(&handled).contains("pgmesh.postgresql.transaction.rate")
+    };
+    assert!(!has_rate(&mut both, 10, 1000));
+    assert!(has_rate(&mut both, 20, 1500));
+    both.configure("").expect("it is right");
+    assert!(!has_rate(&mut both, 30, 2000));
+    assert!(has_rate(&mut both, 40, 2500));
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_refused() {
+    let mut processor = Processor::load(&component(), "").expect("it loads");
+    let refused = said(processor.traces(&vec![0; (64 << 20) + 1]).expect("no trap"));
+    let reason = refused.expect_err("it is too large");
+    assert!(
+        reason.starts_with("malformed: the batch has 67108865 bytes"),
+        "{reason}"
+    );
+    said(processor.traces(&traces()).expect("no trap")).expect("the next one fits");
 }
 
 #[test]
