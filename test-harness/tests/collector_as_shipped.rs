@@ -16,11 +16,12 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use pg_sql::LexerOptions;
+use serde_json::Value as Json;
 use test_harness::fakes::otlp_sink::OtlpSink;
 use test_harness::hosts::collector::{Batch, Build};
 use test_harness::hosts::places::built_module;
 use test_harness::hosts::{Collector, Postgres, PostgresExporter, Version, wait_for};
-use test_harness::shipped;
+use test_harness::{rules, shipped};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SECRET: &str = "4111-1111-1111-1111";
@@ -214,5 +215,46 @@ fn three_signals_go_through_the_shipped_configuration_with_one_fingerprint_and_n
         let Some(()) = wait_for(LIMIT, || are_sound(&gauges(&sink.batches()))) else {
             panic!("{build:?}: {:?}", gauges(&sink.batches()));
         };
+    }
+}
+
+/// The modules that a Collector is built of: name of the component, and version.
+fn modules(builder: &Json, kind: &str) -> BTreeMap<String, String> {
+    let listed = builder[kind].as_array().expect(kind).iter();
+    let read = listed.map(|module| {
+        let module = module["gomod"].as_str().expect("a module");
+        let (path, version) = module.split_once(' ').expect("a version behind it");
+        let name = path.rsplit('/').next().expect("a path has parts");
+        (name.to_owned(), version.to_owned())
+    });
+    read.collect()
+}
+
+#[test]
+fn the_collector_that_is_built_has_what_the_configuration_names() {
+    let builder = rules::parse(&shipped::file("collector/builder-config.yaml"));
+    let configuration = rules::parse(&shipped::file("collector/collector.yaml"));
+    let mut named = 0;
+    for kind in ["receiver", "processor", "exporter"] {
+        let kinds = format!("{kind}s");
+        let built = modules(&builder, &kinds);
+        for component in configuration[&kinds].as_object().expect("a map").keys() {
+            let (name, _) = component.split_once('/').unwrap_or((component, ""));
+            let module = format!("{}{kind}", name.replace('_', ""));
+            assert!(built.contains_key(&module), "{component}: no {module}");
+            named += 1;
+        }
+        for (module, version) in built {
+            let is_ours = module == "wasmprocessor";
+            assert_eq!(is_ours, version == "v0.0.0", "{module} {version}");
+            assert!(is_ours || version == "v0.150.0", "{module} {version}");
+        }
+    }
+    assert!(named >= 8, "{named}");
+    let replaces = builder["replaces"].as_array().expect("a list");
+    let replaces: Vec<_> = replaces.iter().filter_map(Json::as_str).collect();
+    for module in ["wasmprocessor", "wasmplugin"] {
+        let replaced = format!("github.com/otelwasm/otelwasm/{module} => ../otelwasm/{module}");
+        assert!(replaces.contains(&replaced.as_str()), "{replaces:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::fuzz;
 use crate::invariants::{any_batch, any_lines, processors};
 
 proptest! {
@@ -21,10 +22,12 @@ proptest! {
             [vec![number << 3 | 2, length], content].concat()
         });
         any_batch(&mut processors(), &batch);
+        fuzz::any_batch(&batch);
     }
 
     #[test]
     fn any_lines_are_records(log in "(2026-11-23 03:34:37 UTC\\|7\\||LOG:  |ERROR:  |DETAIL:  |STATEMENT:  |\t|\"|,|\\{|\n|'|\\PC){0,60}") {
         any_lines(&mut processors(), &log);
+        fuzz::any_lines(&log);
     }
 }
