@@ -5,7 +5,7 @@ PROCESSOR := otel-processor
 MODULES := $(FILTERS) $(PROCESSOR)
 # The processor once more, behind the contract of wit/.
 COMPONENT := otel-processor-component
-# Has room for defaults in its data, in zeros that must be there.
+# Has room for defaults in its data, in zeros that must be there: linked as small as it gets, not packed.
 PATCHED := fluentbit-filter
 # Not for users: what the tests compare the modules with.
 REFERENCE := reference-plugin
@@ -30,7 +30,10 @@ setup: ## install what is missing: Debian packages, the wasm target, the pinned 
 	@test-harness/setup.sh $(VENV)
 
 plugins: ## build every module into dist/ and print its size, sha256 and imports
-	@cargo build --profile plugin --target $(WASM_TARGET) $(addprefix -p ,$(FILTERS) $(REFERENCE))
+	@cargo build --profile plugin --target $(WASM_TARGET) \
+		$(addprefix -p ,$(filter-out $(PATCHED),$(FILTERS)) $(REFERENCE))
+	@cargo rustc --profile plugin --target $(WASM_TARGET) -p $(PATCHED) --lib -- \
+		-C link-arg=--compress-relocations
 	@for crate in $(PROCESSOR) $(COMPONENT); do \
 		cargo rustc --profile collector --target $(WASM_TARGET) -p $$crate --lib -- \
 			-C link-arg=--compress-relocations || exit 1; \

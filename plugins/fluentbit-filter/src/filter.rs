@@ -274,12 +274,36 @@ impl Filter {
         }
         let mut buffers = self.buffers.take().unwrap_or_default();
         let outcome = self.texts(all, &mut buffers, seconds);
+        let outcome = match outcome.or_else(|| self.objects(all, seconds)) {
+            Some(outcome) => outcome,
+            None => self.foreign(all, &mut buffers),
+        };
         self.buffers = Some(buffers);
         outcome
     }
 
+    /// Handles a record by the first object in it that is an entry, as the host has read it (`Merge_Log_Key`).
+    fn objects(&mut self, all: &mut [Place<'_>], seconds: u64) -> Option<Outcome> {
+        let is_entry = |place: &Place<'_>| {
+            let member = place.member;
+            let is_whole = member.kind == Kind::Object && pg_log::may_hold_entry(member.value);
+            place.stays && is_whole && Parser::is_entry(member.value)
+        };
+        let found = all.iter().position(is_entry)?;
+        for (number, place) in all.iter_mut().enumerate() {
+            place.taken = number == found;
+        }
+        let member = all.get(found)?.member;
+        self.text(member.value, &member, all, seconds)
+    }
+
     /// Handles a record by the first of its texts that is PostgreSQL's.
-    fn texts(&mut self, all: &mut [Place<'_>], buffers: &mut Buffers, seconds: u64) -> Outcome {
+    fn texts(
+        &mut self,
+        all: &mut [Place<'_>],
+        buffers: &mut Buffers,
+        seconds: u64,
+    ) -> Option<Outcome> {
         for key in 0..self.config.keys.len() {
             for found in 0..all.len() {
                 let Some(Place { member, .. }) = all.get(found).copied() else {
@@ -292,12 +316,13 @@ impl Filter {
                     place.taken = number == found;
                 }
                 let text = buffers.text_of(&member);
-                if let Some(outcome) = self.text(text, &member, all, seconds) {
+                let outcome = self.text(text, &member, all, seconds);
+                if outcome.is_some() {
                     return outcome;
                 }
             }
         }
-        self.foreign(all, buffers)
+        None
     }
 
     /// Handles a record by the text of a member, which is taken. `None` if it is another program's.
@@ -339,12 +364,7 @@ impl Filter {
                     let read = parser.read(text, &mut Stream::default());
                     !matches!(read, Err(Unread::Foreign))
                 }
-                // As jsonlog and CloudNativePG begin: other objects are not read for it.
-                Kind::Object => {
-                    let begins = |with: &[u8]| member.value.starts_with(with);
-                    (begins(b"{\"timestamp\":") || begins(b"{\"level\":"))
-                        && Parser::is_entry(member.value)
-                }
+                Kind::Object | Kind::Array | Kind::String => pg_log::may_hold_entry(member.value),
                 _ => false,
             };
         }

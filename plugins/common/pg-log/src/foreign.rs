@@ -145,6 +145,8 @@ const FIRST_WORDS: usize = 3;
 /// Keys of a level and of a message in the JSON that operators log.
 static LEVEL_KEYS: &[&[u8]] = &[b"level", b"levelname", b"severity"];
 static MESSAGE_KEYS: &[&[u8]] = &[b"message", b"msg"];
+/// Keys of entries of the server's, in jsonlog and as CloudNativePG wraps them.
+static ENTRY_KEYS: &[&[u8]] = &[b"error_severity", b"record"];
 
 /// Whether all lines of a text are another program's by how each begins; a blank one is nobody's.
 #[must_use]
@@ -181,6 +183,9 @@ fn is_object(line: &[u8]) -> bool {
     let mut members = Members::of(line);
     let (mut level, mut message) = (false, false);
     for member in members.by_ref() {
+        if is_any(member.key, ENTRY_KEYS) {
+            return false;
+        }
         level |= is_any(member.key, LEVEL_KEYS);
         message |= is_any(member.key, MESSAGE_KEYS);
     }

@@ -8,7 +8,7 @@ use crate::csvlog::set_connection;
 use crate::event::{Event, Faults, Format, Level};
 use crate::field::{Field, Fields};
 use crate::json::{Kind, Member, Members};
-use crate::scan::{behind, find, is_same};
+use crate::scan::{before, behind, find, is_same};
 use crate::severity::Severity;
 use crate::stderr::set_location;
 use crate::text::{Form, Text};
@@ -111,6 +111,20 @@ pub(crate) fn parse(text: &[u8]) -> Option<(Event<'_>, &[u8])> {
     Some((event, rest))
 }
 
+/// Whether a text may have a JSON entry in it, escaped or not: it has the key that each has.
+#[must_use]
+pub fn may_hold_entry(text: &[u8]) -> bool {
+    let mut rest = text;
+    // Few names have the byte that is searched for first.
+    while let Some(at) = find(rest, b"_severity") {
+        if before(rest, at).ends_with(b"error") {
+            return true;
+        }
+        rest = behind(rest, at.saturating_add(1));
+    }
+    false
+}
+
 /// Reads an entry member by member, for hosts that have taken the object apart.
 #[derive(Debug, Default)]
 pub struct Reader<'t> {
@@ -148,9 +162,9 @@ impl<'t> Reader<'t> {
                     }
                 }
             }
-            (Key::Record | Key::Audit, _) | (_, Kind::Object | Kind::Array | Kind::Word) => {
-                return false;
-            }
+            (Key::Record | Key::Audit, _) | (_, Kind::Word) => return false,
+            // Somebody has read the text of a value as JSON: it says nothing now, but belongs to the entry.
+            (_, Kind::Object | Kind::Array) => {}
             (Key::Is(field), Kind::String) => {
                 self.fields.set(field, Text::new(member.value, Form::Json));
             }

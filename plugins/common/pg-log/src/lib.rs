@@ -41,7 +41,7 @@ pub use detect::{Detection, KNOWN_PREFIXES, detect};
 pub use event::{Event, Faults, Format, Level};
 pub use field::{Field, Fields};
 pub use foreign::{is_other_programs, without_sql};
-pub use jsonlog::Reader;
+pub use jsonlog::{Reader, may_hold_entry};
 pub use memory::{Memory, Remembered};
 pub use parser::Parser;
 pub use plan::redact_plan;

@@ -104,6 +104,10 @@ impl Parser {
                 if let Some(found) = jsonlog::parse(text) {
                     return Some(found);
                 }
+                // Whatever stands in it is not behind a prefix that can be found out.
+                if self.given.is_none() && text.starts_with(b"{\"") {
+                    return None;
+                }
             }
             b'0'..=b'9' if csvlog::looks_like(text) => {
                 if let Some(found) = csvlog::parse(text) {

@@ -330,12 +330,19 @@ impl<'c> Redactor<'c> {
             last.span.1 == found.end()
                 && matches!(value.sensitivity, Sensitivity::Sql | Sensitivity::Data)
         });
+        let is_quoted = last.is_some_and(|last| {
+            last.value.sensitivity == Sensitivity::Sql || last.text.starts_with(b"$")
+        });
+        let quotes_oddly = |text: &[u8]| is_quoted && !quotes(text).is_multiple_of(2);
+        let mut in_literal = last.is_some_and(|last| quotes_oddly(last.text));
         while open && end < text.len() {
             let next = behind(text, end.saturating_add(1));
-            if self.classes.next_companion(next, fuel).is_some() {
+            // In a literal, a line that looks like one of the server's is its text.
+            if !in_literal && self.classes.next_companion(next, fuel).is_some() {
                 break;
             }
             let length = find_byte(next, b'\n').unwrap_or(next.len());
+            in_literal ^= quotes_oddly(before(next, length));
             end = end.saturating_add(1).saturating_add(length);
         }
         (end, Some(found))
@@ -377,6 +384,11 @@ fn is_the_servers_path(path: &[u8]) -> bool {
     ]
     .iter()
     .any(|begin| path.starts_with(begin))
+}
+
+/// How many quotes of literals there are: an odd number leaves one open.
+fn quotes(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == b'\'').count()
 }
 
 /// A name of the server's or the schema's has one line; what follows came from elsewhere.

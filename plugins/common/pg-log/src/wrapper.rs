@@ -65,10 +65,27 @@ impl<'t> Unwrapped<'t> {
 /// Takes the wrapper off a text.
 #[inline]
 pub(crate) fn unwrapped(text: &[u8]) -> Unwrapped<'_> {
-    let bare = Unwrapped::bare(text);
+    let bare = Unwrapped::bare(behind_blanks_of_json(text));
     match may_be_carried(text) {
         true => carried(bare),
         false => bare,
+    }
+}
+
+/// A JSON object without blanks and a mark of its encoding before it; any other text as it is.
+#[inline]
+fn behind_blanks_of_json(text: &[u8]) -> &[u8] {
+    match text.first() {
+        Some(b' ' | b'\t' | b'\n' | b'\r' | 0xef) => {
+            let unmarked = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+            let trimmed = unmarked.trim_ascii_start();
+            if trimmed.starts_with(b"{\"") {
+                trimmed
+            } else {
+                text
+            }
+        }
+        _ => text,
     }
 }
 
