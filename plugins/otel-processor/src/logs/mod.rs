@@ -161,7 +161,7 @@ impl Logs {
         let written = self.try_write(editor, (line, named), traces);
         if let Err(Error::Malformed(error)) = written {
             editor.roll_back(mark);
-            record::strip(editor, &record, error);
+            record::strip(editor, &record, (traces, error));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use pg_log::{Event, Field as LogField, Reader, Severity, Sink, Timestamp, Zones}
 use super::entry::{self, Entry, MEMBERS, Place};
 use crate::lists::is_any;
 use crate::strip::{Wire, is_one};
-use crate::traces::names;
+use crate::traces::{Traces, names};
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
@@ -457,18 +457,48 @@ const NUMBERS: [(u32, Wire); 7] = [
 ];
 
 /// What is left of a record that cannot be read: nothing that may hold data.
-pub(super) fn strip<'a>(editor: &mut Editor<'a>, record: &Field<'a>, error: Error) {
+pub(super) fn strip<'a>(
+    editor: &mut Editor<'a>,
+    record: &Field<'a>,
+    (traces, error): (&Traces, Error),
+) {
     editor.replace(record, |new| {
         new.message(schema::scope::ITEMS, |new| {
             let fields = record.message().map(Message::fields);
             for field in fields.into_iter().flatten().flatten() {
-                if is_one(&field, &NUMBERS) {
+                let harmless = match field.number {
+                    ATTRIBUTES => traces.is_harmless(&field) && is_a_name(&field),
+                    schema::log_record::SEVERITY_TEXT => is_a_severity(&field),
+                    _ => is_one(&field, &NUMBERS),
+                };
+                if harmless {
                     new.field(&field);
                 }
             }
             new.text_attribute(ATTRIBUTES, names::ERROR, &error.to_string());
         });
     });
+}
+
+/// Whether an attribute holds no line, nor what was cut out of one.
+fn is_a_name(attribute: &Field<'_>) -> bool {
+    let read = attribute.message().and_then(KeyValue::read);
+    read.is_ok_and(|read| match read.any() {
+        _ if is_any(read.key, &COPIES) => false,
+        Ok(Any::Text(text)) => {
+            let mut bytes = text.iter();
+            !bytes.any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'['))
+        }
+        any => any.is_ok(),
+    })
+}
+
+/// Words of other programs' loggers that the server has not.
+const SEVERITIES: [&str; 3] = ["CRITICAL", "TRACE", "WARN"];
+
+fn is_a_severity(text: &Field<'_>) -> bool {
+    let word = text.bytes().unwrap_or_default().to_ascii_uppercase();
+    is_any(&word, &SEVERITIES) || Severity::from_word(&word).is_some()
 }
 
 #[cfg(test)]

@@ -182,8 +182,11 @@ impl Traces {
         let span = field.message()?;
         // Spans of one kind come together: what is PostgreSQL's for all we know is not looked at twice.
         let mut collected = read.known || read.run >= LONG_RUN;
-        if collected {
-            self.collect(span, &SPAN, parts)?;
+        if collected && let Err(error) = self.collect(span, &SPAN, parts) {
+            if read.known {
+                return Err(error);
+            }
+            collected = false;
         }
         let whose = match read.known || (collected && parts.is_postgres) {
             true => Whose::Postgres,

@@ -10,6 +10,7 @@
 mod any_batch;
 mod broken;
 mod conventions;
+mod deep;
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod invariants;
 mod leaks;
