@@ -29,6 +29,7 @@ use around::{Named, RESOURCE, SCOPE};
 use attributes::Parts;
 pub(crate) use attributes::sqlstate;
 use passing::Known;
+pub(crate) use record::is_hidden;
 use span::SPAN;
 
 /// Handles batches of spans.

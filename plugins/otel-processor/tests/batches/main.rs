@@ -24,6 +24,7 @@ mod logs_model;
 mod metrics;
 mod metrics_model;
 mod options;
+mod options_of_logs;
 mod order;
 mod otlp;
 mod traces;
