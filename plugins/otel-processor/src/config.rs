@@ -161,7 +161,34 @@ impl Config {
         let config: Self = json::read(text).map_err(|error| ConfigError(error.to_string()))?;
         config.traces.check().map_err(ConfigError)?;
         config.logs.check().map_err(ConfigError)?;
+        config.check_names().map_err(ConfigError)?;
         Ok(config)
+    }
+
+    /// Whether names, or what they begin with, say something: an empty one would be any.
+    fn check_names(&self) -> Result<(), String> {
+        let Self {
+            traces,
+            logs,
+            metrics,
+        } = self;
+        let lists = [
+            ("traces.systems", &traces.systems),
+            ("traces.scopes", &traces.scopes),
+            ("traces.signs", &traces.signs),
+            ("traces.query_attributes", &traces.query_attributes),
+            ("logs.keys", &logs.keys),
+            ("metrics.prefixes", &metrics.prefixes),
+            ("metrics.query_attributes", &metrics.query_attributes),
+        ];
+        for (path, names) in lists {
+            if let Some(number) = names.iter().position(String::is_empty) {
+                return Err(format!(
+                    "{path}[{number}]: expected a text that is not empty"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +263,19 @@ mod tests {
             (
                 r#"{"traces":{"keep_parameters":["a*","a*b"]}}"#,
                 "traces.keep_parameters[1]: expected a name",
+            ),
+            (
+                r#"{"traces":{"signs":["a.",""]}}"#,
+                "traces.signs[1]: expected a text",
+            ),
+            (
+                r#"{"traces":{"scopes":[""]}}"#,
+                "traces.scopes[0]: expected a text",
+            ),
+            (r#"{"logs":{"keys":[""]}}"#, "logs.keys[0]: expected a text"),
+            (
+                r#"{"metrics":{"prefixes":["pg_",""]}}"#,
+                "metrics.prefixes[1]: expected a text",
             ),
             (r#"{"traces":{}} x"#, "trailing characters"),
             ("[]", "expected an object"),

@@ -120,14 +120,4 @@ impl Processor {
     pub fn recycle(&mut self, handled: Vec<u8>) {
         self.room = handled;
     }
-
-    /// What this is, as JSON: name, version, signals.
-    #[must_use]
-    pub const fn describe() -> &'static str {
-        concat!(
-            r#"{"name":"pgmesh-otel-processor","version":""#,
-            env!("CARGO_PKG_VERSION"),
-            r#"","signals":["metrics","logs","traces"]}"#
-        )
-    }
 }

@@ -12,6 +12,8 @@ pub mod resource {
     pub const SCOPES: u32 = 2;
     /// Attributes of a `Resource`.
     pub const ATTRIBUTES: u32 = 1;
+    /// Number of a `Resource`'s attributes that were dropped.
+    pub const DROPPED_ATTRIBUTES: u32 = 2;
     /// Text: the version of the conventions that the resource follows.
     pub const SCHEMA_URL: u32 = 3;
 }
@@ -28,6 +30,8 @@ pub mod scope {
     pub const VERSION: u32 = 2;
     /// Attributes of an `InstrumentationScope`.
     pub const ATTRIBUTES: u32 = 3;
+    /// Number of an `InstrumentationScope`'s attributes that were dropped.
+    pub const DROPPED_ATTRIBUTES: u32 = 4;
 }
 
 /// `Span`.

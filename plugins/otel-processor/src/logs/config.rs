@@ -71,11 +71,16 @@ impl Logs {
                 RedactionMode::Statements => Redaction::Statements,
                 RedactionMode::Off => Redaction::Off,
             },
-            names: Names {
-                users: self.hide_users,
-                hosts: self.hide_hosts,
-            },
+            names: self.hidden(),
             zones: Zones::with(&self.time_zones).unwrap_or_default(),
+        }
+    }
+
+    /// Which names are left out.
+    pub(crate) const fn hidden(&self) -> Names {
+        Names {
+            users: self.hide_users,
+            hosts: self.hide_hosts,
         }
     }
 

@@ -161,7 +161,8 @@ impl Logs {
         let written = self.try_write(editor, (line, named), traces);
         if let Err(Error::Malformed(error)) = written {
             editor.roll_back(mark);
-            record::strip(editor, &record, error);
+            let known = (&*traces, self.config.hidden());
+            record::strip(editor, &record, known, error);
         }
         Ok(())
     }
@@ -264,6 +265,7 @@ impl Logs {
             event,
             said: &self.said,
             redacts: self.redacts(),
+            hidden: self.config.hidden(),
         };
         Ok(record::write(editor, record, &taken)?)
     }
@@ -277,7 +279,10 @@ impl Logs {
         traces: &mut Traces,
     ) -> Result<(), Error> {
         match traces.is_postgres(record.message()?, named)? {
-            true => traces.log_record(editor, record, self.config.redaction),
+            true => {
+                let options = (self.config.redaction, self.config.hidden());
+                traces.log_record(editor, record, options)
+            }
             false if !self.redacts() => Ok(()),
             false => traces.foreign_record(editor, record),
         }

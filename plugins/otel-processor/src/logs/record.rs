@@ -6,12 +6,12 @@ use std::borrow::Cow;
 
 use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, Writer, schema};
 use pg_log::json::{Kind, Member};
-use pg_log::{Event, Field as LogField, Reader, Severity, Sink, Timestamp, Zones};
+use pg_log::{Event, Field as LogField, Names, Reader, Severity, Sink, Timestamp, Zones};
 
 use super::entry::{self, Entry, MEMBERS, Place};
 use crate::lists::is_any;
 use crate::strip::{Wire, is_one};
-use crate::traces::names;
+use crate::traces::{Traces, is_hidden, names};
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
@@ -289,6 +289,8 @@ pub(super) struct Taken<'s, 'a> {
     pub(super) said: &'s Said,
     /// Copies go.
     pub(super) redacts: bool,
+    /// So do names of these.
+    pub(super) hidden: Names,
 }
 
 /// Fields of an entry that may hold data.
@@ -307,7 +309,7 @@ impl<'a> Taken<'_, 'a> {
     /// `among`: where the attribute or member stands.
     fn is(&self, attribute: &Field<'a>, among: Place) -> Result<bool, Error> {
         let attribute = KeyValue::read(attribute.message()?)?;
-        if self.said.has(attribute.key) {
+        if self.said.has(attribute.key) || is_hidden(self.hidden, attribute.key) {
             return Ok(true);
         }
         let own = match self.entry.members {
@@ -457,18 +459,49 @@ const NUMBERS: [(u32, Wire); 7] = [
 ];
 
 /// What is left of a record that cannot be read: nothing that may hold data.
-pub(super) fn strip<'a>(editor: &mut Editor<'a>, record: &Field<'a>, error: Error) {
+pub(super) fn strip<'a>(
+    editor: &mut Editor<'a>,
+    record: &Field<'a>,
+    (traces, hidden): (&Traces, Names),
+    error: Error,
+) {
     editor.replace(record, |new| {
         new.message(schema::scope::ITEMS, |new| {
             let fields = record.message().map(Message::fields);
             for field in fields.into_iter().flatten().flatten() {
-                if is_one(&field, &NUMBERS) {
+                let harmless = match field.number {
+                    ATTRIBUTES => traces.is_harmless(&field) && is_a_name(&field, hidden),
+                    schema::log_record::SEVERITY_TEXT => is_a_severity(&field),
+                    _ => is_one(&field, &NUMBERS),
+                };
+                if harmless {
                     new.field(&field);
                 }
             }
             new.text_attribute(ATTRIBUTES, names::ERROR, &error.to_string());
         });
     });
+}
+
+/// Whether an attribute holds no line, nor what was cut out of one, nor what is hidden.
+fn is_a_name(attribute: &Field<'_>, hidden: Names) -> bool {
+    let read = attribute.message().and_then(KeyValue::read);
+    read.is_ok_and(|read| match read.any() {
+        _ if is_any(read.key, &COPIES) || is_hidden(hidden, read.key) => false,
+        Ok(Any::Text(text)) => {
+            let mut bytes = text.iter();
+            !bytes.any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'['))
+        }
+        any => any.is_ok(),
+    })
+}
+
+/// Words of other programs' loggers that the server has not.
+const SEVERITIES: [&str; 3] = ["CRITICAL", "TRACE", "WARN"];
+
+fn is_a_severity(text: &Field<'_>) -> bool {
+    let word = text.bytes().unwrap_or_default().to_ascii_uppercase();
+    is_any(&word, &SEVERITIES) || Severity::from_word(&word).is_some()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use otlp_wire::{Editor, Message, Writer, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, OTHER_ERROR, is_taken};
+use super::attributes::{Facts, Found, Lost, OTHER_ERROR, is_taken};
 use super::names::{self, Role, Slot};
 use crate::config::Migrate;
 use crate::statement::Said;
@@ -41,6 +41,19 @@ impl Traces {
                 add_said(new, number, (said, found, facts.present));
             }
         });
+    }
+
+    /// Says in the message that is entered what it has lost, if nobody has said so before.
+    pub(super) fn say_lost<'a>(
+        editor: &mut Editor<'a>,
+        (message, number): (Message<'a>, u32),
+        (lost, present): (Lost, u32),
+    ) {
+        if let Some(error) = lost.filter(|_| present & Slot::Error.bit() == 0) {
+            editor.append(message, |new| {
+                new.text_attribute(number, names::ERROR, &error.to_string());
+            });
+        }
     }
 
     /// Adds older attributes under their names in the stable conventions.

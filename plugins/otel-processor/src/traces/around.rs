@@ -5,7 +5,7 @@
 use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, Layout, Parts};
+use super::attributes::{Found, Layout, Parts};
 use super::names::{self, Role, SCOPES};
 use crate::Error;
 use crate::lists::is_any;
@@ -75,7 +75,7 @@ impl Traces {
     }
 
     /// Takes the data out of the attributes of a `Resource` or `InstrumentationScope`, where it is
-    /// PostgreSQL's for all that is known. One that says so and cannot be read is taken out.
+    /// PostgreSQL's for all that is known. What cannot be read is taken out.
     pub(crate) fn around<'a>(
         &mut self,
         editor: &mut Editor<'a>,
@@ -89,11 +89,9 @@ impl Traces {
         let edited = editor.inside(field, |editor, message| {
             self.attributes_around(editor, message, (layout, named))
         });
-        if edited.is_err() {
+        if let Err(Error::Malformed(error)) = edited {
             editor.roll_back(mark);
-            if named == Named::Postgres {
-                editor.remove(field);
-            }
+            self.strip_around(editor, field, (layout, error));
         }
     }
 
@@ -104,17 +102,23 @@ impl Traces {
         (layout, named): (&Layout, Named),
     ) -> Result<(), Error> {
         let mut parts = Parts::default();
-        self.collect(message, layout, &mut parts)?;
+        let mut lost = self.collect_readable(message, layout, &mut parts)?;
         let found = &parts.found;
-        let mut of_databases = (0..found.len()).filter(|place| {
-            found
-                .get(*place)
-                .is_some_and(|one| is_of_a_database(one, named))
-        });
-        of_databases.try_for_each(|place| self.attribute(editor, (found, place), &Facts::default()))
+        for (field, place) in &parts.fields {
+            let Some(place) = *place else {
+                editor.remove(field);
+                continue;
+            };
+            let mut one = found.get(place).into_iter();
+            if one.any(|one| is_of_a_database(one, named)) {
+                lost = lost.or(self.attribute_or_none(editor, (found, place)));
+            }
+        }
+        Self::say_lost(editor, (message, layout.attributes), (lost, parts.present));
+        Ok(())
     }
 
-    /// A `Resource` that stands alone, without its data; nothing if it cannot be read.
+    /// A `Resource` that stands alone, without its data.
     pub(crate) fn resource(&mut self, resource: &[u8]) -> Vec<u8> {
         let mut alone = Vec::new();
         otlp_wire::Writer::new(&mut alone).bytes(schema::resource::RESOURCE, resource);

@@ -31,6 +31,7 @@ pub(crate) struct Parts<'a> {
     /// Attributes that may change, or be wanted under another name.
     pub(super) found: Vec<Found<'a>>,
     /// Fields in which something may change, in their order; of an attribute, where it is in `found`.
+    /// One that is in no place goes.
     pub(super) fields: Vec<(Field<'a>, Option<usize>)>,
 }
 
@@ -46,6 +47,9 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 }
+
+/// Why something was taken out that could not be read, if it was.
+pub(super) type Lost = Option<otlp_wire::Error>;
 
 /// The numbers of a message's fields.
 pub(crate) struct Layout {
@@ -131,70 +135,92 @@ enum Name {
 
 impl Traces {
     /// Gathers the attributes whose names tell what they are, and the fields that may change.
-    #[inline(never)]
     pub(super) fn collect<'a>(
         &mut self,
         message: Message<'a>,
         layout: &Layout,
         parts: &mut Parts<'a>,
     ) -> Result<(), Error> {
+        let lost = self.collect_readable(message, layout, parts)?;
+        lost.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The same of what can be read, and why something cannot: such an attribute is among the fields
+    /// and in no place.
+    #[inline(never)]
+    pub(super) fn collect_readable<'a>(
+        &mut self,
+        message: Message<'a>,
+        layout: &Layout,
+        parts: &mut Parts<'a>,
+    ) -> Result<Lost, Error> {
         parts.present = 0;
         parts.is_postgres = false;
         parts.database = None;
         parts.found.clear();
         parts.fields.clear();
-        let renames = self.config.migrate != Migrate::Off;
+        let mut lost = None;
         for field in message.fields_in_place() {
             let field = field?;
             if field.number == layout.attributes {
-                let message = field.message()?;
-                if let Some(passing) = self.passing.get(message.bytes()) {
-                    parts.pass(message, passing)?;
-                    continue;
+                if let Err(Error::Malformed(error)) = self.gather(field, parts) {
+                    lost = lost.or(Some(error));
+                    parts.fields.push((field, None));
                 }
-                let attribute = KeyValue::read(message)?;
-                let meaning = match self.meaning(attribute.key) {
-                    Some(meaning) if !meaning.is_plain() => meaning,
-                    // We have written it.
-                    Some(plain) if attribute.key.starts_with(b"pgmesh.") => plain,
-                    plain => match suspicion(&attribute).or(plain) {
-                        Some(meaning) => meaning,
-                        None if attribute.may_nest() => &names::UNKNOWN,
-                        None => {
-                            self.passing.set(message.bytes(), Passing::default());
-                            continue;
-                        }
-                    },
-                };
-                let is_postgres = meaning.role == Role::System
-                    && matches!(attribute.any()?, Any::Text(system) if self.is_system(system));
-                if matches!(meaning.role, Role::Plain | Role::System) && !renames {
-                    let passing = Passing {
-                        slots: meaning.slot.map_or(0, Slot::bit),
-                        is_postgres,
-                    };
-                    parts.pass(message, passing)?;
-                    self.passing.set(message.bytes(), passing);
-                    continue;
-                }
-                parts.is_postgres |= is_postgres;
-                let value = attribute.any()?;
-                let gone = self.is_taken_out((attribute.key, value), meaning.role);
-                if let Some(slot) = meaning.slot.filter(|_| !gone) {
-                    parts.present |= slot.bit();
-                }
-                parts.fields.push((field, Some(parts.found.len())));
-                parts.found.push(Found {
-                    field,
-                    attribute,
-                    value,
-                    meaning,
-                    gone,
-                });
             } else if 1_u32.wrapping_shl(field.number) & layout.others != 0 && field.number < 32 {
                 parts.fields.push((field, None));
             }
         }
+        Ok(lost)
+    }
+
+    /// Gathers an attribute, if it matters.
+    #[inline(always)]
+    fn gather<'a>(&mut self, field: Field<'a>, parts: &mut Parts<'a>) -> Result<(), Error> {
+        let message = field.message()?;
+        if let Some(passing) = self.passing.get(message.bytes()) {
+            return parts.pass(message, passing);
+        }
+        let renames = self.config.migrate != Migrate::Off;
+        let attribute = KeyValue::read(message)?;
+        let meaning = match self.meaning(attribute.key) {
+            Some(meaning) if !meaning.is_plain() => meaning,
+            // We have written it.
+            Some(plain) if attribute.key.starts_with(b"pgmesh.") => plain,
+            plain => match suspicion(&attribute).or(plain) {
+                Some(meaning) => meaning,
+                None if attribute.may_nest() => &names::UNKNOWN,
+                None => {
+                    self.passing.set(message.bytes(), Passing::default());
+                    return Ok(());
+                }
+            },
+        };
+        let is_postgres = meaning.role == Role::System
+            && matches!(attribute.any()?, Any::Text(system) if self.is_system(system));
+        if matches!(meaning.role, Role::Plain | Role::System) && !renames {
+            let passing = Passing {
+                slots: meaning.slot.map_or(0, Slot::bit),
+                is_postgres,
+            };
+            parts.pass(message, passing)?;
+            self.passing.set(message.bytes(), passing);
+            return Ok(());
+        }
+        parts.is_postgres |= is_postgres;
+        let value = attribute.any()?;
+        let gone = self.is_taken_out((attribute.key, value), meaning.role);
+        if let Some(slot) = meaning.slot.filter(|_| !gone) {
+            parts.present |= slot.bit();
+        }
+        parts.fields.push((field, Some(parts.found.len())));
+        parts.found.push(Found {
+            field,
+            attribute,
+            value,
+            meaning,
+            gone,
+        });
         Ok(())
     }
 
@@ -336,6 +362,19 @@ impl Traces {
         self.rewrite(editor, one, (name, facts.redaction))
     }
 
+    /// The same of one that goes if it cannot be read.
+    pub(super) fn attribute_or_none<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        (found, place): (&[Found<'a>], usize),
+    ) -> Lost {
+        let one = found.get(place)?;
+        or_remove(editor, &one.field, |editor| {
+            self.attribute(editor, (found, place), &Facts::default())?;
+            Ok(None)
+        })
+    }
+
     /// Gives an attribute its name, and its texts without their data.
     fn rewrite<'a>(
         &mut self,
@@ -398,6 +437,20 @@ impl Traces {
         };
         (seen.as_bytes() != text).then_some(seen)
     }
+}
+
+/// Changes a field, or takes it out if what is in it cannot be read.
+pub(super) fn or_remove<'a>(
+    editor: &mut Editor<'a>,
+    field: &Field<'a>,
+    change: impl FnOnce(&mut Editor<'a>) -> Result<Lost, Error>,
+) -> Lost {
+    let mark = editor.mark();
+    change(editor).unwrap_or_else(|Error::Malformed(error)| {
+        editor.roll_back(mark);
+        editor.remove(field);
+        Some(error)
+    })
 }
 
 /// The shortest value that may hold a statement or an address with a password, as an `AnyValue`.

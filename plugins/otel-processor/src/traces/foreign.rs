@@ -6,7 +6,7 @@
 use otlp_wire::{Any, Editor, Field, KeyValue, MAX_DEPTH, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Found, Layout, Parts};
+use super::attributes::{Facts, Found, Layout, Lost, Parts, or_remove};
 use super::names::{Role, Slot};
 use super::record::RECORD;
 use super::span::{EVENT, SPAN};
@@ -16,7 +16,7 @@ use crate::config::Exceptions;
 use crate::exceptions::drivers;
 
 impl Traces {
-    /// Takes the data out of what a driver says on somebody else's span.
+    /// Takes the data out of what a driver says on somebody else's span, and what cannot be read.
     pub(super) fn foreign<'a>(
         &mut self,
         editor: &mut Editor<'a>,
@@ -28,49 +28,60 @@ impl Traces {
             return Ok(());
         }
         editor.inside(span, |editor, span| {
-            self.collect(span, &SPAN, parts)?;
+            let mut lost = self.collect_readable(span, &SPAN, parts)?;
             let mut inner = Parts::default();
             for (field, place) in &parts.fields {
-                match (place, field.number) {
-                    (None, schema::span::EVENTS) => {
-                        self.event(editor, field, (told, &mut inner))?;
+                lost = lost.or(match (place, field.number) {
+                    (None, schema::span::EVENTS) => or_remove(editor, field, |editor| {
+                        self.event(editor, field, (told, &mut inner))
+                    }),
+                    (None, schema::span::ATTRIBUTES) => {
+                        editor.remove(field);
+                        None
                     }
-                    _ if !told.error => {}
-                    (Some(place), _) => self.error(editor, (&parts.found, *place))?,
-                    (None, schema::span::STATUS) => {
+                    _ if !told.error => None,
+                    (Some(place), _) => self.error(editor, (&parts.found, *place)),
+                    (None, schema::span::STATUS) => or_remove(editor, field, |editor| {
                         self.status(editor, field, &mut Facts::default())?;
-                    }
-                    _ => {}
-                }
+                        Ok(None)
+                    }),
+                    _ => None,
+                });
             }
+            let attributes = schema::span::ATTRIBUTES;
+            Self::say_lost(editor, (span, attributes), (lost, parts.present));
             Ok(())
         })
     }
 
-    /// What a driver says on a span, in its events or its status.
+    /// What a driver says on a span, in its events or its status. What cannot be read may say it.
     fn told<'a>(&mut self, span: Message<'a>, parts: &mut Parts<'a>) -> Result<Told, Error> {
-        self.collect(span, &SPAN, parts)?;
+        let mut unread = self.collect_readable(span, &SPAN, parts)?.is_some();
         let mut error = self.is_drivers(parts);
         let mut statement = false;
         for field in span.fields() {
             let field = field?;
             match field.number {
-                schema::span::STATUS => {
-                    let text = field.message()?.find(schema::status::MESSAGE)?;
-                    let text = text.map_or(Ok(&b""[..]), |text| text.bytes())?;
-                    error = error || self.texts.is_drivers(text);
-                }
+                schema::span::STATUS => match status_message(&field) {
+                    Ok(text) => error = error || self.texts.is_drivers(text),
+                    Err(_) => unread = true,
+                },
                 schema::span::EVENTS => {
-                    self.collect(field.message()?, &EVENT, parts)?;
+                    let Ok(event) = field.message() else {
+                        unread = true;
+                        continue;
+                    };
+                    unread |= !matches!(self.collect_readable(event, &EVENT, parts), Ok(None));
                     error = error || self.is_drivers(parts);
-                    statement |= is_of_a_statement(field.message()?, &EVENT, parts);
+                    statement |= is_of_a_statement(event, &EVENT, parts);
                 }
                 _ => {}
             }
         }
         Ok(Told {
-            error: error && self.config.exceptions != Exceptions::Keep,
+            error: (error || unread) && self.config.exceptions != Exceptions::Keep,
             statement,
+            unread,
         })
     }
 
@@ -80,26 +91,66 @@ impl Traces {
         editor: &mut Editor<'a>,
         event: &Field<'a>,
         (told, parts): (Told, &mut Parts<'a>),
-    ) -> Result<(), Error> {
-        self.collect(event.message()?, &EVENT, parts)?;
-        if is_of_a_statement(event.message()?, &EVENT, parts) {
-            return self.nested(editor, event, &EVENT, &mut Facts::default());
-        }
-        match told.error {
-            true => editor.inside(event, |editor, event| self.errors(editor, event, parts)),
-            false => Ok(()),
-        }
+    ) -> Result<Lost, Error> {
+        let lost = self.collect_readable(event.message()?, &EVENT, parts)?;
+        let told = Told {
+            statement: is_of_a_statement(event.message()?, &EVENT, parts),
+            ..told
+        };
+        editor.inside(event, |editor, _| {
+            Ok(lost.or(self.parts(editor, (&EVENT, told), parts)))
+        })
     }
 
-    /// Changes what the attributes of an event say of an error.
-    fn errors<'a>(
+    /// Changes what an event or a record says of a statement or an error.
+    fn parts<'a>(
         &mut self,
         editor: &mut Editor<'a>,
-        event: Message<'a>,
-        parts: &mut Parts<'a>,
+        (layout, told): (&Layout, Told),
+        parts: &Parts<'a>,
+    ) -> Lost {
+        let mut lost = None;
+        for (field, place) in &parts.fields {
+            lost = lost.or(match place {
+                Some(place) if told.statement => {
+                    self.attribute_or_none(editor, (&parts.found, *place))
+                }
+                Some(place) if told.error => self.error(editor, (&parts.found, *place)),
+                Some(_) => None,
+                None if field.number == layout.attributes => {
+                    editor.remove(field);
+                    None
+                }
+                None => or_remove(editor, field, |editor| {
+                    self.beside(editor, field, (layout, told))?;
+                    Ok(None)
+                }),
+            });
+        }
+        lost
+    }
+
+    /// Changes the name of an event, or the body of a record.
+    fn beside<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        (layout, told): (&Layout, Told),
     ) -> Result<(), Error> {
-        self.collect(event, &EVENT, parts)?;
-        (0..parts.found.len()).try_for_each(|place| self.error(editor, (&parts.found, place)))
+        match (layout.attributes, field.number) {
+            (schema::event::ATTRIBUTES, _) if told.statement => {
+                if let Some(redacted) = self.statements.redact(field.bytes()?) {
+                    editor.replace(field, |new| new.text(field.number, &redacted));
+                }
+                Ok(())
+            }
+            (schema::log_record::ATTRIBUTES, schema::log_record::BODY)
+                if self.config.exceptions != Exceptions::Keep =>
+            {
+                self.value(editor, field, Around::of(Kind::Others))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes an attribute, if it says something of an error.
@@ -107,65 +158,55 @@ impl Traces {
         &mut self,
         editor: &mut Editor<'a>,
         (found, place): (&[Found<'a>], usize),
-    ) -> Result<(), Error> {
-        let says = found.get(place).is_some_and(|one| {
-            matches!(one.meaning.role, Role::ExceptionMessage | Role::Stacktrace)
-        });
-        match says {
-            true => self.attribute(editor, (found, place), &Facts::default()),
-            false => Ok(()),
+    ) -> Lost {
+        let role = found.get(place)?.meaning.role;
+        match role {
+            Role::ExceptionMessage | Role::Stacktrace => {
+                self.attribute_or_none(editor, (found, place))
+            }
+            _ => None,
         }
     }
 
-    /// Takes the data out of what a driver says in a log record of an application's.
+    /// Takes the data out of what a driver says in a log record of an application's, and what cannot be
+    /// read.
     pub(crate) fn foreign_record<'a>(
-        &mut self,
-        editor: &mut Editor<'a>,
-        record: &Field<'a>,
-    ) -> Result<(), Error> {
-        let mark = editor.mark();
-        if self.told_in_record(editor, record).is_err() {
-            // Somebody else's goes on, even if nobody can read it.
-            editor.roll_back(mark);
-        }
-        Ok(())
-    }
-
-    fn told_in_record<'a>(
         &mut self,
         editor: &mut Editor<'a>,
         record: &Field<'a>,
     ) -> Result<(), Error> {
         let message = record.message()?;
         let mut parts = Parts::default();
-        self.collect(message, &RECORD, &mut parts)?;
-        if is_of_a_statement(message, &RECORD, &parts) {
-            return editor.inside(record, |editor, _| {
-                let mut all = 0..parts.found.len();
-                all.try_for_each(|one| {
-                    self.attribute(editor, (&parts.found, one), &Facts::default())
-                })
-            });
-        }
-        if self.config.exceptions == Exceptions::Keep {
+        let mut lost = self.collect_readable(message, &RECORD, &mut parts)?;
+        let told = self.told_in_record(message, (&parts, lost.is_some()))?;
+        if told == Told::default() {
             return Ok(());
         }
-        let body = message.find(schema::log_record::BODY)?;
-        let body = body.map_or(Ok(Any::Empty), |body| Any::read(body.message()?))?;
-        if !self.is_drivers(&parts) && !self.tells_in(body, 0) {
-            return Ok(());
-        }
-        editor.inside(record, |editor, _| {
-            for (field, place) in &parts.fields {
-                match (place, field.number) {
-                    (Some(place), _) => self.error(editor, (&parts.found, *place))?,
-                    (None, schema::log_record::BODY) => {
-                        self.value(editor, field, Around::of(Kind::Others))?;
-                    }
-                    _ => {}
-                }
-            }
+        editor.inside(record, |editor, message| {
+            lost = lost.or(self.parts(editor, (&RECORD, told), &parts));
+            let attributes = schema::log_record::ATTRIBUTES;
+            Self::say_lost(editor, (message, attributes), (lost, parts.present));
             Ok(())
+        })
+    }
+
+    /// What a driver says in a record. What cannot be read may say it.
+    fn told_in_record(
+        &self,
+        record: Message<'_>,
+        (parts, mut unread): (&Parts<'_>, bool),
+    ) -> Result<Told, Error> {
+        let mut error = self.is_drivers(parts);
+        if let Some(body) = record.find(schema::log_record::BODY)? {
+            match Any::read(body.message()?) {
+                Ok(body) => error = error || self.tells_in(body, 0),
+                Err(_) => unread = true,
+            }
+        }
+        Ok(Told {
+            error: (error || unread) && self.config.exceptions != Exceptions::Keep,
+            statement: is_of_a_statement(record, &RECORD, parts),
+            unread,
         })
     }
 
@@ -225,6 +266,14 @@ struct Told {
     error: bool,
     /// What it has sent.
     statement: bool,
+    /// Nobody knows what: something cannot be read.
+    unread: bool,
+}
+
+/// What the status of a span says.
+fn status_message<'a>(status: &Field<'a>) -> Result<&'a [u8], Error> {
+    let text = status.message()?.find(schema::status::MESSAGE)?;
+    Ok(text.map_or(Ok(&b""[..]), |text| text.bytes())?)
 }
 
 /// Where sqlx' events come from, as `tracing` has it.

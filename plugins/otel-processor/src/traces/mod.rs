@@ -29,6 +29,7 @@ use around::{Named, RESOURCE, SCOPE};
 use attributes::Parts;
 pub(crate) use attributes::sqlstate;
 use passing::Known;
+pub(crate) use record::is_hidden;
 use span::SPAN;
 
 /// Handles batches of spans.
@@ -182,8 +183,11 @@ impl Traces {
         let span = field.message()?;
         // Spans of one kind come together: what is PostgreSQL's for all we know is not looked at twice.
         let mut collected = read.known || read.run >= LONG_RUN;
-        if collected {
-            self.collect(span, &SPAN, parts)?;
+        if collected && let Err(error) = self.collect(span, &SPAN, parts) {
+            if read.known {
+                return Err(error);
+            }
+            collected = false;
         }
         let whose = match read.known || (collected && parts.is_postgres) {
             true => Whose::Postgres,

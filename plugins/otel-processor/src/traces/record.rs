@@ -3,7 +3,7 @@
 //! that was described already.
 
 use otlp_wire::{Editor, Field, KeyValue, Message, schema};
-use pg_log::Field as LogField;
+use pg_log::{Field as LogField, Names};
 
 use super::Traces;
 use super::attributes::{Facts, Found, Layout, Parts};
@@ -11,6 +11,7 @@ use super::names::Role;
 use super::values::{Around, Kind};
 use crate::Error;
 use crate::config::LogRedaction;
+use crate::lists::is_any;
 use crate::statement::is_like_a_statement;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
@@ -19,6 +20,9 @@ pub(super) const RECORD: Layout = Layout {
     attributes: ATTRIBUTES,
     others: 1 << schema::log_record::BODY | 1 << schema::log_record::EVENT_NAME,
 };
+
+/// A field, and where it is among the attributes that were found.
+type Place<'a> = (Field<'a>, Option<usize>);
 
 /// What is known of a record while its body is written.
 pub(super) struct Body<'k, 'a> {
@@ -29,12 +33,12 @@ pub(super) struct Body<'k, 'a> {
 }
 
 impl Traces {
-    /// Handles a record. What its body says goes by the `redaction` of logs.
+    /// Handles a record. What its body says goes by the `redaction` of logs, as do `names`.
     pub(crate) fn log_record<'a>(
         &mut self,
         editor: &mut Editor<'a>,
         record: &Field<'a>,
-        redaction: LogRedaction,
+        (redaction, names): (LogRedaction, Names),
     ) -> Result<(), Error> {
         editor.inside(record, |editor, record| {
             let mut parts = Parts::default();
@@ -44,7 +48,7 @@ impl Traces {
                 ..self.facts(&parts)
             };
             for one in &mut parts.found {
-                if spares(redaction, one.meaning.role) {
+                if spares(redaction, one.meaning.role) || is_hidden(names, one.attribute.key) {
                     one.spare();
                 }
             }
@@ -53,11 +57,13 @@ impl Traces {
                 companion: companion(record),
                 redaction,
             };
+            parts.fields = without(names, record, parts.fields);
             for (field, place) in &parts.fields {
                 match (place, field.number) {
                     (Some(place), _) => {
                         self.attribute(editor, (&parts.found, *place), &facts)?;
                     }
+                    (None, ATTRIBUTES) => editor.remove(field),
                     _ if redaction == LogRedaction::Off => {}
                     (None, schema::log_record::BODY) => {
                         let around = Around {
@@ -104,6 +110,57 @@ impl Traces {
     }
 }
 
+/// Attributes that name a role: as `pg-log` and the Collector's `postgresqlreceiver` call them, the
+/// conventions, and jsonlog.
+const USERS: [&str; 8] = [
+    "db.user",
+    "postgresql.gss",
+    "postgresql.identity",
+    "postgresql.role",
+    "postgresql.rolname",
+    "user",
+    "user.name",
+    "user_name",
+];
+
+/// Attributes that name a machine, or its address.
+const HOSTS: [&str; 9] = [
+    "client.address",
+    "net.peer.ip",
+    "net.peer.name",
+    "net.sock.peer.addr",
+    "network.local.address",
+    "network.peer.address",
+    "postgresql.client_hostname",
+    "remote_host",
+    "server.address",
+];
+
+/// Whether an attribute of this name is hidden.
+pub(crate) fn is_hidden(names: Names, key: &[u8]) -> bool {
+    (names.users && is_any(key, &USERS)) || (names.hosts && is_any(key, &HOSTS))
+}
+
+/// The fields in which something may change, and attributes that are hidden, which are in no place.
+fn without<'a>(names: Names, record: Message<'a>, fields: Vec<Place<'a>>) -> Vec<Place<'a>> {
+    if names == Names::default() {
+        return fields;
+    }
+    let mut all = Vec::with_capacity(fields.len());
+    let mut fields = fields.into_iter().peekable();
+    for field in record.fields().flatten() {
+        let known = fields.next_if(|(known, _)| known.offset() == field.offset());
+        let attribute = field.message().and_then(KeyValue::read);
+        match attribute {
+            Ok(it) if field.number == ATTRIBUTES && is_hidden(names, it.key) => {
+                all.push((field, None));
+            }
+            _ => all.extend(known),
+        }
+    }
+    all
+}
+
 /// Whether attributes of this role stay as they are.
 pub(super) fn spares(redaction: LogRedaction, role: Role) -> bool {
     match redaction {
@@ -135,4 +192,23 @@ fn companion(record: Message<'_>) -> Option<LogField> {
 
 fn is_in(part: &[u8], text: &[u8]) -> bool {
     !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pg_log::Sensitivity;
+
+    #[test]
+    fn what_is_taken_out_of_an_entry_on_request_is_taken_out_of_a_record() {
+        for value in pg_log::Class::all().iter().flat_map(pg_log::Class::values) {
+            let names = Names {
+                users: value.sensitivity == Sensitivity::User,
+                hosts: value.sensitivity == Sensitivity::Host,
+            };
+            let name = value.full_name;
+            let hidden = is_hidden(names, name.as_bytes());
+            assert_eq!(hidden, names != Names::default(), "{name}");
+        }
+    }
 }

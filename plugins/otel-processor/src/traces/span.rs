@@ -4,7 +4,7 @@
 use otlp_wire::{Editor, Field, KeyValue, Message, schema};
 
 use super::Traces;
-use super::attributes::{Facts, Layout, Parts, statement};
+use super::attributes::{Facts, Found, Layout, Parts, statement};
 use super::names::{self, Role, Slot};
 use crate::Error;
 use crate::bounded::{Bounded, hash};
@@ -13,6 +13,12 @@ use crate::places::is_same;
 
 /// `STATUS_CODE_ERROR` of `Status`.
 const STATUS_ERROR: u64 = 2;
+
+/// `successful_completion`.
+const SUCCESS: &[u8; 5] = b"00000";
+
+/// What an exception's event is called, and how names of its attributes begin.
+const EXCEPTION: &[u8] = b"exception";
 
 /// Where in a span something may change.
 pub(super) const SPAN: Layout = Layout {
@@ -235,7 +241,8 @@ impl Traces {
         // What was described before, and was given no operation, was not all understood then: what was
         // not is no longer there.
         let was_doubtful = has(Slot::Fingerprint) && !has(Slot::Operation);
-        if !upkeep || was_doubtful || has(Slot::ErrorType) {
+        let has_failed = has(Slot::ErrorType) || found.iter().any(|one| self.tells_a_failure(one));
+        if !upkeep || was_doubtful || has_failed {
             return Ok(false);
         }
         for field in span.fields() {
@@ -245,11 +252,26 @@ impl Traces {
                     return Ok(false);
                 }
                 schema::span::STATUS if is_error(field.message()?)? => return Ok(false),
+                schema::span::EVENTS if is_exception(field.message()?)? => return Ok(false),
                 _ => {}
             }
         }
         Ok(true)
     }
+
+    /// Whether an attribute says that its statement has failed.
+    fn tells_a_failure(&self, one: &Found<'_>) -> bool {
+        let mut facts = Facts::default();
+        self.learn(one, &mut facts);
+        let code = facts.sqlstate.filter(|code| code != SUCCESS);
+        code.is_some() || one.attribute.key.starts_with(EXCEPTION)
+    }
+}
+
+fn is_exception(event: Message<'_>) -> Result<bool, Error> {
+    let name = event.find(schema::event::NAME)?;
+    let name = name.map(|name| name.bytes()).transpose()?;
+    Ok(name == Some(EXCEPTION))
 }
 
 fn is_error(status: Message<'_>) -> Result<bool, Error> {

@@ -1,9 +1,12 @@
 //! Spans, records and metrics that cannot be read: each passes without its data and says why, and
 //! whatever else is in the batch is handled.
 
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogsData;
 use opentelemetry_proto::tonic::metrics::v1::MetricsData;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::TracesData;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 use otlp_wire::Writer;
 use prost::Message;
 
@@ -161,5 +164,90 @@ fn a_metric_that_cannot_be_read_harms_no_other() {
         assert_eq!(metrics[1].name, "pg_stat_statements_calls");
         assert_eq!(metrics[3].name, "node_load1");
         assert!(metrics[3].data.is_some());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_around_a_span_harms_nothing_else() {
+    let statement = text("db.query.text", &format!("SELECT '{SECRET}'"));
+    let service = text("service.name", "shop");
+    let system = text("db.system.name", "postgresql");
+    for attributes in [
+        vec![service.clone(), statement.clone()],
+        vec![system, service, statement],
+    ] {
+        let resource = Resource {
+            attributes: attributes.clone(),
+            ..Resource::default()
+        };
+        let scope = InstrumentationScope {
+            name: "some.library".to_owned(),
+            attributes,
+            ..InstrumentationScope::default()
+        };
+        let around = damages(1, SECRET).into_iter().zip(damages(3, SECRET));
+        for ((damage, in_resource), (_, in_scope)) in around {
+            let resource = [resource.encode_to_vec(), in_resource].concat();
+            let scope = [scope.encode_to_vec(), in_scope].concat();
+            let mut bytes = Vec::new();
+            Writer::new(&mut bytes).message(1, |spans| {
+                spans.bytes(1, &resource);
+                spans.message(2, |spans| {
+                    spans.bytes(1, &scope);
+                    spans.bytes(2, &span("GET /pay", &[]).encode_to_vec());
+                });
+            });
+            let mut processor = processor("");
+            let out = processor.process_traces(&bytes).expect(damage);
+            let out = TracesData::decode(&*out).expect(damage);
+            assert!(!format!("{out:?}").contains(SECRET), "{damage}: {out:?}");
+            let resource = &out.resource_spans[0];
+            let scope = resource.scope_spans[0].scope.as_ref().expect(damage);
+            assert_eq!(scope.name, "some.library");
+            assert_eq!(resource.scope_spans[0].spans[0].name, "GET /pay");
+            let resource = resource.resource.as_ref().expect(damage);
+            for found in [&resource.attributes, &scope.attributes] {
+                assert_eq!(get(found, "service.name"), Some("shop"));
+                assert!(get(found, "pgmesh.error").is_some(), "{damage}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_of_another_span_goes_alone() {
+    let event = Event {
+        name: "exception".to_owned(),
+        attributes: vec![text("exception.type", "psycopg.errors.UniqueViolation")],
+        ..Event::default()
+    };
+    let request = span("GET /pay", &[("http.route", "/pay")]);
+    let good = || {
+        let statement = format!("SELECT '{SECRET}'");
+        let attributes = [("db.system", "postgresql"), ("db.statement", &statement)];
+        span("q", &attributes).encode_to_vec()
+    };
+    for (damage, bytes) in damages(3, SECRET) {
+        let mut damaged = request.encode_to_vec();
+        let event = [event.encode_to_vec(), bytes].concat();
+        Writer::new(&mut damaged).bytes(11, &event);
+        let mut status = vec![0x12, 100];
+        status.extend_from_slice(SECRET.as_bytes());
+        Writer::new(&mut damaged).bytes(15, &status);
+        // Behind many of PostgreSQL's, too.
+        let bytes = batch(&[vec![damaged.clone()], vec![good(); 4], vec![damaged]].concat());
+        let mut processor = processor("");
+        let out = processor.process_traces(&bytes).expect(damage);
+        let out = TracesData::decode(&*out).expect(damage);
+        let spans = &out.resource_spans[0].scope_spans[0].spans;
+        assert!(
+            !format!("{spans:?}").contains(SECRET),
+            "{damage}: {spans:?}"
+        );
+        for other in [&spans[0], &spans[5]] {
+            assert_eq!(other.name, "GET /pay", "{damage}");
+            assert_eq!(get(&other.attributes, "http.route"), Some("/pay"));
+            assert!(get(&other.attributes, "pgmesh.error").is_some());
+        }
     }
 }

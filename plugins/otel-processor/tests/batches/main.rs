@@ -10,6 +10,7 @@
 mod any_batch;
 mod broken;
 mod conventions;
+mod deep;
 /// The fuzz targets' own, which nothing else compiles.
 #[path = "../../fuzz/invariants.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
@@ -27,6 +28,7 @@ mod logs_model;
 mod metrics;
 mod metrics_model;
 mod options;
+mod options_of_logs;
 mod order;
 mod otlp;
 mod traces;

@@ -573,3 +573,35 @@ fn upkeep_is_kept_marked_or_dropped_and_no_child_is_orphaned() {
         );
     }
 }
+
+#[test]
+fn upkeep_that_has_failed_is_not_dropped_whatever_tells_so() {
+    let told = |attributes: Vec<KeyValue>, events: Vec<Event>| {
+        let mut told = stated("SELECT 1");
+        told.attributes.extend(attributes);
+        told.events = events;
+        told
+    };
+    let event = |name: &str| Event {
+        name: name.to_owned(),
+        ..Event::default()
+    };
+    let code = |code| vec![text("db.response.status_code", code)];
+    for (span, stays) in [
+        (told(code("57P01"), vec![]), true),
+        (told(code("00000"), vec![]), false),
+        (told(vec![text("exception.message", "lost")], vec![]), true),
+        (told(vec![text("error.type", "timeout")], vec![]), true),
+        (told(vec![], vec![event("exception")]), true),
+        (told(vec![], vec![event("acquired")]), false),
+    ] {
+        let whole = batch(vec![span.clone()]).encode_to_vec();
+        for bytes in [reversed(&whole, 8), whole] {
+            let mut processor = processor(&traces(r#""keep_alive":"drop""#));
+            let out = processor.process_traces(&bytes).expect("OTLP");
+            let out = TracesData::decode(&*out).expect("OTLP");
+            let left = &out.resource_spans[0].scope_spans[0].spans;
+            assert_eq!(!left.is_empty(), stays, "{span:?}");
+        }
+    }
+}
