@@ -2,7 +2,7 @@
 //! hundred times as long as to handle a batch, and what was learned of others must not matter.
 
 #[path = "../tests/batches/invariants.rs"]
-mod invariants;
+pub mod invariants;
 
 use std::cell::RefCell;
 

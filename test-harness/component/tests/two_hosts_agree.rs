@@ -281,7 +281,7 @@ fn what_is_no_otlp_is_refused_with_the_place() {
 #[test]
 fn what_was_learned_lasts_from_batch_to_batch_until_it_is_configured_anew() {
     let mut both = Both::load();
-    let mut has_rate = |both: &mut Both, seconds, commits| {
+    let has_rate = |both: &mut Both, seconds, commits| {
         let handled = both
             .metrics(&transactions(seconds, commits))
             .expect("it is OTLP");

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::fuzz;
-use crate::invariants::{any_batch, any_lines, processors};
+use crate::fuzz::invariants::{any_batch, any_lines, processors};
 
 proptest! {
     #[test]

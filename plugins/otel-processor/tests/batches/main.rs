@@ -15,8 +15,6 @@ mod deep;
 #[path = "../../fuzz/invariants.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 mod fuzz;
-#[allow(unreachable_pub, reason = "the fuzz targets are another crate")]
-mod invariants;
 mod leaks;
 mod leaks_around;
 mod leaks_elsewhere;
