@@ -8,6 +8,7 @@ use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
 
 use super::queries::Queries;
 use super::roles::Role;
+use crate::traces::Traces;
 use crate::traces::around::Named;
 use crate::traces::names::is_system;
 
@@ -37,13 +38,13 @@ const KINDS: [Kind; 5] = [
 ];
 
 /// Whose the points are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Of {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of<'t> {
     /// A family of PostgreSQL's: numbers are handled elsewhere.
     Family,
-    /// Instrumented clients: PostgreSQL's are those that name it, or stand where that is named and name
-    /// nothing else.
-    Clients(Named),
+    /// Instrumented clients: PostgreSQL's are those that name it, as spans do, or stand where that is
+    /// named and name nothing else.
+    Clients(Named, &'t Traces),
 }
 
 /// How names of clients' metrics begin (semantic conventions 1.44, `docs/db/database-metrics.md`), as
@@ -62,7 +63,7 @@ pub(crate) fn is_of_clients(name: &[u8]) -> bool {
 pub(crate) fn metric<'a>(
     editor: &mut Editor<'a>,
     metric: &Field<'a>,
-    of: Of,
+    of: Of<'_>,
     queries: &mut Queries,
 ) -> Result<(), Error> {
     editor.inside(metric, |editor, metric| {
@@ -70,7 +71,7 @@ pub(crate) fn metric<'a>(
             let field = field?;
             let known = KINDS.iter().find(|kind| kind.number == field.number);
             let is_number = matches!(field.number, schema::metric::GAUGE | schema::metric::SUM);
-            let Some(kind) = known.filter(|_| !(is_number && of == Of::Family)) else {
+            let Some(kind) = known.filter(|_| !(is_number && matches!(of, Of::Family))) else {
                 continue;
             };
             editor.inside(&field, |editor, data| {
@@ -87,8 +88,8 @@ pub(crate) fn metric<'a>(
     })
 }
 
-fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Error> {
-    let Of::Clients(named) = of else {
+fn is_postgres(point: Message<'_>, attributes: u32, of: Of<'_>) -> Result<bool, Error> {
+    let Of::Clients(named, traces) = of else {
         return Ok(true);
     };
     for attribute in point.all(attributes) {
@@ -96,8 +97,7 @@ fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Erro
         if is_system(read.key)
             && let Any::Text(system) = read.any()?
         {
-            let mut systems = ["postgresql", "postgres", "pgsql"].iter();
-            return Ok(systems.any(|known| known.as_bytes().eq_ignore_ascii_case(system)));
+            return Ok(traces.is_system(system));
         }
     }
     Ok(named == Named::Postgres)

@@ -137,7 +137,7 @@ impl Metrics {
                 _ => continue,
             }
             let mark = editor.mark();
-            let edited = self.item(editor, &field, around, (gathered, &mut copies));
+            let edited = self.item(editor, &field, (around, traces), (gathered, &mut copies));
             if let Err(Error::Malformed(error)) = edited {
                 editor.roll_back(mark);
                 edit::replace(editor, &field, error);
@@ -152,7 +152,7 @@ impl Metrics {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        around: &Around<'a>,
+        (around, traces): (&Around<'a>, &Traces),
         gathered: (&mut Gathered<'a>, &mut Vec<u8>),
     ) -> Result<(), Error> {
         let Some(name) = field.message()?.find(schema::metric::NAME)? else {
@@ -166,7 +166,7 @@ impl Metrics {
             true => Ok(labels::metric(
                 editor,
                 field,
-                Of::Clients(around.named),
+                Of::Clients(around.named, traces),
                 &mut self.queries,
             )?),
             false => Ok(()),

@@ -280,7 +280,7 @@ impl Traces {
         })
     }
 
-    fn is_system(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_system(&self, name: &[u8]) -> bool {
         let mut systems = self.config.systems.iter();
         systems.any(|system| {
             is_same(system.as_bytes(), name) || system.as_bytes().eq_ignore_ascii_case(name)

@@ -68,6 +68,10 @@ fn kinds(attributes: &[KeyValue], filtered_attributes: &[KeyValue]) -> Vec<Data>
 
 /// What comes of metrics with this name, one of each kind.
 fn processed(name: &str, data: Vec<Data>) -> Vec<(Metric, Metric)> {
+    processed_with(r#"{"metrics":{"derive":false}}"#, name, data)
+}
+
+fn processed_with(config: &str, name: &str, data: Vec<Data>) -> Vec<(Metric, Metric)> {
     let metric = |data| Metric {
         name: name.to_owned(),
         data: Some(data),
@@ -77,7 +81,7 @@ fn processed(name: &str, data: Vec<Data>) -> Vec<(Metric, Metric)> {
     let whole = batch(metrics.clone()).encode_to_vec();
     let mut found = Vec::new();
     for bytes in [reversed(&whole, 8), whole] {
-        let mut processor = processor(r#"{"metrics":{"derive":false}}"#);
+        let mut processor = processor(config);
         let out = processor.process_metrics(&bytes).expect("OTLP");
         let mut out = MetricsData::decode(&*out).expect("OTLP");
         found.push(
@@ -130,6 +134,19 @@ fn no_label_of_any_kind_of_point_shows_the_data() {
             if format!("{before:?}").contains("/pay") {
                 assert!(shown.contains("/pay"), "{shown}");
             }
+        }
+    }
+}
+
+#[test]
+fn clients_are_of_the_systems_that_are_configured() {
+    let config = r#"{"traces":{"systems":["cockroachdb"]}}"#;
+    let labels = |system| [text("db.system.name", system), text("query", STATEMENT)];
+    for (system, is_ours) in [("CockroachDB", true), ("postgresql", false)] {
+        let data = kinds(&labels(system), &labels(system));
+        for (before, after) in processed_with(config, "db.client.operation.duration", data) {
+            assert_eq!(format!("{after:?}").contains("4111"), !is_ours, "{after:?}");
+            assert_eq!(before == after, !is_ours);
         }
     }
 }
