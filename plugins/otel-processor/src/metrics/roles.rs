@@ -121,6 +121,7 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         }
     };
     match named {
+        Named::As(Role::Text) | Named::Words if is_address(text) => Role::Data,
         Named::As(role) => role,
         Named::Dimension if is_name(text) => Role::Plain,
         Named::Dimension => Role::Data,
@@ -131,6 +132,15 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         Named::Nothing if holds_password(text) => Role::Data,
         Named::Nothing => Role::Plain,
     }
+}
+
+/// Whether a text has a password that redaction would take for a name: it is no statement, or has an
+/// address outside of quotes.
+fn is_address(text: &[u8]) -> bool {
+    let mut words = text.split(u8::is_ascii_whitespace);
+    let is_bare =
+        |word: &[u8]| word.contains(&b'@') && !word.contains(&b'\'') && holds_password(word);
+    holds_password(text) && (!is_like_a_statement(text) || words.any(is_bare))
 }
 
 /// Whether a text is a name or a command's tag.

@@ -231,6 +231,44 @@ fn whatever_a_label_is_called_its_data_is_not_shown() {
 }
 
 #[test]
+fn no_address_shows_its_password_whatever_the_label_is_called() {
+    let names = [
+        "command",
+        "operation",
+        "query",
+        "reason",
+        "setting",
+        "sql",
+        "state",
+        "text",
+        "url",
+    ];
+    let addresses = [
+        "postgres://u:zwei@db",
+        "postgres://u:zwei@db/select",
+        "select failed: postgres://u:zwei@db/shop",
+        "host=db password=zwei",
+    ];
+    let labels = names
+        .into_iter()
+        .flat_map(|name| addresses.map(|it| (name, it)));
+    for (name, address) in labels {
+        for (_, after) in processed("pg_calls", kinds(&[text(name, address)], &[])) {
+            let shown = format!("{after:?}");
+            assert!(!shown.contains("zwei"), "{name} in {shown}");
+            let number = matches!(after.data, Some(Data::Gauge(_) | Data::Sum(_)));
+            assert!(!number || shown.contains(name), "{shown}");
+        }
+    }
+    // A statement is no address.
+    let statement = "UPDATE u SET password='zwei', home='postgres://u:zwei@db'";
+    for (_, after) in processed("pg_calls", kinds(&[text("sql", statement)], &[])) {
+        let shown = format!("{after:?}");
+        assert!(shown.contains("UPDATE u SET password=?, home=?"), "{shown}");
+    }
+}
+
+#[test]
 fn labels_that_tell_series_apart_stay() {
     let labels = [
         text("application_name", "psql"),
