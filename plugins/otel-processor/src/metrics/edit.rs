@@ -8,6 +8,7 @@ use super::names::{COLLECTION, Kind, NAMESPACE, Names, Semantic, names};
 use super::point::{Attribute, Point};
 use super::queries::{FINGERPRINT, Fate, OTHER, Queries, Shown};
 use super::roles::Role;
+use crate::bounded::hash;
 
 /// What is to become of a metric.
 #[derive(Clone, Copy, Debug)]
@@ -192,15 +193,49 @@ fn redact<'a>(
 /// Attributes of a point under the names that the receiver has for them: database and schema in one.
 struct Renamed {
     namespace: Option<String>,
-    /// By name: whether an attribute has it already.
-    taken: [bool; 4],
+    /// By name: whether an attribute has it already; a server's stays what it is.
+    taken: [bool; SERVER],
+}
+
+/// The place of a server's name behind all others.
+const SERVER: usize = 4;
+
+/// The receiver's name for what others name otherwise, and its place.
+const fn receivers(names: Names) -> (usize, &'static str) {
+    match names {
+        Names::Database | Names::Schema => (0, NAMESPACE),
+        Names::Table => (1, COLLECTION),
+        Names::Index => (2, "postgresql.index.name"),
+        Names::Replica => (3, "replication_client"),
+        Names::Server => (SERVER, "server"),
+    }
+}
+
+/// A number for what a point tells of, whoever has named it.
+pub(crate) fn subject(point: &Point<'_>) -> u64 {
+    let namespace = namespace(point);
+    let mut subjects = [0; SERVER + 1];
+    for attribute in &point.attributes {
+        let Some((slot, name)) = names(attribute.key).map(receivers) else {
+            continue;
+        };
+        let value = match (slot, &namespace, attribute.value) {
+            (0, Some(namespace), _) => namespace.as_bytes(),
+            (_, _, Any::Text(text)) => text,
+            _ => attribute.any,
+        };
+        if let Some(subject) = subjects.get_mut(slot).filter(|subject| **subject == 0) {
+            *subject = hash(hash(0, name.as_bytes()), value);
+        }
+    }
+    subjects.into_iter().fold(0, u64::wrapping_add)
 }
 
 impl Renamed {
     fn of(point: &Point<'_>) -> Self {
         Self {
             namespace: namespace(point),
-            taken: [false; 4],
+            taken: [false; SERVER],
         }
     }
 
@@ -209,12 +244,8 @@ impl Renamed {
         editor: &mut Editor<'a>,
         attribute: &Attribute<'a>,
     ) -> Result<(), Error> {
-        let (slot, name) = match names(attribute.key) {
-            Some(Names::Database | Names::Schema) => (0, NAMESPACE),
-            Some(Names::Table) => (1, COLLECTION),
-            Some(Names::Index) => (2, "postgresql.index.name"),
-            Some(Names::Replica) => (3, "replication_client"),
-            Some(Names::Server) | None => return Ok(()),
+        let Some((slot, name)) = names(attribute.key).map(receivers) else {
+            return Ok(());
         };
         let Some(taken) = self.taken.get_mut(slot) else {
             return Ok(());

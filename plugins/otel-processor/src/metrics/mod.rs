@@ -235,30 +235,35 @@ impl Metrics {
                 edit::metric(editor, metric, change, &mut self.queries)
             })?;
         }
-        match semantic {
-            Some(semantic)
-                if self.config.unify == Unify::Duplicate
-                    && !has_metric(around.scope, semantic)? =>
-            {
-                self.duplicate(field.message()?, (semantic, &fates), copies)
+        match semantic.filter(|_| self.config.unify == Unify::Duplicate) {
+            Some(semantic) => {
+                let known = subjects(around.scope, semantic)?;
+                self.duplicate(field.message()?, (semantic, fates, &known), copies)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
-    /// Adds a metric to the `copies`, under the receiver's name.
+    /// Adds a metric to the `copies`, under the receiver's name, but for what is `known` under it.
     fn duplicate(
         &mut self,
         metric: Message<'_>,
-        (semantic, fates): (&'static Semantic, &[Fate]),
+        (semantic, mut fates, known): (&'static Semantic, Vec<Fate>, &Bounded<u64>),
         copies: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let mut copy = Editor::new(metric.bytes());
         let message = copy.batch();
         let points = point::points(message)?;
+        fates.resize_with(points.len(), Fate::default);
+        for (fate, point) in fates.iter_mut().zip(&points) {
+            fate.gone |= known.get(edit::subject(point)).is_some();
+        }
+        if fates.iter().all(|fate| fate.gone) {
+            return Ok(());
+        }
         let change = Change {
             semantic: Some(semantic),
-            fates,
+            fates: &fates,
             points: &points,
         };
         edit::metric(&mut copy, message, change, &mut self.queries)?;
@@ -277,27 +282,19 @@ fn is_our_own(scope: Message<'_>) -> Result<bool, Error> {
     Ok(name == Some(derived::SCOPE.as_bytes()))
 }
 
-/// Whether a scope has a metric under this name of the receiver's with the same attribute already.
-fn has_metric(scope: Message<'_>, semantic: &Semantic) -> Result<bool, Error> {
+/// What the metrics of a scope tell of under this name of the receiver's, with the same attribute.
+fn subjects(scope: Message<'_>, semantic: &Semantic) -> Result<Bounded<u64>, Error> {
+    let mut known = Bounded::new(usize::MAX);
     for field in scope.all(schema::scope::ITEMS) {
         let metric = field?.message()?;
         let name = metric.find(schema::metric::NAME)?;
-        if name.map(|name| name.bytes()).transpose()? == Some(semantic.name.as_bytes())
-            && points_have(metric, semantic)
-        {
-            return Ok(true);
+        if name.map(|name| name.bytes()).transpose()? != Some(semantic.name.as_bytes()) {
+            continue;
+        }
+        let points = point::points(metric).unwrap_or_default();
+        for point in points.iter().filter(|point| semantic.is_of(point)) {
+            known.set(edit::subject(point), 1);
         }
     }
-    Ok(false)
-}
-
-fn points_have(metric: Message<'_>, semantic: &Semantic) -> bool {
-    let Some((key, value)) = semantic.adds else {
-        return true;
-    };
-    let points = point::points(metric).unwrap_or_default();
-    points.iter().any(|point| {
-        let mut attributes = point.attributes.iter();
-        attributes.any(|it| it.key == key.as_bytes() && it.value.text() == Some(value))
-    })
+    Ok(known)
 }

@@ -7,6 +7,8 @@
 //! CloudNativePG's `config/manager/default-monitoring.yaml` (1.28), whose exporter puts `cnpg_` in front;
 //! pgMonitor's `sql_exporter/common/*.yml` (5.3) and `exporter/postgres/*.yml` (4.x).
 
+use super::point::Point;
+
 /// What kind of number it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -52,6 +54,14 @@ impl Semantic {
     const fn with(mut self, key: &'static str, value: &'static str) -> Self {
         self.adds = Some((key, value));
         self
+    }
+
+    /// Whether a point with the receiver's name has its attribute, too.
+    pub(crate) fn is_of(&self, point: &Point<'_>) -> bool {
+        self.adds.is_none_or(|(key, value)| {
+            let mut attributes = point.attributes.iter();
+            attributes.any(|it| it.key == key.as_bytes() && it.value.text() == Some(value))
+        })
     }
 }
 

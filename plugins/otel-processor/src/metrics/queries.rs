@@ -29,9 +29,10 @@ const IDLE_NANOSECONDS: u64 = 3_600_000_000_000;
 const MOST: usize = 65_536;
 
 /// What a point shows of its statement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Shown {
     /// It has none: nothing changes.
+    #[default]
     Nothing,
     /// The text without its data.
     Text,
@@ -42,7 +43,7 @@ pub(crate) enum Shown {
 }
 
 /// What becomes of a point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) shown: Shown,
     /// What it and those that became like it say together.

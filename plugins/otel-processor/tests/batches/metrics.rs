@@ -292,6 +292,75 @@ fn duplicates_stand_beside_what_they_are_made_of() {
     assert_eq!(copy, &metrics(&processed(RENAME, &before))[0]);
 }
 
+/// Both in one scope, as a collector in front may have put them.
+#[test]
+fn of_what_the_receiver_has_already_no_duplicate_is_made() {
+    let point = |attributes: &[(&str, &str)]| point(attributes, 1.0);
+    let table = |relname| {
+        [
+            ("datname", "a"),
+            ("schemaname", "public"),
+            ("relname", relname),
+        ]
+    };
+    let before = batch(vec![
+        counter(
+            "postgresql.deadlocks",
+            vec![point(&[("db.namespace", "a")])],
+        ),
+        gauge(
+            "pg_stat_database_deadlocks",
+            vec![
+                point(&[("datid", "5"), ("datname", "a")]),
+                point(&[("datid", "6"), ("datname", "b")]),
+                point(&[("datname", "a"), ("server", "other:5432")]),
+            ],
+        ),
+        counter(
+            "postgresql.rows",
+            vec![point(&[
+                ("state", "dead"),
+                ("db.collection.name", "t"),
+                ("db.namespace", "a|public"),
+            ])],
+        ),
+        gauge("pg_stat_user_tables_n_dead_tup", vec![point(&table("t"))]),
+        gauge("pg_stat_user_tables_n_live_tup", vec![point(&table("t"))]),
+    ]);
+    let config = r#"{"metrics":{"derive":false,"unify":"duplicate"}}"#;
+    let out = processed(config, &before);
+    let (originals, copies) = metrics(&out).split_at(5);
+    assert_eq!(originals, metrics(&before));
+    let shown = copies.iter().flat_map(|copy| {
+        points(copy).iter().map(|point| {
+            let get = |key| get(&point.attributes, key).unwrap_or_default();
+            let place = ["db.namespace", "server", "state"].map(get).join(" ");
+            format!("{} {place}", copy.name)
+        })
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            "postgresql.deadlocks b  ",
+            "postgresql.deadlocks a other:5432 ",
+            "postgresql.rows a|public  live",
+        ]
+    );
+    // Another server has nothing yet.
+    let mut two = before;
+    let mut other = two.resource_metrics[0].clone();
+    other.scope_metrics[0].metrics.truncate(2);
+    let receivers = other.scope_metrics[0].metrics.remove(0);
+    two.resource_metrics[0].scope_metrics[0].metrics = vec![receivers];
+    two.resource_metrics.push(other);
+    let out = processed(config, &two);
+    let copies = &out.resource_metrics[1].scope_metrics[0].metrics[1..];
+    assert_eq!(
+        copies.iter().map(|copy| points(copy).len()).sum::<usize>(),
+        3
+    );
+}
+
 #[test]
 fn what_is_not_meant_comes_back_as_the_slice_that_came() {
     let statement = format!("SELECT '{SECRET}'");
