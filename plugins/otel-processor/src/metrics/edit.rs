@@ -14,7 +14,7 @@ use crate::bounded::hash;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'c, 'a> {
     /// The name that takes the place of its own.
-    pub(crate) semantic: Option<&'static Semantic>,
+    pub(crate) semantic: Option<&'c Semantic>,
     /// For each of its points, or none if no point has a query.
     pub(crate) fates: &'c [Fate],
     pub(crate) points: &'c [Point<'a>],
@@ -107,13 +107,19 @@ fn one_point<'a>(
     let shown = fate.map_or(&Shown::Nothing, |fate| &fate.shown);
     let total = fate.and_then(|fate| fate.total);
     let mut names = change.semantic.map(|_| Renamed::of(point));
+    let adds = change.semantic.and_then(|semantic| semantic.adds);
     editor.inside(field, |editor, message| {
         let mut attributes = point.attributes.iter();
         for field in message.fields() {
             let field = field?;
             match field.number {
                 point::ATTRIBUTES => {
-                    if let Some(attribute) = attributes.next()
+                    let attribute = attributes.next();
+                    let is_added =
+                        |it: &Attribute<'_>| adds.is_some_and(|(key, _)| key.as_bytes() == it.key);
+                    if attribute.is_some_and(is_added) {
+                        editor.remove(&field);
+                    } else if let Some(attribute) = attribute
                         && !show(editor, attribute, shown, queries)?
                         && let Some(names) = &mut names
                     {
@@ -125,7 +131,6 @@ fn one_point<'a>(
                 _ => {}
             }
         }
-        let adds = change.semantic.and_then(|semantic| semantic.adds);
         editor.append(message, |new| {
             match shown {
                 Shown::Statement(said) => {
@@ -211,24 +216,29 @@ const fn receivers(names: Names) -> (usize, &'static str) {
     }
 }
 
-/// A number for what a point tells of, whoever has named it.
-pub(crate) fn subject(point: &Point<'_>) -> u64 {
+/// Attributes by which the receiver tells what others tell by names.
+const TELLING: [&str; 4] = ["operation", "source", "state", "type"];
+
+/// A number for what a point tells of, whoever has named it, with the attribute that is to come.
+pub(crate) fn subject(point: &Point<'_>, adds: Option<(&str, &str)>) -> u64 {
     let namespace = namespace(point);
     let mut subjects = [0; SERVER + 1];
+    let part = |name: &str, value: &[u8]| hash(hash(0, name.as_bytes()), value);
+    let mut told = adds.map_or(0, |(key, value)| part(key, value.as_bytes()));
     for attribute in &point.attributes {
-        let Some((slot, name)) = names(attribute.key).map(receivers) else {
-            continue;
-        };
-        let value = match (slot, &namespace, attribute.value) {
-            (0, Some(namespace), _) => namespace.as_bytes(),
-            (_, _, Any::Text(text)) => text,
-            _ => attribute.any,
-        };
-        if let Some(subject) = subjects.get_mut(slot).filter(|subject| **subject == 0) {
-            *subject = hash(hash(0, name.as_bytes()), value);
+        let value = attribute.value.text().map_or(attribute.any, str::as_bytes);
+        if let Some((slot, name)) = names(attribute.key).map(receivers)
+            && let Some(subject) = subjects.get_mut(slot).filter(|subject| **subject == 0)
+        {
+            let namespace = namespace.as_deref().filter(|_| slot == 0);
+            *subject = part(name, namespace.map_or(value, str::as_bytes));
+        } else if let Some(key) = TELLING.iter().find(|key| key.as_bytes() == attribute.key)
+            && adds.is_none_or(|(added, _)| added != *key)
+        {
+            told = told.wrapping_add(part(key, value));
         }
     }
-    subjects.into_iter().fold(0, u64::wrapping_add)
+    subjects.into_iter().fold(told, u64::wrapping_add)
 }
 
 impl Renamed {

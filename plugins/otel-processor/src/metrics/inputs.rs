@@ -3,7 +3,7 @@
 //! Sources as in `names`; which points count for what is what the recording rules for Prometheus count
 //! too (`envoy-configs/prometheus/rules/servers.yaml`).
 
-use super::names::{Names, column, names};
+use super::names::{Names, is_spelled, known_part, names};
 use super::point::Point;
 
 /// What goes into a gauge.
@@ -215,7 +215,7 @@ pub(crate) const ROWS: [Row; 45] = [
 
 /// The rows of a metric with their places in the table.
 pub(crate) fn rows(name: &[u8]) -> impl Iterator<Item = (usize, &'static Row)> {
-    let name = column(name).unwrap_or(name);
+    let name = known_part(name);
     let rows = ROWS.iter().enumerate();
-    rows.filter(move |(_, row)| row.metric.as_bytes() == name)
+    rows.filter(move |(_, row)| is_spelled(row.metric, name))
 }

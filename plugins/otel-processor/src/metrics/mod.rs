@@ -225,7 +225,9 @@ impl Metrics {
             Unify::Rename | Unify::Duplicate => names::semantic(name),
         };
         let change = Change {
-            semantic: semantic.filter(|_| self.config.unify == Unify::Rename),
+            semantic: semantic
+                .as_ref()
+                .filter(|_| self.config.unify == Unify::Rename),
             fates: &fates,
             points: &points,
         };
@@ -237,8 +239,8 @@ impl Metrics {
         }
         match semantic.filter(|_| self.config.unify == Unify::Duplicate) {
             Some(semantic) => {
-                let known = subjects(around.scope, semantic)?;
-                self.duplicate(field.message()?, (semantic, fates, &known), copies)
+                let known = subjects(around.scope, semantic.name)?;
+                self.duplicate(field.message()?, (&semantic, fates, &known), copies)
             }
             None => Ok(()),
         }
@@ -248,7 +250,7 @@ impl Metrics {
     fn duplicate(
         &mut self,
         metric: Message<'_>,
-        (semantic, mut fates, known): (&'static Semantic, Vec<Fate>, &Bounded<u64>),
+        (semantic, mut fates, known): (&Semantic, Vec<Fate>, &Bounded<u64>),
         copies: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let mut copy = Editor::new(metric.bytes());
@@ -256,7 +258,7 @@ impl Metrics {
         let points = point::points(message)?;
         fates.resize_with(points.len(), Fate::default);
         for (fate, point) in fates.iter_mut().zip(&points) {
-            fate.gone |= known.get(edit::subject(point)).is_some();
+            fate.gone |= known.get(edit::subject(point, semantic.adds)).is_some();
         }
         if fates.iter().all(|fate| fate.gone) {
             return Ok(());
@@ -282,18 +284,16 @@ fn is_our_own(scope: Message<'_>) -> Result<bool, Error> {
     Ok(name == Some(derived::SCOPE.as_bytes()))
 }
 
-/// What the metrics of a scope tell of under this name of the receiver's, with the same attribute.
-fn subjects(scope: Message<'_>, semantic: &Semantic) -> Result<Bounded<u64>, Error> {
+/// What the metrics of a scope tell of under this name.
+fn subjects(scope: Message<'_>, wanted: &str) -> Result<Bounded<u64>, Error> {
     let mut known = Bounded::new(usize::MAX);
     for field in scope.all(schema::scope::ITEMS) {
         let metric = field?.message()?;
         let name = metric.find(schema::metric::NAME)?;
-        if name.map(|name| name.bytes()).transpose()? != Some(semantic.name.as_bytes()) {
-            continue;
-        }
-        let points = point::points(metric).unwrap_or_default();
-        for point in points.iter().filter(|point| semantic.is_of(point)) {
-            known.set(edit::subject(point), 1);
+        if name.map(|name| name.bytes()).transpose()? == Some(wanted.as_bytes()) {
+            for point in point::points(metric).unwrap_or_default() {
+                known.set(edit::subject(&point, None), 1);
+            }
         }
     }
     Ok(known)

@@ -5,9 +5,9 @@
 //!
 //! Sources: the receiver's `metadata.yaml` (0.156); `collector/*.go` of postgres_exporter (0.11 to 0.19);
 //! CloudNativePG's `config/manager/default-monitoring.yaml` (1.28), whose exporter puts `cnpg_` in front;
-//! pgMonitor's `sql_exporter/common/*.yml` (5.3) and `exporter/postgres/*.yml` (4.x).
-
-use super::point::Point;
+//! pgMonitor's `sql_exporter/common/*.yml` (5.3) and `exporter/postgres/*.yml` (4.x). How Prometheus
+//! spells the receiver's names: OpenTelemetry's "Prometheus and OpenMetrics Compatibility" (underscores
+//! for dots, the unit and `_total` behind).
 
 /// What kind of number it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 }
 
 /// The receiver's name for what others call otherwise.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Semantic {
     pub(crate) name: &'static str,
     /// By UCUM.
@@ -34,6 +34,9 @@ pub(crate) struct Semantic {
 }
 
 type Columns = &'static [&'static str];
+
+/// No exporter has the same number; Prometheus spells the receiver's own name.
+const NOBODY: Columns = &[];
 
 const fn counter(name: &'static str, unit: &'static str, columns: Columns) -> Semantic {
     Semantic {
@@ -55,20 +58,12 @@ impl Semantic {
         self.adds = Some((key, value));
         self
     }
-
-    /// Whether a point with the receiver's name has its attribute, too.
-    pub(crate) fn is_of(&self, point: &Point<'_>) -> bool {
-        self.adds.is_none_or(|(key, value)| {
-            let mut attributes = point.attributes.iter();
-            attributes.any(|it| it.key == key.as_bytes() && it.value.text() == Some(value))
-        })
-    }
 }
 
 /// What the families put in front of the names of views and columns.
 const FAMILIES: [&[u8]; 3] = [b"pg_", b"cnpg_pg_", b"ccp_"];
 
-pub(crate) const SEMANTICS: [Semantic; 43] = [
+pub(crate) const SEMANTICS: [Semantic; 66] = [
     counter("postgresql.backends", "1", &["stat_database_numbackends"]).of(Kind::UpDown),
     counter(
         "postgresql.bgwriter.buffers.allocated",
@@ -174,6 +169,78 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         "{blks_read}",
         &["stat_database_blks_read"],
     ),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_heap_blocks_hit",
+            "statio_user_tables_heap_blks_hit",
+        ],
+    )
+    .with("source", "heap_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_heap_blocks_read",
+            "statio_user_tables_heap_blks_read",
+        ],
+    )
+    .with("source", "heap_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_idx_blocks_hit",
+            "statio_user_tables_idx_blks_hit",
+        ],
+    )
+    .with("source", "idx_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_idx_blocks_read",
+            "statio_user_tables_idx_blks_read",
+        ],
+    )
+    .with("source", "idx_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_tidx_blocks_hit",
+            "statio_user_tables_tidx_blks_hit",
+        ],
+    )
+    .with("source", "tidx_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_tidx_blocks_read",
+            "statio_user_tables_tidx_blks_read",
+        ],
+    )
+    .with("source", "tidx_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_toast_blocks_hit",
+            "statio_user_tables_toast_blks_hit",
+        ],
+    )
+    .with("source", "toast_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &[
+            "statio_user_tables_toast_blocks_read",
+            "statio_user_tables_toast_blks_read",
+        ],
+    )
+    .with("source", "toast_read"),
     counter("postgresql.commits", "1", &["stat_database_xact_commit"]),
     counter(
         "postgresql.connection.max",
@@ -184,12 +251,21 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         ],
     )
     .of(Kind::Gauge),
+    counter("postgresql.database.count", "{databases}", NOBODY).of(Kind::UpDown),
+    counter("postgresql.database.locks", "{lock}", NOBODY).of(Kind::Gauge),
     counter("postgresql.db_size", "By", &["database_size_bytes"]).of(Kind::UpDown),
     counter(
         "postgresql.deadlocks",
         "{deadlock}",
         &["stat_database_deadlocks"],
     ),
+    counter("postgresql.function.calls", "{call}", NOBODY),
+    counter(
+        "postgresql.index.scans",
+        "{scans}",
+        &["stat_user_indexes_idx_scan"],
+    ),
+    counter("postgresql.index.size", "By", NOBODY).of(Kind::Gauge),
     counter(
         "postgresql.operations",
         "1",
@@ -219,6 +295,7 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         "{query}",
         &["stat_database_conflicts"],
     ),
+    counter("postgresql.query.execution.time", "s", NOBODY),
     counter(
         "postgresql.replication.data_delay",
         "By",
@@ -244,6 +321,8 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         "{sequential_scan}",
         &["stat_user_tables_seq_scan"],
     ),
+    counter("postgresql.table.count", "{table}", NOBODY).of(Kind::UpDown),
+    counter("postgresql.table.size", "By", NOBODY).of(Kind::UpDown),
     counter(
         "postgresql.table.vacuum.count",
         "{vacuum}",
@@ -280,6 +359,12 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         "{tup_updated}",
         &["stat_database_tup_updated"],
     ),
+    counter("postgresql.vector.insert.duration", "s", NOBODY),
+    counter("postgresql.vector.insert.rows", "{vectors}", NOBODY),
+    counter("postgresql.vector.search.calls", "{search}", NOBODY),
+    counter("postgresql.vector.search.duration", "s", NOBODY),
+    counter("postgresql.vector.search.rows_returned", "{rows}", NOBODY),
+    counter("postgresql.wal.age", "s", NOBODY).of(Kind::Gauge),
     counter(
         "postgresql.wal.delay",
         "s",
@@ -301,22 +386,63 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
     )
     .of(Kind::Gauge)
     .with("operation", "write"),
+    counter("postgresql.wal.lag", "s", NOBODY).of(Kind::Gauge),
 ];
 
+/// How the receiver's names begin as Prometheus spells them.
+const SPELLED: &[u8] = b"postgresql_";
+
+/// What Prometheus puts behind a name for its unit.
+const UNITS: [&[u8]; 3] = [b"_bytes", b"_milliseconds", b"_seconds"];
+
 /// View and column that the name of a metric is made of, in whatever family.
-pub(crate) fn column(name: &[u8]) -> Option<&[u8]> {
+fn column(name: &[u8]) -> Option<&[u8]> {
     let mut families = FAMILIES.iter();
     let column = families.find_map(|family| name.strip_prefix(*family))?;
-    // Prometheus' conventions put it behind the name of a counter.
-    Some(column.strip_suffix(b"_total").unwrap_or(column))
+    Some(without_total(column))
+}
+
+/// The receiver's name as Prometheus spells it, without what that puts behind.
+fn spelled(name: &[u8]) -> Option<&[u8]> {
+    let name = Some(without_total(name)).filter(|name| name.starts_with(SPELLED))?;
+    let mut units = UNITS.iter();
+    Some(
+        units
+            .find_map(|unit| name.strip_suffix(*unit))
+            .unwrap_or(name),
+    )
+}
+
+/// Prometheus' conventions put it behind the name of a counter.
+fn without_total(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b"_total").unwrap_or(name)
+}
+
+/// The part of a metric's name by which tables have it; all of it, if it is of no exporter's.
+pub(crate) fn known_part(name: &[u8]) -> &[u8] {
+    column(name).or_else(|| spelled(name)).unwrap_or(name)
+}
+
+/// Whether a name is this one, as it is or as Prometheus spells it.
+pub(crate) fn is_spelled(known: &str, name: &[u8]) -> bool {
+    let mut bytes = known.bytes().zip(name);
+    known.len() == name.len()
+        && bytes.all(|(known, byte)| known == *byte || (known == b'.' && *byte == b'_'))
 }
 
 /// The receiver's name for what an exporter calls so.
-pub(crate) fn semantic(name: &[u8]) -> Option<&'static Semantic> {
-    let name = column(name)?;
-    SEMANTICS.iter().find(|semantic| {
-        let mut columns = semantic.columns.iter();
-        columns.any(|column| column.as_bytes() == name)
+pub(crate) fn semantic(name: &[u8]) -> Option<Semantic> {
+    let mut all = SEMANTICS.iter();
+    if let Some(name) = column(name) {
+        let is_one = |column: &&str| column.as_bytes() == name;
+        return all.find(|it| it.columns.iter().any(is_one)).copied();
+    }
+    let name = spelled(name)?;
+    let found = all.find(|it| is_spelled(it.name, name))?;
+    // Its points have the receiver's attributes.
+    Some(Semantic {
+        adds: None,
+        ..*found
     })
 }
 
@@ -363,6 +489,6 @@ const ATTRIBUTES: [(&str, Names); 19] = [
 /// What an attribute names, if it is one of those that do.
 pub(crate) fn names(key: &[u8]) -> Option<Names> {
     let mut known = ATTRIBUTES.iter();
-    let found = known.find(|(known, _)| known.as_bytes() == key)?;
+    let found = known.find(|(known, _)| is_spelled(known, key))?;
     Some(found.1)
 }

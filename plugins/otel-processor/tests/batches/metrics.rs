@@ -277,6 +277,135 @@ fn exporters_names_become_the_receivers() {
     );
 }
 
+/// The receiver's metrics as they come out of a Prometheus that the Collector has written to.
+#[test]
+fn the_receivers_names_as_prometheus_spells_them_become_its_own() {
+    let labels = |state| {
+        [
+            ("state", state),
+            ("db_namespace", "a|public"),
+            ("db_collection_name", "t"),
+        ]
+    };
+    let index = [
+        ("postgresql_database_name", "a"),
+        ("postgresql_schema_name", "public"),
+        ("postgresql_table_name", "t"),
+        ("postgresql_index_name", "i"),
+    ];
+    let before = batch(vec![
+        counter(
+            "postgresql_commits_total",
+            vec![point(&[("db_namespace", "a")], 1.0)],
+        ),
+        gauge(
+            "postgresql_rows",
+            vec![point(&labels("dead"), 1.0), point(&labels("live"), 3.0)],
+        ),
+        gauge(
+            "postgresql_wal_lag_seconds",
+            vec![point(&[("operation", "replay")], 2.0)],
+        ),
+        counter("postgresql_index_scans_total", vec![point(&index, 1.0)]),
+        gauge("postgresql_mine_bytes", vec![point(&[], 1.0)]),
+    ]);
+    let shown = |metrics: &[Metric]| {
+        let points = metrics.iter().flat_map(|metric| {
+            points(metric).iter().map(move |point| {
+                let labels = point.attributes.iter().map(|label| {
+                    let value = get(&point.attributes, &label.key).unwrap_or_default();
+                    format!("{}={value}", label.key)
+                });
+                let labels = labels.collect::<Vec<_>>().join(" ");
+                format!("{} {} {labels}", metric.name, metric.unit)
+            })
+        });
+        points.collect::<Vec<_>>()
+    };
+    let out = processed(RENAME, &before);
+    assert_eq!(
+        shown(metrics(&out)),
+        [
+            "postgresql.commits 1 db.namespace=a",
+            "postgresql.rows 1 state=dead db.namespace=a|public db.collection.name=t",
+            "postgresql.rows 1 state=live db.namespace=a|public db.collection.name=t",
+            "postgresql.wal.lag s operation=replay",
+            "postgresql.index.scans {scans} db.namespace=a|public db.collection.name=t \
+             postgresql.index.name=i",
+            "postgresql_mine_bytes  ",
+        ]
+    );
+    assert!(matches!(&metrics(&out)[1].data, Some(Data::Sum(sum)) if !sum.is_monotonic));
+    let config = r#"{"metrics":{"derive":false,"unify":"duplicate"}}"#;
+    let twice = processed(config, &processed(config, &before));
+    assert_eq!(metrics(&twice)[..5], *metrics(&before));
+    assert_eq!(metrics(&twice)[5..], metrics(&out)[..4]);
+    expect(
+        &derived(&processed("", &before)),
+        &[
+            ("replication.lag", 2.0),
+            ("table.dead_row_ratio a|public t", 0.25),
+        ],
+    );
+}
+
+#[test]
+fn blocks_and_index_scans_of_tables_become_the_receivers() {
+    let table = [
+        ("datname", "shop"),
+        ("schemaname", "public"),
+        ("relname", "t"),
+        // The operator's own.
+        ("source", "prometheus"),
+    ];
+    let index = [
+        ("schemaname", "public"),
+        ("relname", "t"),
+        ("indexrelname", "i"),
+    ];
+    let out = processed(
+        RENAME,
+        &batch(vec![
+            counter(
+                "pg_statio_user_tables_heap_blocks_read",
+                vec![point(&table, 1.0)],
+            ),
+            counter(
+                "pg_statio_user_tables_tidx_blks_hit_total",
+                vec![point(&table, 2.0)],
+            ),
+            counter("pg_stat_user_indexes_idx_scan", vec![point(&index, 3.0)]),
+        ]),
+    );
+    let names = metrics(&out).iter().map(|metric| metric.name.as_str());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [
+            "postgresql.blocks_read",
+            "postgresql.blocks_read",
+            "postgresql.index.scans"
+        ]
+    );
+    let attributes = |metric: usize| points(&metrics(&out)[metric])[0].attributes.clone();
+    let table = |source| {
+        vec![
+            text("db.namespace", "shop|public"),
+            text("db.collection.name", "t"),
+            text("source", source),
+        ]
+    };
+    assert_eq!(attributes(0), table("heap_read"));
+    assert_eq!(attributes(1), table("tidx_hit"));
+    assert_eq!(
+        attributes(2),
+        [
+            text("db.namespace", "public"),
+            text("db.collection.name", "t"),
+            text("postgresql.index.name", "i")
+        ]
+    );
+}
+
 #[test]
 fn duplicates_stand_beside_what_they_are_made_of() {
     let before = batch(vec![gauge(
