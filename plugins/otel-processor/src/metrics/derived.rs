@@ -21,7 +21,7 @@ pub(super) const SCOPE: &str = "pgmesh-otel-processor";
 
 /// How a gauge is computed; of counters the rate.
 #[derive(Clone, Copy, Debug)]
-enum Formula {
+pub(super) enum Formula {
     Itself(Input),
     Times(Input, f64),
     /// What is left of so many.
@@ -33,19 +33,19 @@ enum Formula {
 }
 
 /// A gauge.
-struct Gauge {
-    name: &'static str,
+pub(super) struct Gauge {
+    pub(super) name: &'static str,
     /// By UCUM.
     unit: &'static str,
     description: &'static str,
-    formula: Formula,
+    pub(super) formula: Formula,
 }
 
 /// The age at which transaction ids wrap around (PostgreSQL documentation, 24.1.5).
 const WRAPAROUND: f64 = 2_147_483_647.0;
 const SECONDS_PER_MINUTE: f64 = 60.0;
 
-const GAUGES: [Gauge; 12] = [
+pub(super) const GAUGES: [Gauge; 12] = [
     Gauge {
         name: "pgmesh.postgresql.cache.hit_ratio",
         unit: "1",

@@ -21,6 +21,8 @@ mod point;
 mod queries;
 mod roles;
 mod source;
+#[cfg(test)]
+mod tables;
 
 use std::borrow::Cow;
 
