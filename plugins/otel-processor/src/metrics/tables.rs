@@ -1,4 +1,4 @@
-//! Each row of the tables of names and inputs, through the processor.
+//! Each row of the tables of names and inputs, through the processor; and what the README says of inputs.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message;
 
 use super::derived::{Formula, GAUGES};
-use super::inputs::{Input, Level, ROWS, Row, When};
+use super::inputs::{Input, Level, ROWS, Row, When, rows};
 use super::names::{Kind, SEMANTICS, Semantic};
 use crate::Processor;
 
@@ -319,4 +319,76 @@ fn where_a_server_says_one_thing_twice_the_first_row_counts() {
             }
         }
     }
+}
+
+/// The cells of the README's table of what gauges are computed from, its head first.
+fn cells() -> Vec<Vec<String>> {
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let mut lines = readme.lines();
+    let is_head = |line: &&str| line.starts_with("| `pgmesh.postgresql.` | postgres_exporter");
+    let head = lines.find(is_head).expect("a table");
+    let body = lines.skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        line.trim_matches('|')
+            .split('|')
+            .map(str::to_owned)
+            .collect()
+    };
+    [head].into_iter().chain(body).map(cells).collect()
+}
+
+/// What stands between backquotes.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_readme_says_what_each_gauge_is_computed_from_in_each_family() {
+    let cells = cells();
+    let (head, body) = cells.split_first().expect("a head");
+    let mut said = BTreeSet::new();
+    let mut gauges = BTreeSet::new();
+    for line in body {
+        let gauge = format!("pgmesh.postgresql.{}", quoted(&line[0])[0]);
+        let made = GAUGES.iter().find(|it| it.name == gauge).expect(&gauge);
+        let (one, other) = inputs(made.formula);
+        gauges.insert(gauge.clone());
+        for (family, cell) in head.iter().zip(line).skip(1) {
+            let family = quoted(family)[0];
+            let mut found = Vec::new();
+            for name in quoted(cell) {
+                let name = format!("{family}{name}");
+                if name.ends_with("blocks_read") {
+                    assert_eq!(rows(name.as_bytes()).count(), 0, "no input");
+                    continue;
+                }
+                let before = found.len();
+                for (place, row) in rows(name.as_bytes()) {
+                    said.insert(place);
+                    found.push(row.input);
+                }
+                assert!(found.len() > before, "{name} is no input");
+            }
+            let none = cell.trim() == "none";
+            assert_eq!(found.is_empty(), none, "{family}: {cell}");
+            let is_in = |input: &Input| *input == one || other == Some(*input);
+            assert!(found.iter().all(is_in), "{gauge} of {cell}");
+            let has_all = found.contains(&one) && other.is_none_or(|it| found.contains(&it));
+            assert!(none || has_all, "{gauge} of {cell}");
+            // Of views nobody knows which family has them; of the receiver's own metrics one does.
+            let is_receivers =
+                |row: &&Row| row.metric.starts_with("postgresql.") && is_in(&row.input);
+            assert!(!none || family != "postgresql." || !ROWS.iter().any(|row| is_receivers(&row)));
+        }
+    }
+    assert_eq!(gauges.len(), GAUGES.len());
+    let unsaid = ROWS
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !said.contains(place));
+    assert_eq!(
+        unsaid.map(|(_, row)| row.metric).collect::<Vec<_>>(),
+        [""; 0]
+    );
 }
