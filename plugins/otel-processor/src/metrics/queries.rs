@@ -292,3 +292,19 @@ impl ToldApart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_together_have_so_many_statements_and_no_more() {
+        let mut told_apart = ToldApart::new(u32::MAX);
+        let most = MOST as u64;
+        let admitted = (0..most).filter(|it| told_apart.admits(it % 7, *it, 1));
+        assert_eq!(admitted.count(), MOST);
+        assert!(!told_apart.admits(7, most, 2));
+        assert!(told_apart.admits(0, 0, IDLE_NANOSECONDS + 2));
+        assert!(told_apart.admits(7, most, IDLE_NANOSECONDS + 2));
+    }
+}

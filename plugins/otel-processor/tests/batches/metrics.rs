@@ -212,6 +212,33 @@ fn statements_beyond_the_cap_are_one_point_with_their_sum() {
 }
 
 #[test]
+fn a_statement_that_has_not_been_seen_for_an_hour_makes_room() {
+    let mut processor = processor(r#"{"metrics":{"derive":false,"max_queries":1}}"#);
+    let mut shown = |minutes: u64, query: &str| {
+        let mut point = point(&[("query", query)], 1.0);
+        point.time_unix_nano = minutes * 60 * SECOND;
+        let bytes = batch(vec![gauge("pg_stat_statements_calls", vec![point])]).encode_to_vec();
+        let out = processor.process_metrics(&bytes).expect("OTLP");
+        let out = MetricsData::decode(&*out).expect("OTLP");
+        let point = &points(&metrics(&out)[0])[0];
+        get(&point.attributes, "query").expect("a text").to_owned()
+    };
+    for (minutes, query, expected) in [
+        (1000, "SELECT a", "SELECT a"),
+        (1030, "SELECT a", "SELECT a"),
+        (1090, "SELECT b", "other"),
+        (1091, "SELECT b", "SELECT b"),
+        (1091, "SELECT a", "other"),
+        // One that comes late has not been away.
+        (1000, "SELECT b", "SELECT b"),
+        (1151, "SELECT a", "other"),
+        (1152, "SELECT a", "SELECT a"),
+    ] {
+        assert_eq!(shown(minutes, query), expected, "{query} at {minutes}");
+    }
+}
+
+#[test]
 fn exporters_names_become_the_receivers() {
     let table = [
         ("datname", "shop"),
