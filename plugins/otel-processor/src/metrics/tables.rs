@@ -40,7 +40,7 @@ fn label((key, value): (&str, &str)) -> KeyValue {
 fn metric(name: &str, kind: Kind, labels: &[(&str, &str)], (seconds, value): (u64, f64)) -> Metric {
     let data_points = vec![NumberDataPoint {
         attributes: labels.iter().copied().map(label).collect(),
-        time_unix_nano: seconds * SECOND,
+        time_unix_nano: seconds.saturating_mul(SECOND),
         value: Some(Value::AsDouble(value)),
         ..NumberDataPoint::default()
     }];
