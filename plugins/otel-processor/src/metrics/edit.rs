@@ -222,23 +222,25 @@ const TELLING: [&str; 4] = ["operation", "source", "state", "type"];
 /// A number for what a point tells of, whoever has named it, with the attribute that is to come.
 pub(crate) fn subject(point: &Point<'_>, adds: Option<(&str, &str)>) -> u64 {
     let namespace = namespace(point);
-    let mut subjects = [0; SERVER + 1];
+    let both = namespace.as_deref().map(|value| (NAMESPACE, value));
+    let told = [adds, both].into_iter().flatten();
     let part = |name: &str, value: &[u8]| hash(hash(0, name.as_bytes()), value);
-    let mut told = adds.map_or(0, |(key, value)| part(key, value.as_bytes()));
+    let mut subject = told.fold(0, |sum: u64, (name, value)| {
+        sum.wrapping_add(part(name, value.as_bytes()))
+    });
     for attribute in &point.attributes {
-        let value = attribute.value.text().map_or(attribute.any, str::as_bytes);
-        if let Some((slot, name)) = names(attribute.key).map(receivers)
-            && let Some(subject) = subjects.get_mut(slot).filter(|subject| **subject == 0)
-        {
-            let namespace = namespace.as_deref().filter(|_| slot == 0);
-            *subject = part(name, namespace.map_or(value, str::as_bytes));
-        } else if let Some(key) = TELLING.iter().find(|key| key.as_bytes() == attribute.key)
-            && adds.is_none_or(|(added, _)| added != *key)
-        {
-            told = told.wrapping_add(part(key, value));
+        let named = names(attribute.key).map(|named| receivers(named).1);
+        let mut telling = TELLING.iter().copied();
+        let name = named.or_else(|| telling.find(|name| name.as_bytes() == attribute.key));
+        let is_told = |name| {
+            both.is_some_and(|(told, _)| told == name) || adds.is_some_and(|(told, _)| told == name)
+        };
+        if let Some(name) = name.filter(|name| !is_told(*name)) {
+            let value = attribute.value.text().map_or(attribute.any, str::as_bytes);
+            subject = subject.wrapping_add(part(name, value));
         }
     }
-    subjects.into_iter().fold(told, u64::wrapping_add)
+    subject
 }
 
 impl Renamed {

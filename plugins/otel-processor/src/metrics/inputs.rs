@@ -120,7 +120,7 @@ use Input::*;
 use Level::{Database, Server, Table};
 
 /// Where a server has several metrics for one thing, the first here counts.
-pub(crate) const ROWS: [Row; 45] = [
+pub(crate) static ROWS: [Row; 45] = [
     row("stat_database_blks_hit", BlocksHit, Database),
     row("postgresql.blks_hit", BlocksHit, Database),
     row("stat_database_blks_read", BlocksRead, Database),

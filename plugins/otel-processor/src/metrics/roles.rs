@@ -137,10 +137,9 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
 /// Whether a text has a password that redaction would take for a name: it is no statement, or has an
 /// address outside of quotes.
 fn is_address(text: &[u8]) -> bool {
-    let mut words = text.split(u8::is_ascii_whitespace);
-    let is_bare =
-        |word: &[u8]| word.contains(&b'@') && !word.contains(&b'\'') && holds_password(word);
-    holds_password(text) && (!is_like_a_statement(text) || words.any(is_bare))
+    let bare = text.split(|byte| *byte == b'\'').next();
+    let has_address = bare.is_some_and(|bare| bare.contains(&b'@'));
+    (has_address || !is_like_a_statement(text)) && holds_password(text)
 }
 
 /// Whether a text is a name or a command's tag.
