@@ -261,28 +261,59 @@ fn is_leveled(rest: &[u8]) -> bool {
     word.is_some_and(|word| is_any(word, LEVELS))
 }
 
-/// Words that SQL with data in it begins with.
-const COMMANDS: [&[u8]; 20] = [
-    b"ALTER ROLE",
-    b"ALTER USER",
-    b"CALL ",
-    b"COPY ",
-    b"CREATE ROLE",
-    b"CREATE SUBSCRIPTION",
-    b"CREATE USER",
-    b"DECLARE ",
+/// Words that SQL with data in it begins with; a blank is whatever stands between words.
+const COMMANDS: [&[u8]; 19] = [
+    b"CALL",
+    b"COMMENT ON",
+    b"COPY",
+    b"DECLARE",
     b"DELETE FROM",
     b"DO $",
-    b"EXECUTE ",
-    b"EXPLAIN ",
+    b"DO '",
+    b"EXECUTE",
+    b"EXPLAIN",
+    b"IMPORT FOREIGN",
     b"INSERT INTO",
     b"MERGE INTO",
-    b"NOTIFY ",
-    b"PASSWORD ",
-    b"PREPARE ",
-    b"SELECT ",
-    b"UPDATE ",
-    b"VALUES ",
+    b"NOTIFY",
+    b"PASSWORD",
+    b"PREPARE",
+    b"SECURITY LABEL",
+    b"SELECT",
+    b"UPDATE",
+    b"VALUES",
+];
+
+/// What SQL creates and alters, so that somebody else's words (`create 5 workers`) are told from it.
+const OBJECTS: [&[u8]; 28] = [
+    b"AGGREGATE",
+    b"DATABASE",
+    b"DEFAULT",
+    b"DOMAIN",
+    b"EVENT",
+    b"EXTENSION",
+    b"FOREIGN",
+    b"FUNCTION",
+    b"INDEX",
+    b"MATERIALIZED",
+    b"OPERATOR",
+    b"OR REPLACE",
+    b"POLICY",
+    b"PROCEDURE",
+    b"PUBLICATION",
+    b"ROLE",
+    b"RULE",
+    b"SCHEMA",
+    b"SERVER",
+    b"SUBSCRIPTION",
+    b"SYSTEM",
+    b"TABLE",
+    b"TEMP",
+    b"TRIGGER",
+    b"TYPE",
+    b"UNLOGGED",
+    b"USER",
+    b"VIEW",
 ];
 
 /// Writes a line of another program's with the SQL in it redacted. Returns whether there is any that has
@@ -305,9 +336,51 @@ fn is_command(text: &[u8], at: usize) -> bool {
     let last = at.checked_sub(1).and_then(|last| text.get(last));
     let rest = behind(text, at);
     !last.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-        && COMMANDS
-            .iter()
-            .any(|command| before(rest, command.len()).eq_ignore_ascii_case(command))
+        && (COMMANDS.iter().any(|command| begins(rest, command))
+            || is_definition(rest)
+            || is_assignment(rest))
+}
+
+fn is_definition(text: &[u8]) -> bool {
+    const VERBS: [&[u8]; 2] = [b"ALTER", b"CREATE"];
+    let mut verbs = VERBS.iter();
+    let verb = verbs.find(|verb| begins(text, verb));
+    verb.is_some_and(|verb| {
+        let object = behind(text, verb.len()).trim_ascii_start();
+        OBJECTS.iter().any(|known| begins(object, known))
+    })
+}
+
+/// Whether a text begins with a command, and what may stand behind a word.
+fn begins(text: &[u8], command: &[u8]) -> bool {
+    let mut both = command.iter().zip(text);
+    let is_command = text.len() > command.len()
+        && both.all(|(form, byte)| match form {
+            b' ' => byte.is_ascii_whitespace(),
+            form => form.eq_ignore_ascii_case(byte),
+        });
+    let is_word = command.last().is_some_and(u8::is_ascii_alphabetic);
+    let next = behind(text, command.len());
+    is_command && (!is_word || next.starts_with(b"/*") || next.first().is_some_and(ends_a_word))
+}
+
+fn ends_a_word(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'(' | b'\'' | b'"')
+}
+
+/// `SET name = value`, `SET LOCAL name TO value`: other programs set things, too.
+fn is_assignment(text: &[u8]) -> bool {
+    const WORDS: usize = 4;
+    begins(text, b"SET") && {
+        let words = text.split(u8::is_ascii_whitespace);
+        let mut behind = words
+            .filter(|word| !word.is_empty())
+            .take(WORDS)
+            .skip(1)
+            .enumerate();
+        behind
+            .any(|(at, word)| word.contains(&b'=') || (at > 0 && word.eq_ignore_ascii_case(b"TO")))
+    }
 }
 
 #[cfg(test)]
@@ -375,6 +448,21 @@ mod tests {
                 "LINE 1: ALTER USER bob PASSWORD 'x'",
                 Some("LINE 1: ALTER USER bob PASSWORD ?"),
             ),
+            (
+                "ran alter\ttable t add check (a <> 'x')",
+                Some("ran alter\ttable t add check (a <> ?)"),
+            ),
+            ("SELECT\n7", Some("SELECT\n?")),
+            ("values(7)", Some("values(?)")),
+            ("SET LOCAL a = 'x'", Some("SET LOCAL a = ?")),
+            ("set a='x'", Some("set a=?")),
+            ("set a to 7", Some("set a to ?")),
+            ("comment on table t is 'x'", Some("comment on table t is ?")),
+            ("pool set to 7 workers", None),
+            ("could not create directory 'x'", None),
+            ("with 7 workers", None),
+            ("created table 'x'", None),
+            ("select-7", None),
             ("please select one of these", None),
             ("no action", None),
         ] {
