@@ -281,17 +281,18 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-static WORDS: [(Meaning, bool, &str); 6] = [
+static WORDS: [(Meaning, bool, &str); 8] = [
     (
         Meaning::of(Role::Credentials),
         false,
-        "conninfo credential credentials dsn passwd password pwd secret",
+        "conninfo credential credentials dsn pass passphrase passwd password pgpass pwd secret",
     ),
     (
         Meaning::of(Role::BindValue),
         false,
-        "arg args argument arguments bind binding bindings binds param parameter parameters params val \
-         vals value values var variables vars",
+        "arg args argument arguments bind binding bindings bindparam bindparams binds bindvar bindvars \
+         param parameter parameters params placeholder placeholders replacement replacements val vals \
+         value values var variables vars",
     ),
     (Meaning::of(Role::Address), true, "uri url"),
     (
@@ -299,6 +300,12 @@ static WORDS: [(Meaning, bool, &str); 6] = [
         true,
         "backtrace stack stacktrace traceback",
     ),
+    (
+        Meaning::of(Role::Companion(Field::Context)),
+        true,
+        "context where",
+    ),
+    (Meaning::of(Role::Plan), true, "plan"),
     (
         Meaning::of(Role::ExceptionMessage),
         true,
@@ -427,8 +434,13 @@ fn told_by_words(name: &[u8]) -> Option<&'static Meaning> {
     WORDS.get(best?).map(|(meaning, _, _)| meaning)
 }
 
-/// Where in [`WORDS`] a word is.
+/// Where in [`WORDS`] a word is. Passwords are told by a part of one: `PGPASSWORD`, `dbpassword`.
 fn rank(word: &[u8], is_last: bool) -> Option<usize> {
+    const PASSWORD: &[u8] = b"password";
+    let mut parts = word.windows(PASSWORD.len());
+    if parts.any(|part| part.eq_ignore_ascii_case(PASSWORD)) {
+        return Some(0);
+    }
     WORDS
         .iter()
         .position(|(_, at_the_end, words)| (is_last || !at_the_end) && has_word(words, word))
@@ -532,6 +544,22 @@ mod tests {
             ("error", Some(Role::ExceptionMessage)),
             ("error.stack", Some(Role::Stacktrace)),
             ("db.dsn", Some(Role::Credentials)),
+            ("PGPASSWORD", Some(Role::Credentials)),
+            (
+                "process.environment_variable.PGPASSWORD",
+                Some(Role::Credentials),
+            ),
+            ("db.userpassword", Some(Role::Credentials)),
+            ("db.pass", Some(Role::Credentials)),
+            ("db.passed", None),
+            ("db.bindvars", Some(Role::BindValue)),
+            ("sequelize.replacements", Some(Role::BindValue)),
+            ("where", Some(Role::Companion(Field::Context))),
+            ("error.context", Some(Role::Companion(Field::Context))),
+            ("context.id", None),
+            ("db.plan", Some(Role::Plan)),
+            ("db.query_plan", Some(Role::Plan)),
+            ("plan.id", None),
             ("spring.datasource.url", Some(Role::Address)),
             ("url.full", None),
             ("pgmesh.message", Some(Role::Plain)),
