@@ -118,6 +118,9 @@ fn what_is_neither_sql_nor_a_password_stays_under_such_names() {
         ("postgresql.query_id", "-4111"),
         ("server.address", "db.shop.svc"),
         ("user.email", "bob@example.com"),
+        ("note", "the password is too short, see \"help\""),
+        ("app.sql", "UPDATE users SET password = $1 WHERE id = $2"),
+        ("label", "UPDATE users SET password = $1 WHERE id = $2"),
     ];
     let before = span("q", &attributes);
     assert_eq!(processed(&before), before);
