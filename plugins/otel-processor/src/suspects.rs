@@ -33,12 +33,14 @@ pub(crate) fn suspect(text: &[u8], is_address: impl Fn() -> bool) -> Option<Susp
 }
 
 /// Whether SQL with values in it is in a text.
+#[inline(never)]
 pub(crate) fn holds_sql(text: &[u8]) -> bool {
     Marks::of(text).tell_sql(text)
 }
 
 /// Whether a text has a password where an address has one, or what says how to connect:
 /// `postgres://bob:secret@db/shop`, `host=db password=secret`, `{"password":"secret"}`.
+#[inline(never)]
 pub(crate) fn holds_password(text: &[u8]) -> bool {
     Marks::of(text).tell_password(text)
 }
@@ -94,6 +96,7 @@ impl Marks {
         self.0 & mark != 0
     }
 
+    #[inline(never)]
     fn tell_sql(self, text: &[u8]) -> bool {
         let is_marked = || self.has(Self::MARK) || find(text, SELECT).is_some();
         self.has(Self::BLANK)
@@ -101,6 +104,7 @@ impl Marks {
             && without_sql(text, &mut Vec::new())
     }
 
+    #[inline(never)]
     fn tell_password(self, text: &[u8]) -> bool {
         (self.has(Self::AT) && behind_each(text, SCHEME).any(has_userinfo))
             || (self.has(Self::EQUALS | Self::DOUBLE_QUOTE) && sets_a_password(text))
@@ -175,6 +179,7 @@ fn is_set(behind: &[u8]) -> bool {
 }
 
 /// Whether a text begins like a statement.
+#[inline(never)]
 fn is_statement(text: &[u8]) -> bool {
     let word = text
         .trim_ascii_start()
@@ -192,8 +197,9 @@ fn behind_each<'t>(text: &'t [u8], word: &'static [u8]) -> impl Iterator<Item = 
     })
 }
 
+/// Where a word is, in whatever letter case.
 #[inline(never)]
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+pub(crate) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     let mut parts = text.windows(wanted.len());
     parts.position(|part| part.eq_ignore_ascii_case(wanted))
 }

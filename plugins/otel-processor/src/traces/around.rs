@@ -10,7 +10,7 @@ use super::names::{self, Role, SCOPES};
 use super::values::has_text;
 use crate::Error;
 use crate::lists::is_any;
-use crate::suspects::holds_password;
+use crate::suspects::{find, holds_password};
 
 /// Which of the two something is: where its attributes are.
 pub(crate) const RESOURCE: Layout = Layout {
@@ -172,8 +172,5 @@ fn is_of_a_database(one: &Found<'_>, named: Named) -> bool {
 const NAMES: [&[u8]; 3] = [b"postgres", b"psql", b"pgpass"];
 
 fn names_postgres(text: &[u8]) -> bool {
-    NAMES.iter().any(|name| {
-        let mut parts = text.windows(name.len());
-        parts.any(|part| part.eq_ignore_ascii_case(name))
-    })
+    NAMES.iter().any(|name| find(text, name).is_some())
 }

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::config::{Exceptions, LogRedaction, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
-use crate::suspects::{Suspect, holds_password, suspect};
+use crate::suspects::{Suspect, find, holds_password, suspect};
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
 pub(super) const OTHER_ERROR: &str = "_OTHER";
@@ -527,11 +527,7 @@ fn has_credentials(value: Any<'_>) -> bool {
     let Any::Text(text) = value else {
         return true;
     };
-    text.contains(&b'@')
-        || PASSWORDS.iter().any(|word| {
-            let mut parts = text.windows(word.len());
-            parts.any(|part| part.eq_ignore_ascii_case(word))
-        })
+    text.contains(&b'@') || PASSWORDS.iter().any(|word| find(text, word).is_some())
 }
 
 /// How libpq, pgjdbc and .NET call it.

@@ -8,6 +8,7 @@ use pg_log::Field;
 use pg_sql::sqlcommenter::KEYS;
 
 use crate::places::is_same;
+use crate::suspects;
 
 /// What an attribute is to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -437,8 +438,7 @@ fn told_by_words(name: &[u8]) -> Option<&'static Meaning> {
 /// Where in [`WORDS`] a word is. Passwords are told by a part of one: `PGPASSWORD`, `dbpassword`.
 fn rank(word: &[u8], is_last: bool) -> Option<usize> {
     const PASSWORD: &[u8] = b"password";
-    let mut parts = word.windows(PASSWORD.len());
-    if parts.any(|part| part.eq_ignore_ascii_case(PASSWORD)) {
+    if suspects::find(word, PASSWORD).is_some() {
         return Some(0);
     }
     WORDS
