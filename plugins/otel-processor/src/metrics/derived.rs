@@ -460,3 +460,175 @@ fn identity(name: &[u8], point: &Point<'_>, source: &Source<'_>) -> u64 {
     let part = hash(server, &source.place().identity().to_le_bytes());
     hash(part, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::inputs::{ROWS, When};
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Text;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue as Pair};
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Gauge as GaugeData, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+    };
+    use prost::Message as _;
+
+    fn inputs(formula: Formula) -> Vec<Input> {
+        match formula {
+            Formula::Itself(one) | Formula::Times(one, _) | Formula::Left(_, one) => vec![one],
+            Formula::Sum(one, other) | Formula::Ratio(one, other) | Formula::Share(one, other) => {
+                vec![one, other]
+            }
+        }
+    }
+
+    /// What comes of a formula all of whose inputs have this value.
+    fn of_equals(formula: Formula, value: f64) -> f64 {
+        match formula {
+            Formula::Itself(_) => value,
+            Formula::Times(_, factor) => value * factor,
+            Formula::Left(whole, _) => whole - value,
+            Formula::Sum(..) => value + value,
+            Formula::Ratio(..) => 1.0,
+            Formula::Share(..) => 0.5,
+        }
+    }
+
+    fn pair(key: &str, text: &str) -> Pair {
+        Pair {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Text::StringValue(text.to_owned())),
+            }),
+            ..Pair::default()
+        }
+    }
+
+    /// A metric of a row, with a point that counts, or does not.
+    fn metric(row: &Row, (seconds, value): (u64, f64), counts: bool) -> Metric {
+        let mut attributes = ["datname", "schemaname", "relname"]
+            .map(|key| pair(key, "x"))
+            .to_vec();
+        match row.when {
+            When::Is(key, values) => {
+                let value = if counts { values[0] } else { "another" };
+                attributes.push(pair(key, value));
+            }
+            When::HasDatabase if !counts => attributes.remove(0).value = None,
+            When::HasDatabase | When::Always => {}
+        }
+        let own = row.metric.starts_with("postgresql.") || row.metric.starts_with("cnpg_");
+        Metric {
+            name: format!("{}{}", if own { "" } else { "pg_" }, row.metric),
+            data: Some(Data::Gauge(GaugeData {
+                data_points: vec![NumberDataPoint {
+                    time_unix_nano: seconds * 1_000_000_000,
+                    attributes,
+                    value: Some(Value::AsDouble(value)),
+                    ..NumberDataPoint::default()
+                }],
+            })),
+            ..Metric::default()
+        }
+    }
+
+    /// What is derived of these rows, ten seconds after each other; of one no point counts.
+    fn derived(rows: &[&Row], without: Option<&Row>) -> Vec<(String, f64)> {
+        let mut processor = crate::Processor::configure(b"").unwrap();
+        let mut last = Vec::new();
+        for scrape in [(10, 10.0), (20, 30.0)] {
+            let metrics = rows.iter().map(|row| {
+                let counts = without.is_none_or(|without| !std::ptr::eq(*row, without));
+                metric(row, scrape, counts)
+            });
+            let batch = MetricsData {
+                resource_metrics: vec![ResourceMetrics {
+                    scope_metrics: vec![ScopeMetrics {
+                        metrics: metrics.collect(),
+                        ..ScopeMetrics::default()
+                    }],
+                    ..ResourceMetrics::default()
+                }],
+            };
+            let bytes = batch.encode_to_vec();
+            let out = processor.process_metrics(&bytes).unwrap();
+            let out = MetricsData::decode(&*out).unwrap();
+            let behind = out.resource_metrics.iter().skip(1);
+            let metrics = behind.flat_map(|resource| &resource.scope_metrics[0].metrics);
+            last = metrics
+                .map(|metric| match metric.data.as_ref().unwrap() {
+                    Data::Gauge(gauge) => match gauge.data_points[0].value.unwrap() {
+                        Value::AsDouble(value) => (metric.name.clone(), value),
+                        Value::AsInt(_) => panic!("{metric:?}"),
+                    },
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+        }
+        last
+    }
+
+    /// The rows that a gauge needs, with this one among them.
+    fn needed<'r>(gauge: &Gauge, row: &'r Row) -> Vec<&'r Row> {
+        let all = inputs(gauge.formula)
+            .into_iter()
+            .map(|input| match input == row.input {
+                true => row,
+                false => {
+                    let mut rows = ROWS.iter();
+                    let other = rows.find(|other| other.input == input && other.level == row.level);
+                    other.unwrap()
+                }
+            });
+        all.collect()
+    }
+
+    #[test]
+    fn every_row_goes_into_its_gauges() {
+        for row in &ROWS {
+            let of_row = |gauge: &&Gauge| inputs(gauge.formula).contains(&row.input);
+            let gauges: Vec<_> = GAUGES.iter().filter(of_row).collect();
+            assert!(!gauges.is_empty(), "{row:?}");
+            for gauge in gauges {
+                let rows = needed(gauge, row);
+                let value = if row.input.is_counter() { 2.0 } else { 30.0 };
+                let found = derived(&rows, None);
+                let expected = (gauge.name.to_owned(), of_equals(gauge.formula, value));
+                assert!(found.contains(&expected), "{row:?}: {found:?}");
+                let has_any = derived(&rows, Some(row))
+                    .iter()
+                    .any(|found| found.0 == gauge.name);
+                assert_eq!(has_any, matches!(row.when, When::Always), "{row:?}");
+            }
+        }
+    }
+
+    /// A dash is in the README's table where the family lacks an input.
+    #[test]
+    fn the_readme_says_which_gauges_the_receiver_has() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let table = readme
+            .split("| gauge | `postgresqlreceiver` |")
+            .nth(1)
+            .unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        for gauge in &GAUGES {
+            let short = gauge.name.strip_prefix("pgmesh.postgresql.").unwrap();
+            let line = table
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{short}` |")));
+            let cell = line
+                .unwrap_or_else(|| panic!("{short}"))
+                .split('|')
+                .nth(2)
+                .unwrap();
+            let has = inputs(gauge.formula).iter().all(|input| {
+                let mut rows = ROWS.iter();
+                rows.any(|row| row.input == *input && row.metric.starts_with("postgresql."))
+            });
+            assert_eq!(cell.trim() != "-", has, "{short}");
+        }
+    }
+}

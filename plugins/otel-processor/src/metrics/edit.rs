@@ -193,14 +193,14 @@ fn redact<'a>(
 struct Renamed {
     namespace: Option<String>,
     /// By name: whether an attribute has it already.
-    taken: [bool; 4],
+    taken: [bool; 3],
 }
 
 impl Renamed {
     fn of(point: &Point<'_>) -> Self {
         Self {
             namespace: namespace(point),
-            taken: [false; 4],
+            taken: [false; 3],
         }
     }
 
@@ -212,8 +212,7 @@ impl Renamed {
         let (slot, name) = match names(attribute.key) {
             Some(Names::Database | Names::Schema) => (0, NAMESPACE),
             Some(Names::Table) => (1, COLLECTION),
-            Some(Names::Index) => (2, "postgresql.index.name"),
-            Some(Names::Replica) => (3, "replication_client"),
+            Some(Names::Replica) => (2, "replication_client"),
             Some(Names::Server) | None => return Ok(()),
         };
         let Some(taken) = self.taken.get_mut(slot) else {

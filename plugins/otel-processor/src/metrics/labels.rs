@@ -38,12 +38,12 @@ const KINDS: [Kind; 5] = [
 
 /// Whose the points are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Of {
+pub(crate) enum Of<'c> {
     /// A family of PostgreSQL's: numbers are handled elsewhere.
     Family,
-    /// Instrumented clients: PostgreSQL's are those that name it, or stand where that is named and name
-    /// nothing else.
-    Clients(Named),
+    /// Instrumented clients: PostgreSQL's are those that name it, by one of these names, or stand where that
+    /// is named and name nothing else.
+    Clients(Named, &'c [String]),
 }
 
 /// How names of clients' metrics begin (semantic conventions 1.44, `docs/db/database-metrics.md`), as
@@ -62,7 +62,7 @@ pub(crate) fn is_of_clients(name: &[u8]) -> bool {
 pub(crate) fn metric<'a>(
     editor: &mut Editor<'a>,
     metric: &Field<'a>,
-    of: Of,
+    of: Of<'_>,
     queries: &mut Queries,
 ) -> Result<(), Error> {
     editor.inside(metric, |editor, metric| {
@@ -87,8 +87,8 @@ pub(crate) fn metric<'a>(
     })
 }
 
-fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Error> {
-    let Of::Clients(named) = of else {
+fn is_postgres(point: Message<'_>, attributes: u32, of: Of<'_>) -> Result<bool, Error> {
+    let Of::Clients(named, systems) = of else {
         return Ok(true);
     };
     for attribute in point.all(attributes) {
@@ -96,7 +96,7 @@ fn is_postgres(point: Message<'_>, attributes: u32, of: Of) -> Result<bool, Erro
         if is_system(read.key)
             && let Any::Text(system) = read.any()?
         {
-            let mut systems = ["postgresql", "postgres", "pgsql"].iter();
+            let mut systems = systems.iter();
             return Ok(systems.any(|known| known.as_bytes().eq_ignore_ascii_case(system)));
         }
     }

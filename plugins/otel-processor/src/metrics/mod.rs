@@ -36,6 +36,7 @@ use derived::Gathered;
 use edit::Change;
 use labels::Of;
 use names::Semantic;
+use point::Point;
 use queries::{Fate, Queries};
 use source::Source;
 
@@ -53,6 +54,8 @@ pub(crate) struct Metrics {
     /// Servers whose gauges another processor in front of this one computes.
     derived_before: Bounded<u64>,
     config: config::Metrics,
+    /// What PostgreSQL is called where a client names it.
+    systems: Vec<String>,
 }
 
 /// What is around a metric.
@@ -64,12 +67,13 @@ struct Around<'a> {
 }
 
 impl Metrics {
-    pub(crate) fn new(config: config::Metrics) -> Self {
+    pub(crate) fn new(config: config::Metrics, systems: Vec<String>) -> Self {
         Self {
             queries: Queries::new(config.query_attributes.clone(), config.max_queries),
             counters: Counters::new(),
             derived_before: Bounded::new(MOST_SERVERS),
             config,
+            systems,
         }
     }
 
@@ -166,7 +170,7 @@ impl Metrics {
             true => Ok(labels::metric(
                 editor,
                 field,
-                Of::Clients(around.named),
+                Of::Clients(around.named, &self.systems),
                 &mut self.queries,
             )?),
             false => Ok(()),
@@ -238,7 +242,7 @@ impl Metrics {
         match semantic {
             Some(semantic)
                 if self.config.unify == Unify::Duplicate
-                    && !has_metric(around.scope, semantic)? =>
+                    && !has_copy(around.scope, (semantic, &points))? =>
             {
                 self.duplicate(field.message()?, (semantic, &fates), copies)
             }
@@ -277,13 +281,20 @@ fn is_our_own(scope: Message<'_>) -> Result<bool, Error> {
     Ok(name == Some(derived::SCOPE.as_bytes()))
 }
 
-/// Whether a scope has a metric under this name of the receiver's with the same attribute already.
-fn has_metric(scope: Message<'_>, semantic: &Semantic) -> Result<bool, Error> {
+/// Whether a scope has a metric under the receiver's name that says the same: one in front has copied it.
+fn has_copy(
+    scope: Message<'_>,
+    (semantic, original): (&Semantic, &[Point<'_>]),
+) -> Result<bool, Error> {
     for field in scope.all(schema::scope::ITEMS) {
         let metric = field?.message()?;
         let name = metric.find(schema::metric::NAME)?;
         if name.map(|name| name.bytes()).transpose()? == Some(semantic.name.as_bytes())
-            && points_have(metric, semantic)
+            && is_copy(
+                &point::points(metric).unwrap_or_default(),
+                original,
+                semantic,
+            )
         {
             return Ok(true);
         }
@@ -291,13 +302,14 @@ fn has_metric(scope: Message<'_>, semantic: &Semantic) -> Result<bool, Error> {
     Ok(false)
 }
 
-fn points_have(metric: Message<'_>, semantic: &Semantic) -> bool {
-    let Some((key, value)) = semantic.adds else {
-        return true;
-    };
-    let points = point::points(metric).unwrap_or_default();
-    points.iter().any(|point| {
+fn is_copy(points: &[Point<'_>], original: &[Point<'_>], semantic: &Semantic) -> bool {
+    let has = |point: &Point<'_>, (key, value): (&str, &str)| {
         let mut attributes = point.attributes.iter();
         attributes.any(|it| it.key == key.as_bytes() && it.value.text() == Some(value))
-    })
+    };
+    let says = |point: &Point<'_>| (point.time, point.value);
+    points.iter().map(says).eq(original.iter().map(says))
+        && semantic
+            .adds
+            .is_none_or(|added| points.iter().all(|point| has(point, added)))
 }

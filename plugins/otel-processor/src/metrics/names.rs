@@ -58,7 +58,7 @@ impl Semantic {
 /// What the families put in front of the names of views and columns.
 const FAMILIES: [&[u8]; 3] = [b"pg_", b"cnpg_pg_", b"ccp_"];
 
-pub(crate) const SEMANTICS: [Semantic; 43] = [
+pub(crate) const SEMANTICS: [Semantic; 51] = [
     counter("postgresql.backends", "1", &["stat_database_numbackends"]).of(Kind::UpDown),
     counter(
         "postgresql.bgwriter.buffers.allocated",
@@ -164,6 +164,54 @@ pub(crate) const SEMANTICS: [Semantic; 43] = [
         "{blks_read}",
         &["stat_database_blks_read"],
     ),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_heap_blocks_hit"],
+    )
+    .with("source", "heap_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_heap_blocks_read"],
+    )
+    .with("source", "heap_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_idx_blocks_hit"],
+    )
+    .with("source", "idx_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_idx_blocks_read"],
+    )
+    .with("source", "idx_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_tidx_blocks_hit"],
+    )
+    .with("source", "tidx_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_tidx_blocks_read"],
+    )
+    .with("source", "tidx_read"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_toast_blocks_hit"],
+    )
+    .with("source", "toast_hit"),
+    counter(
+        "postgresql.blocks_read",
+        "1",
+        &["statio_user_tables_toast_blocks_read"],
+    )
+    .with("source", "toast_read"),
     counter("postgresql.commits", "1", &["stat_database_xact_commit"]),
     counter(
         "postgresql.connection.max",
@@ -321,24 +369,21 @@ pub(crate) enum Names {
     Database,
     Schema,
     Table,
-    Index,
     /// The address of a replica.
     Replica,
     /// The server, where one exporter asks several.
     Server,
 }
 
-const ATTRIBUTES: [(&str, Names); 19] = [
+const ATTRIBUTES: [(&str, Names); 17] = [
     ("client_addr", Names::Replica),
     ("database", Names::Database),
     ("datname", Names::Database),
     (COLLECTION, Names::Table),
     (NAMESPACE, Names::Database),
     ("dbname", Names::Database),
-    ("indexrelname", Names::Index),
     ("objectname", Names::Table),
     ("postgresql.database.name", Names::Database),
-    ("postgresql.index.name", Names::Index),
     ("postgresql.schema.name", Names::Schema),
     ("postgresql.table.name", Names::Table),
     ("relname", Names::Table),
@@ -355,4 +400,96 @@ pub(crate) fn names(key: &[u8]) -> Option<Names> {
     let mut known = ATTRIBUTES.iter();
     let found = known.find(|(known, _)| known.as_bytes() == key)?;
     Some(found.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Text;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+    };
+    use prost::Message;
+
+    fn attribute(key: &str, text: &str) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(Text::StringValue(text.to_owned())),
+            }),
+            ..KeyValue::default()
+        }
+    }
+
+    /// A gauge of an exporter's as `unify: "rename"` makes it.
+    fn renamed(name: &str) -> Metric {
+        let data = Data::Gauge(Gauge {
+            data_points: vec![NumberDataPoint {
+                time_unix_nano: 1,
+                attributes: vec![attribute("datname", "shop")],
+                value: Some(Value::AsInt(7)),
+                ..NumberDataPoint::default()
+            }],
+        });
+        let batch = MetricsData {
+            resource_metrics: vec![ResourceMetrics {
+                scope_metrics: vec![ScopeMetrics {
+                    metrics: vec![Metric {
+                        name: name.to_owned(),
+                        data: Some(data),
+                        ..Metric::default()
+                    }],
+                    ..ScopeMetrics::default()
+                }],
+                ..ResourceMetrics::default()
+            }],
+        };
+        let config = br#"{"metrics":{"unify":"rename","derive":false}}"#;
+        let mut processor = crate::Processor::configure(config).unwrap();
+        let bytes = batch.encode_to_vec();
+        let out = processor.process_metrics(&bytes).unwrap();
+        let mut out = MetricsData::decode(&*out).unwrap();
+        out.resource_metrics[0].scope_metrics[0].metrics.remove(0)
+    }
+
+    #[test]
+    fn every_column_of_every_family_becomes_what_its_row_says() {
+        for semantic in &SEMANTICS {
+            for column in semantic.columns {
+                for (family, end) in [
+                    ("pg_", ""),
+                    ("pg_", "_total"),
+                    ("cnpg_pg_", ""),
+                    ("ccp_", ""),
+                ] {
+                    let name = format!("{family}{column}{end}");
+                    let metric = renamed(&name);
+                    assert_eq!(metric.name, semantic.name, "{name}");
+                    assert_eq!(metric.unit, semantic.unit, "{name}");
+                    let (kind, points) = match metric.data.unwrap() {
+                        Data::Gauge(gauge) => (Kind::Gauge, gauge.data_points),
+                        Data::Sum(sum) if sum.is_monotonic => (Kind::Counter, sum.data_points),
+                        Data::Sum(sum) => (Kind::UpDown, sum.data_points),
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!(kind, semantic.kind, "{name}");
+                    let added = semantic.adds.map(|(key, value)| attribute(key, value));
+                    let database = attribute(NAMESPACE, "shop");
+                    let expected: Vec<_> = [database].into_iter().chain(added).collect();
+                    assert_eq!(points[0].attributes, expected, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_column_is_in_two_rows() {
+        let columns = SEMANTICS.iter().flat_map(|semantic| semantic.columns);
+        let mut columns: Vec<_> = columns.collect();
+        columns.sort_unstable();
+        assert!(columns.is_sorted_by(|one, other| one < other));
+    }
 }

@@ -115,6 +115,8 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         _ => {
             return match named {
                 Named::As(role) => role,
+                // No exporter has such.
+                _ if matches!(value, Any::Map(_) | Any::List(_)) => Role::Data,
                 Named::Words => Role::Words,
                 Named::Dimension | Named::Nothing => Role::Plain,
             };
@@ -125,6 +127,7 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         Named::Dimension if is_name(text) => Role::Plain,
         Named::Dimension => Role::Data,
         Named::Words if is_plain(text) => Role::Plain,
+        Named::Words if holds_password(text) => Role::Data,
         Named::Words if is_like_a_statement(text) => Role::Text,
         Named::Words => Role::Words,
         Named::Nothing if holds_sql(text) => Role::Text,

@@ -211,6 +211,29 @@ fn statements_beyond_the_cap_are_one_point_with_their_sum() {
     assert_eq!(process(&elsewhere).len(), 2);
 }
 
+/// An hour without points.
+#[test]
+fn a_statement_that_has_gone_makes_room() {
+    let mut processor = processor(r#"{"metrics":{"derive":false,"max_queries":1}}"#);
+    let mut query = |seconds: u64, query: &str| {
+        let mut point = point(&[("query", query)], 1.0);
+        point.time_unix_nano = seconds * SECOND;
+        let bytes = batch(vec![counter("pg_stat_statements_calls_total", vec![point])]);
+        let bytes = bytes.encode_to_vec();
+        let out = processor.process_metrics(&bytes).expect("OTLP");
+        let out = MetricsData::decode(&*out).expect("OTLP");
+        let attributes = points(&metrics(&out)[0])[0].attributes.clone();
+        get(&attributes, "query").expect("some").to_owned()
+    };
+    let (first, second) = ("SELECT a", "SELECT b");
+    assert_eq!(query(100, first), first);
+    assert_eq!(query(200, second), "other");
+    assert_eq!(query(3000, first), first);
+    assert_eq!(query(3000 + 3600, second), "other");
+    assert_eq!(query(3000 + 3601, second), second);
+    assert_eq!(query(3000 + 3602, first), "other");
+}
+
 #[test]
 fn exporters_names_become_the_receivers() {
     let table = [
@@ -290,6 +313,13 @@ fn duplicates_stand_beside_what_they_are_made_of() {
     };
     assert_eq!(original, &metrics(&before)[0]);
     assert_eq!(copy, &metrics(&processed(RENAME, &before))[0]);
+    // What was copied already is not copied again, and what another has under the name is no copy.
+    assert_eq!(metrics(&processed(config, &out)).len(), 2);
+    let others = vec![point(&[("postgresql.database.name", "crm")], 4.0)];
+    let mut both = before.clone();
+    let scope = &mut both.resource_metrics[0].scope_metrics[0];
+    scope.metrics.push(counter("postgresql.deadlocks", others));
+    assert_eq!(metrics(&processed(config, &both)).len(), 3);
 }
 
 #[test]
