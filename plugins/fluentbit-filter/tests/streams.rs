@@ -147,6 +147,20 @@ fn json_that_a_carrier_put_around_a_line_is_taken_off() {
     );
 }
 
+/// As Fluent Bit's `systemd` input has it.
+#[test]
+fn a_line_in_the_journal_is_read() {
+    let journald = json!({
+        "MESSAGE": format!("{HEAD}ERROR:  odd \"{SECRET}\""),
+        "PRIORITY": "6",
+        "_SYSTEMD_UNIT": "postgresql.service",
+    });
+    let record = left_of(&mut Filter::new(Preset::Standard), "journal", &journald);
+    assert_eq!(record["severity"], "ERROR", "{record}");
+    assert_eq!(record["_SYSTEMD_UNIT"], "postgresql.service");
+    assert!(!record.to_string().contains(SECRET), "{record}");
+}
+
 #[test]
 fn an_entry_in_a_language_that_is_not_known_is_an_entry() {
     for text in [
