@@ -143,7 +143,7 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-static NAMES: [Known; 95] = [
+static NAMES: [Known; 96] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
@@ -180,6 +180,7 @@ static NAMES: [Known; 95] = [
     known("db.user", Role::Plain),
     // Datadog's receiver: what the agent would have obfuscated.
     known("dd.span.Resource", Role::Query),
+    known("error.context", Role::Companion(Field::Context)),
     known("error.msg", Role::ExceptionMessage),
     known("error.stack_trace", Role::Stacktrace),
     ours(ERROR_TYPE, Role::ErrorType, Slot::ErrorType),
@@ -282,12 +283,14 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-static WORDS: [(Meaning, bool, &str); 8] = [
+static WORDS: [(Meaning, bool, &str); 9] = [
     (
         Meaning::of(Role::Credentials),
         false,
-        "conninfo credential credentials dsn pass passphrase passwd password pgpass pwd secret",
+        "conninfo credential credentials dsn passphrase passwd password pgpass pwd secret",
     ),
+    // `boarding_pass.id` is none.
+    (Meaning::of(Role::Credentials), true, "pass"),
     (
         Meaning::of(Role::BindValue),
         false,
@@ -301,11 +304,7 @@ static WORDS: [(Meaning, bool, &str); 8] = [
         true,
         "backtrace stack stacktrace traceback",
     ),
-    (
-        Meaning::of(Role::Companion(Field::Context)),
-        true,
-        "context where",
-    ),
+    (Meaning::of(Role::Companion(Field::Context)), true, "where"),
     (Meaning::of(Role::Plan), true, "plan"),
     (
         Meaning::of(Role::ExceptionMessage),
@@ -552,11 +551,12 @@ mod tests {
             ("db.userpassword", Some(Role::Credentials)),
             ("db.pass", Some(Role::Credentials)),
             ("db.passed", None),
+            ("boarding_pass.id", None),
             ("db.bindvars", Some(Role::BindValue)),
             ("sequelize.replacements", Some(Role::BindValue)),
             ("where", Some(Role::Companion(Field::Context))),
             ("error.context", Some(Role::Companion(Field::Context))),
-            ("context.id", None),
+            ("k8s.context", None),
             ("db.plan", Some(Role::Plan)),
             ("db.query_plan", Some(Role::Plan)),
             ("plan.id", None),
