@@ -506,7 +506,7 @@ mod tests {
     }
 
     /// A metric of a row, with a point that counts, or does not.
-    fn metric(row: &Row, (seconds, value): (u64, f64), counts: bool) -> Metric {
+    fn metric(row: &Row, (time, value): (u64, f64), counts: bool) -> Metric {
         let mut attributes = ["datname", "schemaname", "relname"]
             .map(|key| pair(key, "x"))
             .to_vec();
@@ -523,7 +523,7 @@ mod tests {
             name: format!("{}{}", if own { "" } else { "pg_" }, row.metric),
             data: Some(Data::Gauge(GaugeData {
                 data_points: vec![NumberDataPoint {
-                    time_unix_nano: seconds * 1_000_000_000,
+                    time_unix_nano: time,
                     attributes,
                     value: Some(Value::AsDouble(value)),
                     ..NumberDataPoint::default()
@@ -537,7 +537,7 @@ mod tests {
     fn derived(rows: &[&Row], without: Option<&Row>) -> Vec<(String, f64)> {
         let mut processor = crate::Processor::configure(b"").unwrap();
         let mut last = Vec::new();
-        for scrape in [(10, 10.0), (20, 30.0)] {
+        for scrape in [(10_000_000_000, 10.0), (20_000_000_000, 30.0)] {
             let metrics = rows.iter().map(|row| {
                 let counts = without.is_none_or(|without| !std::ptr::eq(*row, without));
                 metric(row, scrape, counts)
