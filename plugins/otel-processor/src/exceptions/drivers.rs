@@ -40,9 +40,36 @@ enum Tells {
     /// The same, if a capital follows: modules and loggers are called so, too.
     Type,
     /// The same, where this is in the text as well.
-    With(&'static [u8]),
+    With(Other),
     /// A message of the server's, in which there may be no data.
     Wording,
+}
+
+/// What tells together with a mark.
+#[derive(Clone, Copy)]
+enum Other {
+    Aborted,
+    Connection,
+    Libpq,
+    LibpqsError,
+    Numbered,
+    Sql,
+}
+
+const OTHERS: [(Other, &[u8]); 6] = [
+    (Other::Aborted, b" was aborted"),
+    (Other::Connection, b"pgsql"),
+    // PDO's number of an error; 7 is libpq's.
+    (Other::Libpq, b"[7] "),
+    (Other::LibpqsError, b" 7 ERROR:"),
+    (Other::Numbered, b"$1"),
+    (Other::Sql, b"[SQL: "),
+];
+
+impl Other {
+    const fn bit(self) -> u8 {
+        1_u8.wrapping_shl(self as u32)
+    }
 }
 
 /// What is PostgreSQL's wherever in a text it stands, for loggers write it behind words of their own, in JSON
@@ -51,7 +78,7 @@ type Mark = (&'static [u8], usize, Tells);
 
 const COLONS: [Mark; 10] = [
     (b"CONTEXT:  ", 7, Tells::Driver),
-    (b"Failed query:", 12, Tells::With(b"$1")),
+    (b"Failed query:", 12, Tells::With(Other::Numbered)),
     (b"PG::", 2, Tells::Type),
     (b"PSQLException:", 13, Tells::Driver),
     (b"PostgresError:", 13, Tells::Driver),
@@ -101,17 +128,16 @@ const PARENTHESES: [Mark; 4] = [
 ];
 
 const BRACKETS: [Mark; 4] = [
-    // PDO's, of which 7 is libpq's.
-    (b"SQLSTATE[", 8, Tells::With(b" 7 ERROR:")),
-    (b"SQLSTATE[", 8, Tells::With(b"[7] ")),
-    (b"SQLSTATE[", 8, Tells::With(b"pgsql")),
-    (b"[parameters: ", 0, Tells::With(b"[SQL: ")),
+    (b"SQLSTATE[", 8, Tells::With(Other::Connection)),
+    (b"SQLSTATE[", 8, Tells::With(Other::Libpq)),
+    (b"SQLSTATE[", 8, Tells::With(Other::LibpqsError)),
+    (b"[parameters: ", 0, Tells::With(Other::Sql)),
 ];
 
 /// Words of the server's, of libpq's and of drivers', most with a value behind them.
 const BLANKS: [Mark; 16] = [
     (b" is out of range for type ", 3, Tells::Driver),
-    (b"Batch entry ", 5, Tells::With(b" was aborted")),
+    (b"Batch entry ", 5, Tells::With(Other::Aborted)),
     (b"at or near ", 2, Tells::Wording),
     (b"connection info string", 10, Tells::Driver),
     (b"date/time field value out of range", 9, Tells::Driver),
@@ -154,10 +180,14 @@ struct Glance {
     /// The server's words.
     is_worded: bool,
     has_detail: bool,
+    /// The beginning of a key's columns.
+    has_key: bool,
     /// It may quote something.
     has_quotes: bool,
     /// It may have an address.
     has_at: bool,
+    /// Bits of what would make it a driver's.
+    wanted: u8,
 }
 
 impl Texts {
@@ -167,6 +197,7 @@ impl Texts {
         let text = text.get(..BYTES).unwrap_or(text);
         let glance = glance(text);
         glance.is_marked
+            || glance.has_wanted(text)
             || has_form(text)
             || (glance.has_at && is_of_postgres(text))
             || self.has_wording(text, glance)
@@ -209,7 +240,9 @@ fn glance(text: &[u8]) -> Glance {
             b'{' => &BRACES,
             b'(' => {
                 let (before, behind) = text.split_at(at);
-                seen.is_marked |= is_sqlstate(behind) || quotes_a_key(before, behind);
+                // `Key (card)=(4111) already exists.`, as only the server says it.
+                seen.has_key |= ends(before, b"Key ");
+                seen.is_marked |= is_sqlstate(behind) || (seen.has_key && before.ends_with(b")="));
                 &PARENTHESES
             }
             b'[' => &BRACKETS,
@@ -233,6 +266,12 @@ fn glance(text: &[u8]) -> Glance {
 }
 
 impl Glance {
+    /// Looked for once, however often it is wanted.
+    fn has_wanted(&self, text: &[u8]) -> bool {
+        let mut others = OTHERS.iter();
+        others.any(|(other, word)| self.wanted & other.bit() != 0 && find(text, word).is_some())
+    }
+
     fn note(&mut self, tells: Tells, text: &[u8], at: usize) {
         let next = || text.get(at.saturating_add(1)..).unwrap_or_default();
         match tells {
@@ -241,7 +280,7 @@ impl Glance {
                 let mut letters = next().iter().filter(|byte| **byte != b':');
                 self.is_marked |= letters.next().is_some_and(u8::is_ascii_uppercase);
             }
-            Tells::With(other) => self.is_marked |= find(text, other).is_some(),
+            Tells::With(other) => self.wanted |= other.bit(),
             Tells::Wording => self.is_worded = true,
         }
     }
@@ -332,13 +371,6 @@ fn is_sqlstate(text: &[u8]) -> bool {
     })
 }
 
-/// `Key (card)=(4111) already exists.`, as only the server says it.
-#[inline(never)]
-fn quotes_a_key(before: &[u8], behind: &[u8]) -> bool {
-    const BETWEEN: &[u8] = b")=(";
-    ends(before, b"Key ") && behind.windows(BETWEEN.len()).any(|part| part == BETWEEN)
-}
-
 /// Whether a driver gives its errors such a form: by the beginning of a line, or by the first frame.
 fn has_form(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
@@ -356,6 +388,27 @@ fn has_form(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// To look through the whole text for each would take minutes.
+    #[test]
+    fn marks_that_come_again_and_again_are_looked_at_once() {
+        let texts = Texts::default();
+        for mark in [
+            "SQLSTATE[",
+            "Key (",
+            "://",
+            "Batch entry ",
+            "password = $1 ",
+            "\nLINE 1",
+            "set a ",
+        ] {
+            let text = mark.repeat(BYTES / mark.len());
+            assert!(
+                !texts.is_drivers(text.as_bytes()) || mark.len() == 3,
+                "{mark}"
+            );
+        }
+    }
 
     #[test]
     fn a_drivers_text_is_told_from_others() {
