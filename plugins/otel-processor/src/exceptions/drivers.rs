@@ -50,15 +50,17 @@ enum Tells {
 enum Other {
     Aborted,
     Connection,
+    Format,
     Libpq,
     LibpqsError,
     Numbered,
     Sql,
 }
 
-const OTHERS: [(Other, &[u8]); 6] = [
+const OTHERS: [(Other, &[u8]); 7] = [
     (Other::Aborted, b" was aborted"),
     (Other::Connection, b"pgsql"),
+    (Other::Format, b" format "),
     // PDO's number of an error; 7 is libpq's.
     (Other::Libpq, b"[7] "),
     (Other::LibpqsError, b" 7 ERROR:"),
@@ -76,13 +78,14 @@ impl Other {
 /// perhaps; and where in it the byte is by which it is found.
 type Mark = (&'static [u8], usize, Tells);
 
-const COLONS: [Mark; 10] = [
+const COLONS: [Mark; 11] = [
     (b"CONTEXT:  ", 7, Tells::Driver),
     (b"Failed query:", 12, Tells::With(Other::Numbered)),
     (b"PG::", 2, Tells::Type),
     (b"PSQLException:", 13, Tells::Driver),
     (b"PostgresError:", 13, Tells::Driver),
-    (b"  Where: ", 7, Tells::Driver),
+    (b"\n  Where: ", 8, Tells::Driver),
+    (b"\\n  Where: ", 9, Tells::Driver),
     (b"error returned from database:", 28, Tells::Driver),
     (b"pq:", 2, Tells::Driver),
     (b"tokio_postgres::error::Error", 14, Tells::Driver),
@@ -121,7 +124,7 @@ const BRACES: [Mark; 3] = [
 
 const PARENTHESES: [Mark; 4] = [
     // pgx'.
-    (b"(OID ", 0, Tells::Driver),
+    (b"(OID ", 0, Tells::With(Other::Format)),
     (b"(ServerError \"", 0, Tells::Driver),
     (b"Failing row contains (", 21, Tells::Driver),
     (b"SqlState(", 8, Tells::Driver),
@@ -142,7 +145,7 @@ const BLANKS: [Mark; 16] = [
     (b"connection info string", 10, Tells::Driver),
     (b"date/time field value out of range", 9, Tells::Driver),
     (b"does not exist", 4, Tells::Wording),
-    (b"invalid connection option ", 7, Tells::Driver),
+    (b"invalid connection option \"", 7, Tells::Driver),
     (b"invalid input for query argument $", 7, Tells::Driver),
     (b"invalid input syntax for type ", 7, Tells::Driver),
     (b"invalid input value for enum ", 7, Tells::Driver),
@@ -230,59 +233,59 @@ fn glance(text: &[u8]) -> Glance {
     for (at, byte) in text.iter().enumerate() {
         let marks: &[Mark] = match byte {
             b' ' if is_likely(text, at) => &BLANKS,
-            b':' => {
-                let before = text.get(..at).unwrap_or_default();
-                seen.has_detail |= DETAILS.iter().any(|word| ends(before, word));
-                seen.is_marked |= is_line(before);
-                &COLONS
-            }
+            b':' => &COLONS,
             b'.' => &DOTS,
             b'{' => &BRACES,
-            b'(' => {
-                let (before, behind) = text.split_at(at);
-                // `Key (card)=(4111) already exists.`, as only the server says it.
-                seen.has_key |= ends(before, b"Key ");
-                seen.is_marked |= is_sqlstate(behind) || (seen.has_key && before.ends_with(b")="));
-                &PARENTHESES
-            }
+            b'(' => &PARENTHESES,
             b'[' => &BRACKETS,
-            b'"' | b'\'' | b'$' => {
-                seen.has_quotes = true;
-                &[]
-            }
-            b'@' => {
-                seen.has_at = true;
-                &[]
-            }
             _ => &[],
         };
-        for mark in marks {
-            if is_at(mark, text, at) {
-                seen.note(mark.2, text, at);
-            }
+        for mark in marks.iter().filter(|mark| is_at(mark, text, at)) {
+            seen.note(mark.2, text, at);
         }
+        seen.note_byte(*byte, text, at);
     }
     seen
 }
 
 impl Glance {
-    /// Looked for once, however often it is wanted.
-    fn has_wanted(&self, text: &[u8]) -> bool {
-        let mut others = OTHERS.iter();
-        others.any(|(other, word)| self.wanted & other.bit() != 0 && find(text, word).is_some())
-    }
-
     fn note(&mut self, tells: Tells, text: &[u8], at: usize) {
-        let next = || text.get(at.saturating_add(1)..).unwrap_or_default();
         match tells {
             Tells::Driver => self.is_marked = true,
             Tells::Type => {
-                let mut letters = next().iter().filter(|byte| **byte != b':');
+                let behind = text.get(at.saturating_add(1)..).unwrap_or_default();
+                let mut letters = behind.iter().filter(|byte| **byte != b':');
                 self.is_marked |= letters.next().is_some_and(u8::is_ascii_uppercase);
             }
             Tells::With(other) => self.wanted |= other.bit(),
             Tells::Wording => self.is_worded = true,
         }
+    }
+
+    /// What a byte tells that is of no mark, or of one with something between its words.
+    fn note_byte(&mut self, byte: u8, text: &[u8], at: usize) {
+        match byte {
+            b':' => {
+                let before = text.get(..at).unwrap_or_default();
+                self.has_detail |= DETAILS.iter().any(|word| ends(before, word));
+                self.is_marked |= is_line(before);
+            }
+            b'(' => {
+                let (before, behind) = text.split_at(at);
+                // `Key (card)=(4111) already exists.`, as only the server says it.
+                self.has_key |= ends(before, b"Key ");
+                self.is_marked |= is_sqlstate(behind) || (self.has_key && before.ends_with(b")="));
+            }
+            b'"' | b'\'' | b'$' => self.has_quotes = true,
+            b'@' => self.has_at = true,
+            _ => {}
+        }
+    }
+
+    /// Looked for once, however often it is wanted.
+    fn has_wanted(&self, text: &[u8]) -> bool {
+        let mut others = OTHERS.iter();
+        others.any(|(other, word)| self.wanted & other.bit() != 0 && find(text, word).is_some())
     }
 }
 
@@ -478,6 +481,11 @@ mod tests {
             "Failed query: insert into t values (?)",
             "the file \"x\" does not exist",
             "LINE 4: x",
+            "certificate has an unknown extension (OID 2.5.29.37), see \"format\"",
+            "When: now\n Where: \"here\"",
+            "invalid connection option timeout",
+            "connect ECONNREFUSED 10.0.0.1:6379",
+            "docker://postgres:18: \"x\"",
             "http://bob:4111@proxy refused",
             "see [parameters: x]",
             "TypeError: \"x\"\n    at /app/a.js:1:2\n    at Client.x (/app/node_modules/pg/lib/client.js:1:2)",
