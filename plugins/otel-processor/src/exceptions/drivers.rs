@@ -233,15 +233,31 @@ fn glance(text: &[u8]) -> Glance {
     for (at, byte) in text.iter().enumerate() {
         let marks: &[Mark] = match byte {
             b' ' if is_likely(text, at) => &BLANKS,
-            b':' => &COLONS,
-            b'.' => &DOTS,
+            b'.' if is_behind(&BEFORE_DOTS, text, at) => &DOTS,
             b'{' => &BRACES,
+            b':' => &COLONS,
             b'(' => &PARENTHESES,
             b'[' => &BRACKETS,
-            _ => &[],
+            b'"' | b'\'' | b'$' => {
+                seen.has_quotes = true;
+                continue;
+            }
+            b'@' => {
+                seen.has_at = true;
+                continue;
+            }
+            _ => continue,
         };
-        for mark in marks.iter().filter(|mark| is_at(mark, text, at)) {
-            seen.note(mark.2, text, at);
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        for mark in marks {
+            // Of most the byte before is another.
+            let may_be = mark
+                .1
+                .checked_sub(1)
+                .is_none_or(|at| mark.0.get(at) == before);
+            if may_be && is_at(mark, text, at) {
+                seen.note(mark.2, text, at);
+            }
         }
         seen.note_byte(*byte, text, at);
     }
@@ -276,8 +292,6 @@ impl Glance {
                 self.has_key |= ends(before, b"Key ");
                 self.is_marked |= is_sqlstate(behind) || (self.has_key && before.ends_with(b")="));
             }
-            b'"' | b'\'' | b'$' => self.has_quotes = true,
-            b'@' => self.has_at = true,
             _ => {}
         }
     }
@@ -289,35 +303,56 @@ impl Glance {
     }
 }
 
-/// Bytes around a blank, as one bit each.
-static PAIRS: [u64; 4] = pairs();
+/// A set of bytes, one bit for each.
+type Bytes = [u64; 4];
+
+/// Bytes around blanks, two as one.
+static AROUND_BLANKS: Bytes = around(&BLANKS);
+static BEFORE_DOTS: Bytes = before(&DOTS);
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
-const fn pairs() -> [u64; 4] {
-    let mut pairs = [0; 4];
+const fn around(marks: &[Mark]) -> Bytes {
+    let mut bytes = [0; 4];
     let mut index = 0;
-    while index < BLANKS.len() {
-        let (word, at, _) = BLANKS[index];
-        let pair = pair(word[at - 1], word[at + 1]);
-        pairs[pair >> 6] |= 1 << (pair & 63);
+    while index < marks.len() {
+        let (word, at, _) = marks[index];
+        let both = both(word[at - 1], word[at + 1]);
+        bytes[(both >> 6) as usize] |= 1 << (both & 63);
         index += 1;
     }
-    pairs
+    bytes
 }
 
-const fn pair(before: u8, behind: u8) -> usize {
-    (before ^ behind.rotate_left(3)) as usize
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler
+const fn before(marks: &[Mark]) -> Bytes {
+    let mut bytes = [0; 4];
+    let mut index = 0;
+    while index < marks.len() {
+        let byte = marks[index].0[marks[index].1 - 1];
+        bytes[(byte >> 6) as usize] |= 1 << (byte & 63);
+        index += 1;
+    }
+    bytes
+}
+
+const fn both(before: u8, behind: u8) -> u8 {
+    before ^ behind.rotate_left(3)
+}
+
+fn has(bytes: &Bytes, byte: u8) -> bool {
+    let bits = bytes.get(usize::from(byte >> 6)).copied().unwrap_or(0);
+    bits.wrapping_shr(byte.into()) & 1 == 1
+}
+
+fn is_behind(bytes: &Bytes, text: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|at| text.get(at));
+    before.is_some_and(|before| has(bytes, *before))
 }
 
 /// Whether the bytes around a blank may be those of a mark.
 fn is_likely(text: &[u8], at: usize) -> bool {
     let around = at.checked_sub(1).and_then(|before| text.get(before..));
-    let [before, _, behind, ..] = around.unwrap_or_default() else {
-        return false;
-    };
-    let pair = pair(*before, *behind);
-    let bits = PAIRS.get(pair >> 6).copied().unwrap_or(0);
-    bits.wrapping_shr(pair as u32) & 1 == 1
+    matches!(around, Some([before, _, behind, ..]) if has(&AROUND_BLANKS, both(*before, *behind)))
 }
 
 /// Whether a mark is there, and no part of a longer word.
