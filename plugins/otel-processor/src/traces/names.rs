@@ -143,12 +143,14 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-static NAMES: [Known; 96] = [
+static NAMES: [Known; 97] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
     // What `pg-log` makes of a BACKTRACE, too: the server's own frames.
     known("code.stacktrace", Role::Plain),
+    // node `pg`'s error, by another name.
+    known("context", Role::Companion(Field::Context)),
     known("db.client.connection.pool.name", Role::Plain),
     ours(COLLECTION, Role::Words, Slot::Collection),
     known("db.connection.string", Role::Credentials),
@@ -555,6 +557,7 @@ mod tests {
             ("db.bindvars", Some(Role::BindValue)),
             ("sequelize.replacements", Some(Role::BindValue)),
             ("where", Some(Role::Companion(Field::Context))),
+            ("context", Some(Role::Companion(Field::Context))),
             ("error.context", Some(Role::Companion(Field::Context))),
             ("k8s.context", None),
             ("db.plan", Some(Role::Plan)),
