@@ -301,6 +301,37 @@ fn an_error_of_postgresql_is_told_in_what_an_application_logs() {
     }
 }
 
+/// Loggers write an error into JSON or logfmt, behind words of their own, and escaped once more.
+#[test]
+fn an_error_of_postgresql_is_told_in_the_middle_of_a_line() {
+    for message in [
+        "asyncpg.exceptions.DataError: invalid input for query argument $1: 'hunter2-4111'",
+        "sqlalchemy.exc.DBAPIError: x [SQL: select $1] [parameters: ('hunter2-4111',)]",
+        "Npgsql.PostgresException (0x80004005): 22P02: value \"hunter2-4111\"",
+        "PG::NotNullViolation: ERROR:  null value; Failing row contains (hunter2-4111)",
+        "Postgrex.Error ERROR 23502 hunter2-4111",
+        "io.vertx.pgclient.PgException: hunter2-4111",
+        "invalid input syntax for type integer: \"hunter2-4111\"",
+        "column \"x\" does not exist\nLINE 1: INSERT INTO t VALUES ('hunter2-4111')\n        ^",
+        "integer out of range\nCONTEXT:  unnamed portal parameter $1 = 'hunter2-4111'",
+        "Failed query: insert into \"t\" values ($1)\nparams: hunter2-4111",
+        "cannot parse `postgres://bob:hunter2-4111@db:x/s`: invalid port",
+        "insert into \"t\" values ('hunter2-4111') - relation \"t\" does not exist",
+    ] {
+        let json = serde_json::json!({ "level": "error", "err": message }).to_string();
+        let lines = [
+            format!("2026-01-01 ERROR shop - request failed: {message}"),
+            format!("level=error err={message:?}"),
+            serde_json::json!({ "log": json }).to_string(),
+            json,
+        ];
+        for text in lines {
+            let after = logs("", vec![line(&text)]).remove(0);
+            assert_hidden(&text, &format!("{after:?}"));
+        }
+    }
+}
+
 #[test]
 fn another_programs_error_passes_as_it_is() {
     for message in [
