@@ -50,7 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             prefix: None,
-            keys: ["log", "message", "msg", "record"]
+            keys: ["log", "message", "msg", "record", "MESSAGE"]
                 .map(str::to_owned)
                 .to_vec(),
             redaction: RedactionMode::Strict,

@@ -309,14 +309,14 @@ impl Filter {
                 let Some(Place { member, .. }) = all.get(found).copied() else {
                     continue;
                 };
-                if !self.is_text(key, &member) {
+                let Some(holder) = self.holder(key, &member) else {
                     continue;
-                }
+                };
                 for (number, place) in all.iter_mut().enumerate() {
                     place.taken = number == found;
                 }
-                let text = buffers.text_of(&member);
-                let outcome = self.text(text, &member, all, seconds);
+                let text = buffers.text_of(&holder);
+                let outcome = self.text(text, &holder, all, seconds);
                 if outcome.is_some() {
                     return outcome;
                 }
@@ -370,15 +370,24 @@ impl Filter {
         }
     }
 
-    /// Whether a member may have the text that a configured key names.
-    fn is_text(&self, key: usize, member: &Member<'_>) -> bool {
-        let key = self.config.keys.get(key);
-        member.kind == Kind::String && key.is_some_and(|key| is_called(member, key))
+    /// The member that may have the text which a configured key names: this one, or one of an object's
+    /// (`properties.message`).
+    fn holder<'r>(&self, key: usize, member: &Member<'r>) -> Option<Member<'r>> {
+        let key = self.config.keys.get(key)?;
+        match member.kind {
+            Kind::String => is_called(member, key).then_some(*member),
+            Kind::Object => {
+                let (outer, inner) = key.split_once('.')?;
+                let mut members = Members::of(member.value).filter(|_| is_called(member, outer));
+                members.find(|member| member.kind == Kind::String && is_called(member, inner))
+            }
+            _ => None,
+        }
     }
 
-    /// Whether a member may have the text that any of them names.
-    fn has_text(&self, member: &Member<'_>) -> bool {
-        (0..self.config.keys.len()).any(|key| self.is_text(key, member))
+    /// The one that any of them names.
+    fn any_holder<'r>(&self, member: &Member<'r>) -> Option<Member<'r>> {
+        (0..self.config.keys.len()).find_map(|key| self.holder(key, member))
     }
 
     /// Writes the record: members that stay as they came, the entry where the first that is taken was.

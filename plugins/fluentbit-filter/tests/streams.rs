@@ -147,6 +147,42 @@ fn json_that_a_carrier_put_around_a_line_is_taken_off() {
     );
 }
 
+/// As Fluent Bit's `systemd` input has it.
+#[test]
+fn a_line_in_the_journal_is_read() {
+    let journald = json!({
+        "MESSAGE": format!("{HEAD}ERROR:  odd \"{SECRET}\""),
+        "PRIORITY": "6",
+        "_SYSTEMD_UNIT": "postgresql.service",
+    });
+    let record = left_of(&mut Filter::new(Preset::Standard), "journal", &journald);
+    assert_eq!(record["severity"], "ERROR", "{record}");
+    assert_eq!(record["_SYSTEMD_UNIT"], "postgresql.service");
+    assert!(!record.to_string().contains(SECRET), "{record}");
+}
+
+/// As Azure exports logs: what it took out of the line stands beside it.
+#[test]
+fn a_line_in_an_object_is_read_where_a_key_has_its_path() {
+    let exported = |line: &str| {
+        json!({
+            "category": "PostgreSQLLogs",
+            "properties": {"errorLevel": "ERROR", "message": line, "detail": "Key (a)=(hunter2)"},
+        })
+    };
+    let defaults = br#"{"keys":["message","properties.message"]}"#;
+    let mut filter = Filter::with_defaults(Preset::Standard, defaults);
+    let before = exported(&format!("{HEAD}ERROR:  odd \"{SECRET}\""));
+    let record = left_of(&mut filter, "azure", &before);
+    assert_eq!(record["severity"], "ERROR", "{record}");
+    assert_eq!(record["category"], "PostgreSQLLogs");
+    assert!(!record.to_string().contains(SECRET), "{record}");
+    let record = left_of(&mut filter, "azure", &exported("\tVALUES ('hunter2')"));
+    assert_eq!(record["properties"], "?", "{record}");
+    let others = json!({ "properties": {"note": "x"}, "message": ["x"] });
+    assert_eq!(left_of(&mut filter, "azure", &others), others);
+}
+
 #[test]
 fn an_entry_in_a_language_that_is_not_known_is_an_entry() {
     for text in [

@@ -22,9 +22,9 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// What a user can set.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Config {
     /// Spans.
     pub traces: Traces,
@@ -34,10 +34,16 @@ pub struct Config {
     pub metrics: Metrics,
 }
 
+json::options!(Config {
+    traces,
+    logs,
+    metrics,
+});
+
 /// What becomes of spans.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Traces {
     /// Look at spans at all.
     pub enabled: bool,
@@ -66,6 +72,21 @@ pub struct Traces {
     /// What becomes of spans of statements that only keep a pool alive.
     pub keep_alive: KeepAlive,
 }
+
+json::options!(Traces {
+    enabled,
+    systems,
+    scopes,
+    signs,
+    migrate,
+    span_names,
+    names_from_text,
+    comments,
+    keep_parameters,
+    query_attributes,
+    exceptions,
+    keep_alive,
+});
 
 impl Default for Traces {
     fn default() -> Self {
@@ -222,7 +243,11 @@ mod tests {
     #[test]
     fn an_error_names_the_path() {
         for (text, expected) in [
-            (r#"{"trace":{}}"#, "unknown field `trace`"),
+            (r#"{"trace":{}}"#, "unknown field `trace`, expected"),
+            (
+                r#"{"traces":{"enabled":true,"enabled":true}}"#,
+                "traces: duplicate field `enabled`",
+            ),
             (
                 r#"{"traces":{"migrate":"on"}}"#,
                 "traces.migrate: unknown variant `on`",

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
+use std::marker::PhantomData;
 
 use serde::de::{
     self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
@@ -466,6 +467,82 @@ impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
         item.map_err(|error| error.of_item(self.number.saturating_sub(1)))
     }
 }
+
+/// A struct whose members are all optional. What serde derives for such holds each one twice and would be a
+/// fiftieth of the module.
+pub(crate) trait Options: Default {
+    const NAMES: &'static [&'static str];
+
+    /// Reads the member whose name is in this place.
+    fn read<'de, A: MapAccess<'de>>(&mut self, place: u32, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Once for each type, not for each member.
+#[inline(never)]
+pub(crate) fn set<'de, T: de::Deserialize<'de>, A: MapAccess<'de>>(
+    member: &mut T,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    *member = map.next_value()?;
+    Ok(())
+}
+
+/// What is given, in the place of the defaults.
+pub(crate) struct Given<T>(pub(crate) PhantomData<T>);
+
+impl<'de, T: Options> Visitor<'de> for Given<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut options = T::default();
+        let mut seen = 0_u32;
+        while let Some(name) = map.next_key::<String>()? {
+            let mut known = (0..).zip(T::NAMES);
+            let Some((place, known)) = known.find(|(_, known)| **known == name) else {
+                return Err(de::Error::unknown_field(&name, T::NAMES));
+            };
+            let bit = 1_u32.wrapping_shl(place);
+            if seen & bit != 0 {
+                return Err(de::Error::duplicate_field(known));
+            }
+            seen |= bit;
+            options.read(place, &mut map)?;
+        }
+        Ok(options)
+    }
+}
+
+/// Has a struct read from JSON, each member of which may be missing.
+macro_rules! options {
+    ($name:ident { $($member:ident),+ $(,)? }) => {
+        impl $crate::json::Options for $name {
+            const NAMES: &'static [&'static str] = &[$(stringify!($member)),+];
+
+            fn read<'de, A: serde::de::MapAccess<'de>>(
+                &mut self,
+                place: u32,
+                map: &mut A,
+            ) -> Result<(), A::Error> {
+                let mut places = 0..;
+                $(if places.next() == Some(place) {
+                    return $crate::json::set(&mut self.$member, map);
+                })+
+                Ok(())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+                reader.deserialize_map($crate::json::Given(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(crate) use options;
 
 #[cfg(test)]
 mod tests {

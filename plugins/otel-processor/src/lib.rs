@@ -84,9 +84,9 @@ impl Processor {
     pub fn configure(json: &[u8]) -> Result<Self, ConfigError> {
         let config = Config::parse(json)?;
         Ok(Self {
+            metrics: metrics::Metrics::new(config.metrics, config.traces.systems.clone()),
             traces: traces::Traces::new(config.traces),
             logs: logs::Logs::new(config.logs),
-            metrics: metrics::Metrics::new(config.metrics),
             room: Vec::new(),
         })
     }

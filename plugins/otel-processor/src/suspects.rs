@@ -3,10 +3,12 @@
 
 use pg_log::without_sql;
 
-/// A statement that has no mark but blanks and digits.
-const SELECT: &[u8] = b"select ";
-/// How passwords begin in libpq's, pgjdbc's and .NET's strings.
-const PASSWORDS: [&[u8]; 3] = [b"password=", b"passwd=", b"pwd="];
+use crate::statement::is_like_a_statement;
+
+/// A statement may have no mark but blanks and digits.
+const SELECT: &[u8] = b"select";
+/// What passwords are called in strings of libpq's, pgjdbc's and .NET's, and in JSON.
+const PASSWORDS: [&[u8]; 3] = [b"password", b"passwd", b"pwd"];
 const SCHEME: &[u8] = b"://";
 
 /// What a text holds.
@@ -31,12 +33,14 @@ pub(crate) fn suspect(text: &[u8], is_address: impl Fn() -> bool) -> Option<Susp
 }
 
 /// Whether SQL with values in it is in a text.
+#[inline(never)]
 pub(crate) fn holds_sql(text: &[u8]) -> bool {
     Marks::of(text).tell_sql(text)
 }
 
-/// Whether a text has a password where an address has one: `postgres://bob:secret@db/shop`,
-/// `host=db password=secret`.
+/// Whether a text has a password where an address has one, or what says how to connect:
+/// `postgres://bob:secret@db/shop`, `host=db password=secret`, `{"password":"secret"}`.
+#[inline(never)]
 pub(crate) fn holds_password(text: &[u8]) -> bool {
     Marks::of(text).tell_password(text)
 }
@@ -54,6 +58,8 @@ impl Marks {
     const DIGIT: u8 = 16;
     /// A statement with numbers in it has one, and a command's tag none (`UPDATE 17`).
     const MARK: u8 = 32;
+    /// What stands around keys in JSON.
+    const DOUBLE_QUOTE: u8 = 64;
 
     /// Those of a text; none of one that can hold neither, as nearly all cannot.
     #[inline(always)]
@@ -69,7 +75,8 @@ impl Marks {
         let marks = text.iter().fold(0, |marks, byte| {
             marks
                 | match byte {
-                    b' ' => Self::BLANK,
+                    b' ' | b'\t' | b'\n' => Self::BLANK,
+                    b'"' => Self::DOUBLE_QUOTE,
                     b'@' => Self::AT,
                     b'=' => Self::EQUALS | Self::MARK,
                     b'\'' | b'$' => Self::QUOTE,
@@ -89,22 +96,22 @@ impl Marks {
         self.0 & mark != 0
     }
 
+    #[inline(never)]
     fn tell_sql(self, text: &[u8]) -> bool {
-        let is_marked = || self.has(Self::MARK) || begins(text, SELECT);
+        let is_marked = || self.has(Self::MARK) || find(text, SELECT).is_some();
         self.has(Self::BLANK)
             && (self.has(Self::QUOTE) || (self.has(Self::DIGIT) && is_marked()))
             && without_sql(text, &mut Vec::new())
     }
 
+    #[inline(never)]
     fn tell_password(self, text: &[u8]) -> bool {
-        let behind_scheme =
-            || find(text, SCHEME).and_then(|at| text.get(at.checked_add(SCHEME.len())?..));
-        (self.has(Self::AT) && behind_scheme().is_some_and(has_userinfo))
-            || (self.has(Self::EQUALS) && PASSWORDS.iter().any(|word| find(text, word).is_some()))
+        (self.has(Self::AT) && behind_each(text, SCHEME).any(has_userinfo))
+            || (self.has(Self::EQUALS | Self::DOUBLE_QUOTE) && sets_a_password(text))
     }
 }
 
-/// Whether there is a blank, an `@` or a `=` in a text, eight bytes at a time.
+/// Whether there is a blank, an `@`, a `=` or a `"` in a text, eight bytes at a time.
 #[inline(always)]
 fn may_tell(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -116,25 +123,86 @@ fn may_tell(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
     let found = words.iter().fold(0, |found, word| {
         let word = u64::from_le_bytes(*word);
-        found | has(word, b' ') | has(word, b'@') | has(word, b'=')
+        let blanks = word.wrapping_sub(ONES.wrapping_mul(0x21)) & !word;
+        found | blanks | has(word, b'@') | has(word, b'=') | has(word, b'"')
     });
-    found & HIGHS != 0 || rest.iter().any(|byte| matches!(byte, b' ' | b'@' | b'='))
+    found & HIGHS != 0
+        || rest
+            .iter()
+            .any(|byte| matches!(byte, 0..=b' ' | b'@' | b'=' | b'"'))
 }
 
-fn begins(text: &[u8], word: &[u8]) -> bool {
-    let beginning = text.get(..word.len());
-    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
-}
-
-/// Whether an address without a scheme begins with `user:password@`.
+/// Whether an address without a scheme begins with `user:password@`. A password may have all in it that
+/// ends an address, written as it must not be: `/` is told by the port that is none.
 fn has_userinfo(address: &[u8]) -> bool {
-    let mut parts = address.split(|byte| matches!(byte, b'/' | b'?' | b'#' | b' ' | b'@'));
-    let user = parts.next().unwrap_or_default();
-    address.get(user.len()) == Some(&b'@') && user.contains(&b':')
+    // Of several each is looked at once.
+    let address = address.get(..find(address, SCHEME).unwrap_or(address.len()));
+    let address = address.unwrap_or_default();
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'<' | b'>');
+    let address = address.split(ends).next().unwrap_or_default();
+    let authority = address
+        .split(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    let mut user = authority.rsplitn(2, |byte| *byte == b'@').skip(1);
+    match user.next() {
+        Some(user) => user.contains(&b':'),
+        None => address.contains(&b'@') && !is_host(authority),
+    }
 }
 
+/// Whether there is no port, or one that is.
+fn is_host(authority: &[u8]) -> bool {
+    let mut parts = authority.rsplitn(2, |byte| *byte == b':');
+    let port = parts.next().unwrap_or_default();
+    parts.next().is_none() || port.ends_with(b"]") || port.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether a text gives a password a value, and is no statement, in which a column is compared with one.
 #[inline(never)]
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+fn sets_a_password(text: &[u8]) -> bool {
+    let words = PASSWORDS.iter();
+    let mut behind = words.flat_map(|word| behind_each(text, word));
+    behind.any(is_set) && !is_statement(text)
+}
+
+/// Whether a value is behind the name: `=secret`, ` = secret`, `": "secret"`, `\":\"secret\"`.
+fn is_set(behind: &[u8]) -> bool {
+    let bare = behind.strip_prefix(b"\\").unwrap_or(behind);
+    let unquoted = bare.strip_prefix(b"\"");
+    let rest = unquoted.unwrap_or(behind).trim_ascii_start();
+    match rest.split_first() {
+        Some((b':', value)) => {
+            let value = value.trim_ascii_start();
+            unquoted.is_some() && (value.starts_with(b"\"") || value.starts_with(b"\\\""))
+        }
+        Some((b'=', _)) => true,
+        _ => false,
+    }
+}
+
+/// Whether a text begins like a statement.
+#[inline(never)]
+fn is_statement(text: &[u8]) -> bool {
+    let word = text
+        .trim_ascii_start()
+        .split(|byte| !byte.is_ascii_alphabetic());
+    word.take(1).any(is_like_a_statement)
+}
+
+/// What is behind each place where a word is, in whatever letter case.
+fn behind_each<'t>(text: &'t [u8], word: &'static [u8]) -> impl Iterator<Item = &'t [u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let at = find(rest, word)?.checked_add(word.len())?;
+        rest = rest.get(at..)?;
+        Some(rest)
+    })
+}
+
+/// Where a word is, in whatever letter case.
+#[inline(never)]
+pub(crate) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     let mut parts = text.windows(wanted.len());
     parts.position(|part| part.eq_ignore_ascii_case(wanted))
 }
@@ -150,6 +218,13 @@ mod tests {
             "waiting for: select * from t where a = 'x'",
             "INSERT INTO t VALUES (1)",
             "select 4111",
+            "explain select 4111",
+            "SELECT\t4111",
+            "--c\nselect 4111",
+            "SELECT\n*\nFROM\nt\nWHERE\na=4111",
+            "set x = 'zwei'",
+            "ALTER TABLE t ALTER c SET DEFAULT 'zwei'",
+            "WITH x AS (VALUES(41111)) TABLE x",
         ] {
             assert!(holds_sql(text.as_bytes()), "{text}");
         }
@@ -171,7 +246,7 @@ mod tests {
         for length in 1..20 {
             let text = vec![b'a'; length];
             assert!(!may_tell(&text));
-            for (at, byte) in (0..length).flat_map(|at| b" @=".map(|byte| (at, byte))) {
+            for (at, byte) in (0..length).flat_map(|at| b" \t\n@=\"".map(|byte| (at, byte))) {
                 let mut text = text.clone();
                 text[at] = byte;
                 assert!(may_tell(&text), "{byte} at {at} of {length}");
@@ -185,6 +260,19 @@ mod tests {
             "postgres://bob:hunter2@db/shop",
             "host=db Password=hunter2",
             "jdbc:postgresql://db/shop?user=b&password=hunter2",
+            "host=db password = 'hunter2'",
+            "Host=db;Password\t=\thunter2",
+            "postgres://a:5432/s,postgres://bob:hunter2@b/s",
+            "redis://cache:6379 postgres://bob:hunter2@b/s",
+            "postgres://bob:hun?ter2@db/s",
+            "postgres://bob:hun#ter2@db/s",
+            "postgres://bob:hun/ter2@db/s",
+            "postgres://bob:hunter@2@db/s",
+            r#"{"password":"hunter2"}"#,
+            r#"{"db": {"Password" : "hunter2"}}"#,
+            r#"{\"password\":\"hunter2\"}"#,
+            "PGPASSWORD=hunter2 psql",
+            "connect 'host=db password=hunter2'",
         ] {
             assert!(holds_password(text.as_bytes()), "{text}");
         }
@@ -193,6 +281,12 @@ mod tests {
             "postgres://bob@db/shop",
             "postgres://db:5432/shop?options=a@b",
             "bob@example.com",
+            "https://db:5432/bob@example.com",
+            "https://[::1]/bob@example.com",
+            "UPDATE users SET password = $1 WHERE id = $2",
+            "SELECT 1 FROM users WHERE password=crypt($1, password)",
+            "the \"password\" is wrong",
+            r#"{"password":null,"passwords":3}"#,
             "postgres:18@sha256:4111",
             "a:b",
             "",
@@ -201,5 +295,23 @@ mod tests {
         }
         assert!(has_userinfo(b"bob:hunter2@db"));
         assert!(!has_userinfo(b"bob@db:5432"));
+    }
+
+    /// To look through the whole text for each would take minutes.
+    #[test]
+    fn what_comes_again_and_again_is_looked_at_once() {
+        for part in [
+            "://@",
+            "://a@b",
+            "password ",
+            "password\"",
+            "set a ",
+            "alter ",
+            "a=1 ",
+        ] {
+            let text = part.repeat((1 << 20) / part.len());
+            assert!(!holds_password(text.as_bytes()), "{part}");
+            assert!(!holds_sql(text.as_bytes()), "{part}");
+        }
     }
 }

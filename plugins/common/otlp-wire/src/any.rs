@@ -55,10 +55,10 @@ pub enum Any<'a> {
 }
 
 impl<'a> Any<'a> {
-    /// Reads an `AnyValue`. Of several values the last one counts, as for all readers of protobuf.
+    /// Reads an `AnyValue`.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is none, or has several values: no encoder writes such.
     #[inline]
     pub fn read(message: Message<'a>) -> Result<Self, Error> {
         match part(message.bytes()) {
@@ -69,8 +69,12 @@ impl<'a> Any<'a> {
 
     fn read_any(message: Message<'a>) -> Result<Self, Error> {
         let mut any = Self::Empty;
+        let mut is_set = false;
         for field in message.fields() {
             let field = field?;
+            if field.number <= crate::schema::any::BYTES && std::mem::replace(&mut is_set, true) {
+                return Err(field.repeated());
+            }
             any = match (field.number, field.value()) {
                 (1, Value::Bytes(text)) => Self::Text(text),
                 (2, Value::Varint(value)) => Self::Bool(value != 0),
@@ -150,6 +154,7 @@ impl<'a> KeyValue<'a> {
         for field in message.fields() {
             let field = field?;
             match field.number {
+                2 if found.value.is_some() => return Err(field.repeated()),
                 1 => found.key = field.bytes()?,
                 2 => found.value = Some(field.message()?),
                 _ => {}
@@ -158,12 +163,18 @@ impl<'a> KeyValue<'a> {
         Ok(found)
     }
 
-    /// Whether its value may be a list or a map: it does not begin like a text or a number.
+    /// Whether its value may be a list or a map, or strange: it is not written like one text or number.
     #[must_use]
     pub fn may_nest(&self) -> bool {
-        const NUMBERS: [u8; 3] = [2 << 3, 3 << 3, 4 << 3 | 1];
-        let first = self.value.and_then(|value| value.bytes().first());
-        first.is_some_and(|first| *first != TEXT && !NUMBERS.contains(first))
+        const BOOL: u8 = 2 << 3;
+        const INT: u8 = 3 << 3;
+        const DOUBLE: u8 = 4 << 3 | 1;
+        let value = self.value.map_or(&[][..], Message::bytes);
+        match value {
+            [] | [BOOL, 0..0x80] | [DOUBLE, _, _, _, _, _, _, _, _] => false,
+            [INT, number @ .., last] => *last >= 0x80 || number.iter().any(|byte| *byte < 0x80),
+            _ => !matches!(part(value), Some((TEXT, _, []))),
+        }
     }
 
     /// Its value.

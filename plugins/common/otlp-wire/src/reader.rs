@@ -23,6 +23,8 @@ pub enum Fault {
     UnexpectedType,
     /// Values are nested in values more than [`crate::MAX_DEPTH`] deep.
     TooDeep,
+    /// An attribute or a value has more than one value, of which readers of protobuf see the last one.
+    Repeated,
 }
 
 /// What is wrong with a batch, and where.
@@ -43,6 +45,7 @@ impl fmt::Display for Error {
             Fault::WireType => "there is no such wire type",
             Fault::UnexpectedType => "a field has another type",
             Fault::TooDeep => "values are nested too deep",
+            Fault::Repeated => "there is more than one value",
         };
         write!(out, "{what} (at byte {})", self.offset)
     }
@@ -230,6 +233,14 @@ impl<'a> Field<'a> {
     pub const fn unexpected(&self) -> Error {
         Error {
             fault: Fault::UnexpectedType,
+            offset: self.start,
+        }
+    }
+
+    /// That it was there already.
+    pub(crate) const fn repeated(&self) -> Error {
+        Error {
+            fault: Fault::Repeated,
             offset: self.start,
         }
     }

@@ -261,28 +261,57 @@ fn is_leveled(rest: &[u8]) -> bool {
     word.is_some_and(|word| is_any(word, LEVELS))
 }
 
-/// Words that SQL with data in it begins with.
-const COMMANDS: [&[u8]; 20] = [
+/// What SQL with data in it begins with; a blank is whatever stands between words.
+const COMMANDS: [&[u8]; 49] = [
+    b"ALTER DATABASE",
+    b"ALTER DOMAIN",
+    b"ALTER FOREIGN",
+    b"ALTER FUNCTION",
     b"ALTER ROLE",
+    b"ALTER SERVER",
+    b"ALTER SUBSCRIPTION",
+    b"ALTER SYSTEM",
+    b"ALTER TABLE",
+    b"ALTER TYPE",
     b"ALTER USER",
-    b"CALL ",
-    b"COPY ",
+    b"CALL",
+    b"COMMENT ON",
+    b"COPY",
+    b"CREATE DOMAIN",
+    b"CREATE FOREIGN",
+    b"CREATE FUNCTION",
+    b"CREATE INDEX",
+    b"CREATE MATERIALIZED",
+    b"CREATE OR REPLACE",
+    b"CREATE POLICY",
+    b"CREATE PROCEDURE",
     b"CREATE ROLE",
+    b"CREATE RULE",
+    b"CREATE SERVER",
     b"CREATE SUBSCRIPTION",
+    b"CREATE TABLE",
+    b"CREATE TEMP",
+    b"CREATE TRIGGER",
+    b"CREATE TYPE",
+    b"CREATE UNIQUE",
     b"CREATE USER",
-    b"DECLARE ",
+    b"CREATE VIEW",
+    b"DECLARE",
     b"DELETE FROM",
     b"DO $",
-    b"EXECUTE ",
-    b"EXPLAIN ",
+    b"DO '",
+    b"EXECUTE",
+    b"EXPLAIN",
+    b"IMPORT FOREIGN",
     b"INSERT INTO",
     b"MERGE INTO",
-    b"NOTIFY ",
-    b"PASSWORD ",
-    b"PREPARE ",
-    b"SELECT ",
-    b"UPDATE ",
-    b"VALUES ",
+    b"NOTIFY",
+    b"PASSWORD",
+    b"PREPARE",
+    b"SECURITY LABEL",
+    b"SELECT",
+    b"UPDATE",
+    b"VALUES",
 ];
 
 /// Writes a line of another program's with the SQL in it redacted. Returns whether there is any that has
@@ -305,9 +334,37 @@ fn is_command(text: &[u8], at: usize) -> bool {
     let last = at.checked_sub(1).and_then(|last| text.get(last));
     let rest = behind(text, at);
     !last.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-        && COMMANDS
-            .iter()
-            .any(|command| before(rest, command.len()).eq_ignore_ascii_case(command))
+        && (COMMANDS.iter().any(|command| begins(rest, command)) || is_assignment(rest))
+}
+
+/// Whether a text begins with a command, and what may stand behind a word.
+#[inline(never)]
+fn begins(text: &[u8], command: &[u8]) -> bool {
+    let mut both = command.iter().zip(text);
+    let is_command = text.len() > command.len()
+        && both.all(|(form, byte)| match form {
+            b' ' => byte.is_ascii_whitespace(),
+            form => form.eq_ignore_ascii_case(byte),
+        });
+    let is_word = command.last().is_some_and(u8::is_ascii_alphabetic);
+    let next = behind(text, command.len());
+    is_command && (!is_word || next.starts_with(b"/*") || next.first().is_some_and(ends_a_word))
+}
+
+fn ends_a_word(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'(' | b'\'' | b'"')
+}
+
+/// `SET name = value`, `SET LOCAL name TO value`: other programs set things, too.
+fn is_assignment(text: &[u8]) -> bool {
+    let mut rest = text;
+    begins(text, b"SET")
+        && (0..3).any(|word| {
+            let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+            let name = rest.iter().take_while(is_name).count();
+            rest = behind(rest, name).trim_ascii_start();
+            word > 0 && (rest.starts_with(b"=") || begins(rest, b"TO"))
+        })
 }
 
 #[cfg(test)]
@@ -375,6 +432,21 @@ mod tests {
                 "LINE 1: ALTER USER bob PASSWORD 'x'",
                 Some("LINE 1: ALTER USER bob PASSWORD ?"),
             ),
+            (
+                "ran alter\ttable t add check (a <> 'x')",
+                Some("ran alter\ttable t add check (a <> ?)"),
+            ),
+            ("SELECT\n7", Some("SELECT\n?")),
+            ("values(7)", Some("values(?)")),
+            ("SET LOCAL a = 'x'", Some("SET LOCAL a = ?")),
+            ("set a='x'", Some("set a=?")),
+            ("set a to 7", Some("set a to ?")),
+            ("comment on table t is 'x'", Some("comment on table t is ?")),
+            ("pool set to 7 workers", None),
+            ("could not create directory 'x'", None),
+            ("with 7 workers", None),
+            ("created table 'x'", None),
+            ("select-7", None),
             ("please select one of these", None),
             ("no action", None),
         ] {

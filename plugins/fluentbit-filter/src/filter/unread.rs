@@ -43,8 +43,8 @@ impl Filter {
             return Outcome::Unchanged;
         }
         let texts = all.iter().map(|place| {
-            let member = Some(&place.member).filter(|member| self.has_text(member))?;
-            let text = buffers.text_of(member);
+            let holder = self.any_holder(&place.member)?;
+            let text = buffers.text_of(&holder);
             match is_other_programs(format, text) {
                 true => without_sql(text),
                 false => Some(WITHHELD.to_vec()),

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use pg_log::{Names, Options, Prefix, Redaction, Zones};
 use serde::Deserialize;
 
+use crate::json;
+
 /// What becomes of log records.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Logs {
     /// Look at log records at all.
     pub enabled: bool,
@@ -31,6 +33,18 @@ pub struct Logs {
     /// Offsets of abbreviated time zones, such as `"CST": "-06:00"`.
     pub time_zones: BTreeMap<String, String>,
 }
+
+json::options!(Logs {
+    enabled,
+    resources,
+    prefix,
+    keys,
+    join,
+    redaction,
+    hide_users,
+    hide_hosts,
+    time_zones,
+});
 
 impl Default for Logs {
     fn default() -> Self {

@@ -185,21 +185,23 @@ impl Logs {
             }
             What::Malformed(error) => Err(error),
             What::Other | What::Doubtful(..) => self.statement(editor, (&record, named), traces),
-            What::Members(members) => match self.members(editor, &record, source, members)? {
-                true => Ok(()),
-                false => self.statement(editor, (&record, named), traces),
-            },
+            What::Members(members) => {
+                match self.members(editor, &record, (source, members), traces)? {
+                    true => Ok(()),
+                    false => self.statement(editor, (&record, named), traces),
+                }
+            }
             What::Withheld(text, fault) => {
                 self.said.withhold(fault);
                 let entry = Entry {
                     text,
                     members: text.is_empty().then_some(Place::Withheld),
                 };
-                self.put(editor, &record, entry, None)
+                self.put(editor, &record, (entry, None), traces)
             }
             What::Event(text) if !text.joined.is_unread => {
                 self.report(source, &text.event);
-                self.put(editor, &record, text.entry(), Some(&text.event))
+                self.put(editor, &record, (text.entry(), Some(&text.event)), traces)
             }
             What::Event(text) => {
                 let first = text.whole.unwrap_or(text.text);
@@ -208,7 +210,7 @@ impl Logs {
                 let event = parsed.map(|(event, _)| event);
                 let event = event.as_ref().unwrap_or(&text.event);
                 self.report(source, event);
-                self.put(editor, &record, text.entry(), Some(event))
+                self.put(editor, &record, (text.entry(), Some(event)), traces)
             }
         }
     }
@@ -218,8 +220,8 @@ impl Logs {
         &mut self,
         editor: &mut Editor<'a>,
         record: &Field<'a>,
-        source: u64,
-        members: Members<'a>,
+        (source, members): (u64, Members<'a>),
+        traces: &mut Traces,
     ) -> Result<bool, Error> {
         let mut json = vec![b'{'];
         entry::write_members(members.message, members.number, 0, &mut json)?;
@@ -240,7 +242,7 @@ impl Logs {
             text: b"",
             members: Some(members.place),
         };
-        self.put(editor, record, entry, event.as_ref())?;
+        self.put(editor, record, (entry, event.as_ref()), traces)?;
         Ok(true)
     }
 
@@ -257,17 +259,17 @@ impl Logs {
         &self,
         editor: &mut Editor<'a>,
         record: &Field<'a>,
-        entry: Entry<'a>,
-        event: Option<&Event<'_>>,
+        (entry, event): (Entry<'a>, Option<&Event<'_>>),
+        traces: &mut Traces,
     ) -> Result<(), Error> {
         let taken = Taken {
             entry,
             event,
             said: &self.said,
-            redacts: self.redacts(),
+            redaction: self.config.redaction,
             hidden: self.config.hidden(),
         };
-        Ok(record::write(editor, record, &taken)?)
+        record::write(editor, record, &taken, traces)
     }
 
     /// Handles a record that is no entry of the log, but may be about a statement, or about an error that

@@ -9,9 +9,10 @@ use pg_log::json::{Kind, Member};
 use pg_log::{Event, Field as LogField, Names, Reader, Severity, Sink, Timestamp, Zones};
 
 use super::entry::{self, Entry, MEMBERS, Place};
+use crate::config::LogRedaction;
 use crate::lists::is_any;
 use crate::strip::{Wire, is_one};
-use crate::traces::{Traces, is_hidden, names};
+use crate::traces::{Parts, Traces, is_hidden, names};
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
@@ -211,14 +212,20 @@ const COPIES: [&str; 17] = [
     "statement",
 ];
 
-/// Puts what is said in the place of the entry it was made of.
+/// Puts what is said in the place of the entry it was made of. What stands beside it loses its data, too.
 pub(super) fn write<'a>(
     editor: &mut Editor<'a>,
     record: &Field<'a>,
     taken: &Taken<'_, 'a>,
-) -> Result<(), Error> {
+    traces: &mut Traces,
+) -> Result<(), crate::Error> {
     let said = taken.said;
+    let redacts = taken.redacts();
     editor.inside(record, |editor, message| {
+        let parts = match redacts {
+            true => traces.parts_beside(message, taken.redaction)?,
+            false => Parts::default(),
+        };
         let mut body = None;
         let mut has = Has::default();
         for field in message.fields() {
@@ -240,11 +247,16 @@ pub(super) fn write<'a>(
             };
             if removed {
                 editor.remove(&field);
+            } else if redacts && field.number == ATTRIBUTES {
+                traces.attribute_beside(editor, &field, (&parts, taken.redaction))?;
             }
         }
         let mut others = Others::default();
         if let Some(body) = body {
             taken.others_in_body(message, &body, &mut others)?;
+        }
+        if redacts && !others.attributes.is_empty() {
+            others.attributes = traces.all_beside(&others.attributes, taken.redaction)?;
         }
         editor.append(message, |new| said.put(new, &has, &others));
         Ok(())
@@ -287,8 +299,8 @@ pub(super) struct Taken<'s, 'a> {
     /// What was read of it, if it could be.
     pub(super) event: Option<&'s Event<'s>>,
     pub(super) said: &'s Said,
-    /// Copies go.
-    pub(super) redacts: bool,
+    /// Unless it is off, copies go.
+    pub(super) redaction: LogRedaction,
     /// So do names of these.
     pub(super) hidden: Names,
 }
@@ -306,6 +318,10 @@ const TEXTS: [LogField; 8] = [
 ];
 
 impl<'a> Taken<'_, 'a> {
+    fn redacts(&self) -> bool {
+        self.redaction != LogRedaction::Off
+    }
+
     /// `among`: where the attribute or member stands.
     fn is(&self, attribute: &Field<'a>, among: Place) -> Result<bool, Error> {
         let attribute = KeyValue::read(attribute.message()?)?;
@@ -318,7 +334,7 @@ impl<'a> Taken<'_, 'a> {
                 matches!(attribute.any(), Ok(Any::Text(text)) if std::ptr::eq(text, self.entry.text))
             }
         };
-        Ok(own || (self.redacts && (is_any(attribute.key, &COPIES) || self.is_copy(&attribute))))
+        Ok(own || (self.redacts() && (is_any(attribute.key, &COPIES) || self.is_copy(&attribute))))
     }
 
     fn is_copy(&self, attribute: &KeyValue<'a>) -> bool {

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use crate::json;
+
 /// What becomes of metrics.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Metrics {
     /// Look at metrics at all.
     pub enabled: bool,
@@ -21,6 +23,15 @@ pub struct Metrics {
     /// Attributes that hold query texts, besides those that are known.
     pub query_attributes: Vec<String>,
 }
+
+json::options!(Metrics {
+    enabled,
+    prefixes,
+    unify,
+    derive,
+    max_queries,
+    query_attributes,
+});
 
 impl Default for Metrics {
     fn default() -> Self {

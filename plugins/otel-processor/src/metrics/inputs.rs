@@ -61,7 +61,7 @@ pub(crate) enum Level {
 
 /// Which points of a metric count.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum When {
+pub(crate) enum When {
     Always,
     /// Those with one of these values; without the attribute, the empty one.
     Is(&'static str, &'static [&'static str]),
@@ -73,8 +73,8 @@ pub(super) enum When {
 #[derive(Debug)]
 pub(crate) struct Row {
     /// View and column without the family's prefix and `_total`, or the whole name.
-    pub(super) metric: &'static str,
-    pub(super) when: When,
+    pub(crate) metric: &'static str,
+    pub(crate) when: When,
     pub(crate) input: Input,
     pub(crate) level: Level,
 }

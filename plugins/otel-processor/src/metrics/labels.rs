@@ -8,7 +8,6 @@ use otlp_wire::{Any, Editor, Error, Field, KeyValue, Message, schema};
 
 use super::queries::Queries;
 use super::roles::Role;
-use crate::traces::Traces;
 use crate::traces::around::Named;
 use crate::traces::names::is_system;
 
@@ -38,13 +37,13 @@ const KINDS: [Kind; 5] = [
 ];
 
 /// Whose the points are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Of<'t> {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Of<'c> {
     /// A family of PostgreSQL's: numbers are handled elsewhere.
     Family,
-    /// Instrumented clients: PostgreSQL's are those that name it, as spans do, or stand where that is
-    /// named and name nothing else.
-    Clients(Named, &'t Traces),
+    /// Instrumented clients: PostgreSQL's are those that name it, by one of these names, or stand where that
+    /// is named and name nothing else.
+    Clients(Named, &'c [String]),
 }
 
 /// How names of clients' metrics begin (semantic conventions 1.44, `docs/db/database-metrics.md`), as
@@ -71,7 +70,7 @@ pub(crate) fn metric<'a>(
             let field = field?;
             let known = KINDS.iter().find(|kind| kind.number == field.number);
             let is_number = matches!(field.number, schema::metric::GAUGE | schema::metric::SUM);
-            let Some(kind) = known.filter(|_| !(is_number && matches!(of, Of::Family))) else {
+            let Some(kind) = known.filter(|_| !(is_number && of == Of::Family)) else {
                 continue;
             };
             editor.inside(&field, |editor, data| {
@@ -89,7 +88,7 @@ pub(crate) fn metric<'a>(
 }
 
 fn is_postgres(point: Message<'_>, attributes: u32, of: Of<'_>) -> Result<bool, Error> {
-    let Of::Clients(named, traces) = of else {
+    let Of::Clients(named, systems) = of else {
         return Ok(true);
     };
     for attribute in point.all(attributes) {
@@ -97,7 +96,8 @@ fn is_postgres(point: Message<'_>, attributes: u32, of: Of<'_>) -> Result<bool, 
         if is_system(read.key)
             && let Any::Text(system) = read.any()?
         {
-            return Ok(traces.is_system(system));
+            let mut systems = systems.iter();
+            return Ok(systems.any(|known| known.as_bytes().eq_ignore_ascii_case(system)));
         }
     }
     Ok(named == Named::Postgres)

@@ -55,6 +55,8 @@ pub(crate) struct Metrics {
     /// Servers whose gauges another processor in front of this one computes.
     derived_before: Bounded<u64>,
     config: config::Metrics,
+    /// What PostgreSQL is called where a client names it.
+    systems: Vec<String>,
 }
 
 /// What is around a metric.
@@ -66,12 +68,13 @@ struct Around<'a> {
 }
 
 impl Metrics {
-    pub(crate) fn new(config: config::Metrics) -> Self {
+    pub(crate) fn new(config: config::Metrics, systems: Vec<String>) -> Self {
         Self {
             queries: Queries::new(config.query_attributes.clone(), config.max_queries),
             counters: Counters::new(),
             derived_before: Bounded::new(MOST_SERVERS),
             config,
+            systems,
         }
     }
 
@@ -139,7 +142,7 @@ impl Metrics {
                 _ => continue,
             }
             let mark = editor.mark();
-            let edited = self.item(editor, &field, (around, traces), (gathered, &mut copies));
+            let edited = self.item(editor, &field, around, (gathered, &mut copies));
             if let Err(Error::Malformed(error)) = edited {
                 editor.roll_back(mark);
                 edit::replace(editor, &field, error);
@@ -154,7 +157,7 @@ impl Metrics {
         &mut self,
         editor: &mut Editor<'a>,
         field: &Field<'a>,
-        (around, traces): (&Around<'a>, &Traces),
+        around: &Around<'a>,
         gathered: (&mut Gathered<'a>, &mut Vec<u8>),
     ) -> Result<(), Error> {
         let Some(name) = field.message()?.find(schema::metric::NAME)? else {
@@ -168,7 +171,7 @@ impl Metrics {
             true => Ok(labels::metric(
                 editor,
                 field,
-                Of::Clients(around.named, traces),
+                Of::Clients(around.named, &self.systems),
                 &mut self.queries,
             )?),
             false => Ok(()),

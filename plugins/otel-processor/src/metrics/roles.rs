@@ -115,6 +115,8 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         _ => {
             return match named {
                 Named::As(role) => role,
+                // No exporter has such.
+                _ if matches!(value, Any::Map(_) | Any::List(_)) => Role::Data,
                 Named::Words => Role::Words,
                 Named::Dimension | Named::Nothing => Role::Plain,
             };

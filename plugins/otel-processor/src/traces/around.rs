@@ -7,8 +7,10 @@ use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 use super::Traces;
 use super::attributes::{Found, Layout, Parts};
 use super::names::{self, Role, SCOPES};
+use super::values::has_text;
 use crate::Error;
 use crate::lists::is_any;
+use crate::suspects::{find, holds_password};
 
 /// Which of the two something is: where its attributes are.
 pub(crate) const RESOURCE: Layout = Layout {
@@ -146,19 +148,29 @@ fn scope_name<'a>(scope: &Field<'a>) -> &'a [u8] {
 /// Whether an attribute tells of a database, and more than a name: its own name says so, or what names
 /// PostgreSQL around it, or an address of PostgreSQL's in it.
 fn is_of_a_database(one: &Found<'_>, named: Named) -> bool {
+    let key = one.attribute.key;
+    let is_postgres = || named == Named::Postgres || names_postgres(key);
     match one.meaning.role {
         Role::Plain | Role::System => false,
-        _ if one.attribute.key.starts_with(b"db.") => true,
+        _ if key.starts_with(b"db.") => true,
         Role::Credentials | Role::Address => {
-            named == Named::Postgres || one.text().is_some_and(names_postgres)
+            is_postgres() || has_text(one.value, &names_postgres, 0)
         }
-        Role::Query | Role::Plan | Role::Companion(_) | Role::Unknown => named == Named::Postgres,
+        Role::Query | Role::Plan | Role::Companion(_) | Role::Unknown if is_postgres() => true,
+        // Of a process the command line, and its parts.
+        Role::Query | Role::Words | Role::BindValue | Role::Unknown => {
+            let is_address = |text: &[u8]| {
+                holds_password(text) && (named == Named::Postgres || names_postgres(text))
+            };
+            has_text(one.value, &is_address, 0)
+        }
         _ => false,
     }
 }
 
+/// Names of its programs, and of what libpq reads in the environment.
+const NAMES: [&[u8]; 3] = [b"postgres", b"psql", b"pgpass"];
+
 fn names_postgres(text: &[u8]) -> bool {
-    const NAME: &[u8] = b"postgres";
-    text.windows(NAME.len())
-        .any(|part| part.eq_ignore_ascii_case(NAME))
+    NAMES.iter().any(|name| find(text, name).is_some())
 }

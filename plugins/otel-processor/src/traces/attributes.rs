@@ -14,7 +14,7 @@ use crate::Error;
 use crate::config::{Exceptions, LogRedaction, Migrate};
 use crate::exceptions::is_class;
 use crate::statement::Said;
-use crate::suspects::{Suspect, suspect};
+use crate::suspects::{Suspect, find, holds_password, suspect};
 
 /// What stands for the class of an error that has no name (OpenTelemetry's registry, `error.type`).
 pub(super) const OTHER_ERROR: &str = "_OTHER";
@@ -64,7 +64,7 @@ pub(crate) struct Layout {
 pub(crate) struct Found<'a> {
     field: Field<'a>,
     pub(super) attribute: KeyValue<'a>,
-    value: Any<'a>,
+    pub(super) value: Any<'a>,
     pub(super) meaning: &'static Meaning,
     /// It is taken out.
     gone: bool,
@@ -187,9 +187,10 @@ impl Traces {
             Some(meaning) if !meaning.is_plain() => meaning,
             // We have written it.
             Some(plain) if attribute.key.starts_with(b"pgmesh.") => plain,
+            // The name is that of one text or number.
+            _ if attribute.may_nest() => &names::UNKNOWN,
             plain => match suspicion(&attribute).or(plain) {
                 Some(meaning) => meaning,
-                None if attribute.may_nest() => &names::UNKNOWN,
                 None => {
                     self.passing.set(message.bytes(), Passing::default());
                     return Ok(());
@@ -419,6 +420,14 @@ impl Traces {
         })
     }
 
+    /// What may be seen of a name, or of words about a statement; `None` is all of it.
+    pub(super) fn words(&mut self, text: &[u8]) -> Option<String> {
+        match holds_password(text) {
+            true => Some("?".to_owned()),
+            false => self.statements.redact(text),
+        }
+    }
+
     /// What may be seen of an attribute's text; `None` is all of it.
     pub(super) fn seen(&mut self, role: Role, text: &[u8]) -> Option<String> {
         let seen = match role {
@@ -518,11 +527,7 @@ fn has_credentials(value: Any<'_>) -> bool {
     let Any::Text(text) = value else {
         return true;
     };
-    text.contains(&b'@')
-        || PASSWORDS.iter().any(|word| {
-            let mut parts = text.windows(word.len());
-            parts.any(|part| part.eq_ignore_ascii_case(word))
-        })
+    text.contains(&b'@') || PASSWORDS.iter().any(|word| find(text, word).is_some())
 }
 
 /// How libpq, pgjdbc and .NET call it.

@@ -3,14 +3,14 @@
 //! in it; so has the line in which the application logs it. sqlx tells of each statement in an event of
 //! the span that is open, or in a record.
 
-use otlp_wire::{Any, Editor, Field, KeyValue, MAX_DEPTH, Message, schema};
+use otlp_wire::{Any, Editor, Field, KeyValue, Message, schema};
 
 use super::Traces;
 use super::attributes::{Facts, Found, Layout, Lost, Parts, or_remove};
 use super::names::{Role, Slot};
 use super::record::RECORD;
 use super::span::{EVENT, SPAN};
-use super::values::{Around, Kind};
+use super::values::{Around, Kind, has_text};
 use crate::Error;
 use crate::config::Exceptions;
 use crate::exceptions::drivers;
@@ -139,7 +139,7 @@ impl Traces {
     ) -> Result<(), Error> {
         match (layout.attributes, field.number) {
             (schema::event::ATTRIBUTES, _) if told.statement => {
-                if let Some(redacted) = self.statements.redact(field.bytes()?) {
+                if let Some(redacted) = self.words(field.bytes()?) {
                     editor.replace(field, |new| new.text(field.number, &redacted));
                 }
                 Ok(())
@@ -199,7 +199,7 @@ impl Traces {
         let mut error = self.is_drivers(parts);
         if let Some(body) = record.find(schema::log_record::BODY)? {
             match Any::read(body.message()?) {
-                Ok(body) => error = error || self.tells_in(body, 0),
+                Ok(body) => error = error || has_text(body, &|text| self.texts.is_drivers(text), 0),
                 Err(_) => unread = true,
             }
         }
@@ -238,24 +238,6 @@ impl Traces {
                 _ => false,
             }
         })
-    }
-
-    /// Whether a text in a value is a driver's.
-    fn tells_in(&self, any: Any<'_>, depth: usize) -> bool {
-        let deeper = depth.saturating_add(1);
-        let in_value = |value: Result<Any<'_>, otlp_wire::Error>| {
-            value.is_ok_and(|value| self.tells_in(value, deeper))
-        };
-        match any {
-            Any::Text(text) => self.texts.is_drivers(text),
-            Any::List(list) if depth < MAX_DEPTH => list
-                .all(schema::any::MEMBERS)
-                .any(|item| in_value(item.and_then(|item| Any::read(item.message()?)))),
-            Any::Map(map) if depth < MAX_DEPTH => map.all(schema::any::MEMBERS).any(|member| {
-                in_value(member.and_then(|member| KeyValue::read(member.message()?)?.any()))
-            }),
-            _ => false,
-        }
     }
 }
 

@@ -26,8 +26,7 @@ use crate::exceptions::Texts;
 use crate::places::is_same;
 use crate::statement::{Options, Statements};
 use around::{Named, RESOURCE, SCOPE};
-use attributes::Parts;
-pub(crate) use attributes::sqlstate;
+pub(crate) use attributes::{Parts, sqlstate};
 use passing::Known;
 pub(crate) use record::is_hidden;
 use span::SPAN;
@@ -280,7 +279,7 @@ impl Traces {
         })
     }
 
-    pub(crate) fn is_system(&self, name: &[u8]) -> bool {
+    fn is_system(&self, name: &[u8]) -> bool {
         let mut systems = self.config.systems.iter();
         systems.any(|system| {
             is_same(system.as_bytes(), name) || system.as_bytes().eq_ignore_ascii_case(name)

@@ -8,6 +8,7 @@ use pg_log::Field;
 use pg_sql::sqlcommenter::KEYS;
 
 use crate::places::is_same;
+use crate::suspects;
 
 /// What an attribute is to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,12 +143,14 @@ pub(crate) const FINGERPRINT: &str = "pgmesh.fingerprint";
 pub(crate) const KEEP_ALIVE: &str = "pgmesh.keep_alive";
 pub(crate) const ERROR: &str = "pgmesh.error";
 
-static NAMES: [Known; 95] = [
+static NAMES: [Known; 97] = [
     known("client.address", Role::Plain),
     known("client.port", Role::Plain),
     known("code.function.name", Role::Plain),
     // What `pg-log` makes of a BACKTRACE, too: the server's own frames.
     known("code.stacktrace", Role::Plain),
+    // node `pg`'s error, by another name.
+    known("context", Role::Companion(Field::Context)),
     known("db.client.connection.pool.name", Role::Plain),
     ours(COLLECTION, Role::Words, Slot::Collection),
     known("db.connection.string", Role::Credentials),
@@ -179,6 +182,7 @@ static NAMES: [Known; 95] = [
     known("db.user", Role::Plain),
     // Datadog's receiver: what the agent would have obfuscated.
     known("dd.span.Resource", Role::Query),
+    known("error.context", Role::Companion(Field::Context)),
     known("error.msg", Role::ExceptionMessage),
     known("error.stack_trace", Role::Stacktrace),
     ours(ERROR_TYPE, Role::ErrorType, Slot::ErrorType),
@@ -281,17 +285,20 @@ pub(crate) const TAGS: &str = "sqlcommenter.";
 
 /// Words in names that nobody knows, and what such an attribute holds; `true` for words that say so
 /// only at the end of a name. What holds values counts before what holds texts.
-static WORDS: [(Meaning, bool, &str); 6] = [
+static WORDS: [(Meaning, bool, &str); 9] = [
     (
         Meaning::of(Role::Credentials),
         false,
-        "conninfo credential credentials dsn passwd password pwd secret",
+        "conninfo credential credentials dsn passphrase passwd password pgpass pwd secret",
     ),
+    // `boarding_pass.id` is none.
+    (Meaning::of(Role::Credentials), true, "pass"),
     (
         Meaning::of(Role::BindValue),
         false,
-        "arg args argument arguments bind binding bindings binds param parameter parameters params val \
-         vals value values var variables vars",
+        "arg args argument arguments bind binding bindings bindparam bindparams binds bindvar bindvars \
+         param parameter parameters params placeholder placeholders replacement replacements val vals \
+         value values var variables vars",
     ),
     (Meaning::of(Role::Address), true, "uri url"),
     (
@@ -299,6 +306,8 @@ static WORDS: [(Meaning, bool, &str); 6] = [
         true,
         "backtrace stack stacktrace traceback",
     ),
+    (Meaning::of(Role::Companion(Field::Context)), true, "where"),
+    (Meaning::of(Role::Plan), true, "plan"),
     (
         Meaning::of(Role::ExceptionMessage),
         true,
@@ -427,8 +436,12 @@ fn told_by_words(name: &[u8]) -> Option<&'static Meaning> {
     WORDS.get(best?).map(|(meaning, _, _)| meaning)
 }
 
-/// Where in [`WORDS`] a word is.
+/// Where in [`WORDS`] a word is. Passwords are told by a part of one: `PGPASSWORD`, `dbpassword`.
 fn rank(word: &[u8], is_last: bool) -> Option<usize> {
+    const PASSWORD: &[u8] = b"password";
+    if suspects::find(word, PASSWORD).is_some() {
+        return Some(0);
+    }
     WORDS
         .iter()
         .position(|(_, at_the_end, words)| (is_last || !at_the_end) && has_word(words, word))
@@ -532,6 +545,24 @@ mod tests {
             ("error", Some(Role::ExceptionMessage)),
             ("error.stack", Some(Role::Stacktrace)),
             ("db.dsn", Some(Role::Credentials)),
+            ("PGPASSWORD", Some(Role::Credentials)),
+            (
+                "process.environment_variable.PGPASSWORD",
+                Some(Role::Credentials),
+            ),
+            ("db.userpassword", Some(Role::Credentials)),
+            ("db.pass", Some(Role::Credentials)),
+            ("db.passed", None),
+            ("boarding_pass.id", None),
+            ("db.bindvars", Some(Role::BindValue)),
+            ("sequelize.replacements", Some(Role::BindValue)),
+            ("where", Some(Role::Companion(Field::Context))),
+            ("context", Some(Role::Companion(Field::Context))),
+            ("error.context", Some(Role::Companion(Field::Context))),
+            ("k8s.context", None),
+            ("db.plan", Some(Role::Plan)),
+            ("db.query_plan", Some(Role::Plan)),
+            ("plan.id", None),
             ("spring.datasource.url", Some(Role::Address)),
             ("url.full", None),
             ("pgmesh.message", Some(Role::Plain)),

@@ -7,18 +7,24 @@ use pg_log::{Field as LogField, Names};
 
 use super::Traces;
 use super::attributes::{Facts, Found, Layout, Parts};
-use super::names::Role;
+use super::names::{Role, Slot};
 use super::values::{Around, Kind};
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::lists::is_any;
 use crate::statement::is_like_a_statement;
+use crate::suspects::holds_password;
 
 const ATTRIBUTES: u32 = schema::log_record::ATTRIBUTES;
 
 pub(super) const RECORD: Layout = Layout {
     attributes: ATTRIBUTES,
     others: 1 << schema::log_record::BODY | 1 << schema::log_record::EVENT_NAME,
+};
+
+const ATTRIBUTES_ALONE: Layout = Layout {
+    attributes: ATTRIBUTES,
+    others: 0,
 };
 
 /// A field, and where it is among the attributes that were found.
@@ -73,7 +79,7 @@ impl Traces {
                         self.value(editor, field, around)?;
                     }
                     _ => {
-                        if let Some(redacted) = self.statements.redact(field.bytes()?) {
+                        if let Some(redacted) = self.words(field.bytes()?) {
                             editor.replace(field, |new| new.text(field.number, &redacted));
                         }
                     }
@@ -86,12 +92,72 @@ impl Traces {
         })
     }
 
+    /// The attributes of a record that is an entry of the log, of which some are not the entry's.
+    pub(crate) fn parts_beside<'a>(
+        &mut self,
+        message: Message<'a>,
+        redaction: LogRedaction,
+    ) -> Result<Parts<'a>, Error> {
+        let mut parts = Parts::default();
+        self.collect(message, &ATTRIBUTES_ALONE, &mut parts)?;
+        for one in &mut parts.found {
+            if spares(redaction, one.meaning.role) {
+                one.spare();
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Takes the data out of one of them.
+    pub(crate) fn attribute_beside<'a>(
+        &mut self,
+        editor: &mut Editor<'a>,
+        field: &Field<'a>,
+        (parts, redaction): (&Parts<'a>, LogRedaction),
+    ) -> Result<(), Error> {
+        let mut fields = parts.fields.iter();
+        let same = fields.find(|(known, _)| known.offset() == field.offset());
+        let Some((_, Some(place))) = same else {
+            return Ok(());
+        };
+        // The entry's own are by their stable names already.
+        let facts = Facts {
+            present: Slot::Error.bit(),
+            redaction,
+            ..Facts::default()
+        };
+        self.attribute(editor, (&parts.found, *place), &facts)
+    }
+
+    /// What stays of attributes that stood in the body beside an entry, as fields of a record.
+    pub(crate) fn all_beside(
+        &mut self,
+        attributes: &[u8],
+        redaction: LogRedaction,
+    ) -> Result<Vec<u8>, Error> {
+        let mut editor = Editor::new(attributes);
+        let all = editor.batch();
+        let parts = self.parts_beside(all, redaction)?;
+        for field in all.fields() {
+            self.attribute_beside(&mut editor, &field?, (&parts, redaction))?;
+        }
+        Ok(editor.finish().into_owned())
+    }
+
     /// What may be seen of a text in the body; `None` is all of it.
     pub(super) fn body(&mut self, text: &[u8], body: &Body<'_, '_>) -> Option<String> {
         if let Some(field) = body.companion {
             let strict = body.redaction == LogRedaction::Strict;
             let seen = strict.then(|| self.texts.companion(field, text))?;
             return (seen.as_bytes() != text).then_some(seen);
+        }
+        if holds_password(text) {
+            return Some("?".to_owned());
+        }
+        if body.redaction == LogRedaction::Strict
+            && let Some(seen) = self.others_text(text)
+        {
+            return Some(seen);
         }
         let found = body.found.iter();
         let mut texts = found

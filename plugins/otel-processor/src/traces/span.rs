@@ -99,7 +99,7 @@ impl Traces {
         let replaced = match named {
             Some(named) => (named.as_bytes() != name).then_some(named),
             // Some instrumentations make the text the name.
-            None => self.statements.redact(name).map(|redacted| {
+            None => self.words(name).map(|redacted| {
                 let left = redacted.trim_matches([' ', '?']);
                 match left.is_empty() {
                     true => self.target(span).unwrap_or_else(|| "postgresql".to_owned()),
@@ -142,7 +142,7 @@ impl Traces {
         let any = one.any().ok()?;
         let text = any.text().filter(|text| !text.is_empty())?;
         let redacted = match names::meaning_of(one.key)?.role {
-            Role::Words => self.statements.redact(text.as_bytes()),
+            Role::Words => self.words(text.as_bytes()),
             _ => None,
         };
         Some(redacted.unwrap_or_else(|| text.to_owned()))
@@ -169,7 +169,7 @@ impl Traces {
             for (field, place) in &parts.fields {
                 if let Some(place) = place {
                     self.attribute(editor, (&parts.found, *place), &stripped)?;
-                } else if let Some(redacted) = self.statements.redact(field.bytes()?) {
+                } else if let Some(redacted) = self.words(field.bytes()?) {
                     editor.replace(field, |new| new.text(field.number, &redacted));
                 }
             }

@@ -1,7 +1,7 @@
 //! Values of attributes and bodies: texts, lists and maps in each other. What a name says of its value
 //! holds for all that is in it, until a member's name says more.
 
-use otlp_wire::{Editor, Fault, Field, KeyValue, MAX_DEPTH, schema};
+use otlp_wire::{Any, Editor, Fault, Field, KeyValue, MAX_DEPTH, Message, schema};
 use pg_log::Field as LogField;
 
 use super::Traces;
@@ -10,7 +10,7 @@ use super::record::{Body, spares};
 use crate::Error;
 use crate::config::LogRedaction;
 use crate::statement::is_like_a_statement;
-use crate::suspects::holds_password;
+use crate::suspects::{holds_password, holds_sql};
 
 /// What a value is, by what stands around it.
 #[derive(Clone, Copy)]
@@ -54,6 +54,18 @@ impl<'k, 'a> Around<'k, 'a> {
         }
     }
 
+    /// The same in a list, in which a statement's parameters may stand beside it.
+    fn in_list(self, list: Message<'_>) -> Self {
+        let is_statement = |text: &[u8]| is_like_a_statement(text);
+        match self.kind {
+            Kind::Body(_) if has_text(Any::List(list), &is_statement, 0) => Self {
+                kind: Kind::Of(Role::Query),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// Whether a number here may be a part of a statement or of what an error says.
     fn has_numbers(self) -> bool {
         match self.kind {
@@ -67,6 +79,24 @@ impl<'k, 'a> Around<'k, 'a> {
             ) => self.depth > 0,
             _ => false,
         }
+    }
+}
+
+/// Whether a text in a value, at whatever depth, is what `is` asks for.
+pub(super) fn has_text(any: Any<'_>, is: &dyn Fn(&[u8]) -> bool, depth: usize) -> bool {
+    let deeper = depth.saturating_add(1);
+    let in_value = |value: Result<Any<'_>, otlp_wire::Error>| {
+        value.is_ok_and(|value| has_text(value, is, deeper))
+    };
+    match any {
+        Any::Text(text) => is(text),
+        Any::List(list) if depth < MAX_DEPTH => list
+            .all(schema::any::MEMBERS)
+            .any(|item| in_value(item.and_then(|item| Any::read(item.message()?)))),
+        Any::Map(map) if depth < MAX_DEPTH => map.all(schema::any::MEMBERS).any(|member| {
+            in_value(member.and_then(|member| KeyValue::read(member.message()?)?.any()))
+        }),
+        _ => false,
     }
 }
 
@@ -95,7 +125,8 @@ impl Traces {
                     }
                     schema::any::LIST => editor.inside(&field, |editor, list| {
                         let mut items = list.all(schema::any::MEMBERS);
-                        items.try_for_each(|item| self.value(editor, &item?, around.deeper()))
+                        let around = around.in_list(list).deeper();
+                        items.try_for_each(|item| self.value(editor, &item?, around))
                     })?,
                     schema::any::MAP => editor.inside(&field, |editor, map| {
                         let mut members = map.all(schema::any::MEMBERS);
@@ -181,8 +212,10 @@ impl Traces {
         match around.kind {
             Kind::Body(body) => self.body(text, body),
             Kind::Others => self.others_text(text),
-            Kind::Of(Role::Unknown) if holds_password(text) => Some("?".to_owned()),
-            Kind::Of(Role::Unknown) if is_like_a_statement(text) => self.statements.redact(text),
+            Kind::Of(Role::Unknown | Role::Words) if holds_password(text) => Some("?".to_owned()),
+            Kind::Of(Role::Unknown) if is_like_a_statement(text) || holds_sql(text) => {
+                self.statements.redact(text)
+            }
             Kind::Of(Role::Unknown) => None,
             // Beside a statement may stand its parameters.
             Kind::Of(Role::Query | Role::Words)

@@ -105,6 +105,35 @@ fn attributes() -> Vec<KeyValue> {
         ),
         ("app.database.uri", "postgres://bob:hunter2@db/4111"),
         ("db.password", "hunter2 4111"),
+        ("PGPASSWORD", "hunter2 4111"),
+        ("db.userpassword", "hunter2 4111"),
+        ("connectionString", "host=db password = 'hunter2 4111'"),
+        (
+            "target",
+            "postgres://a:5432/s,postgres://bob:hunter2@b/4111",
+        ),
+        ("target", "postgres://bob:hunter2?4111@db/s"),
+        ("payload", r#"{"db":{"password":"hunter2 4111"}}"#),
+        // Of these names a statement is expected.
+        ("command", "psql host=db password=hunter2 dbname=4111"),
+        (
+            "process.command_line",
+            "psql postgresql://bob:hunter2@db/4111",
+        ),
+        ("db.query.summary", "postgresql://bob:hunter2@db/4111"),
+        ("payload", "call refund('hunter2', 4111)"),
+        ("payload", "do $$ hunter2 4111 $$"),
+        ("payload", "SELECT\n'hunter2',\n4111"),
+        ("payload", "set app.card = 'hunter2 4111'"),
+        (
+            "payload",
+            "alter table t alter c set default 'hunter2 4111'",
+        ),
+        (
+            "db.postgresql.where",
+            "COPY t, line 1, column card: \"hunter2 4111\"",
+        ),
+        ("db.plan", "Seq Scan on t Filter: (card = 'hunter2 4111')"),
         // sqlx.
         ("summary", STATEMENT),
     ];
@@ -126,6 +155,8 @@ fn attributes() -> Vec<KeyValue> {
         "db.sql.args.1.value",
         "db.params",
         "db.bind_values",
+        "db.bindvars",
+        "sequelize.replacements",
         "db.postgresql.values",
         "pgx.query.parameters",
         "r2dbc.params[0]",
@@ -153,6 +184,13 @@ fn attributes() -> Vec<KeyValue> {
         ]
     };
     let nested_in = [
+        // Of names one text is expected.
+        pair("db.name", map(vec![text("password", "hunter2 4111")])),
+        pair(
+            "server.address",
+            list(vec![string("postgres://bob:hunter2@db/4111")]),
+        ),
+        pair("db.namespace", list(vec![string(STATEMENT)])),
         pair("sql", map(query())),
         pair("db.query.text", map(query())),
         pair("pg", map(query())),
@@ -211,14 +249,18 @@ fn events() -> Vec<Event> {
         attributes,
         ..Event::default()
     };
-    let statement = named("INSERT INTO t VALUES (4111, 'hunter2')", vec![]);
+    let names = [
+        "INSERT INTO t VALUES (4111, 'hunter2')",
+        "connect postgres://bob:hunter2@db/4111",
+    ];
+    let names = names.map(|name| named(name, vec![]));
     let own = attributes()
         .into_iter()
         .map(|one| named("query", vec![one]));
     let stacks = STACKS
         .into_iter()
         .map(|stack| named("exception", vec![text("exception.stacktrace", stack)]));
-    own.chain(stacks).chain([statement]).collect()
+    own.chain(stacks).chain(names).collect()
 }
 
 /// A span with the secret in one place.
@@ -237,6 +279,7 @@ pub(crate) fn spans() -> Vec<Span> {
     let mut spans = vec![
         with(&|span| STATEMENT.clone_into(&mut span.name)),
         with(&|span| "SELECT 4111, 'hunter2' FROM".clone_into(&mut span.name)),
+        with(&|span| "connect postgres://bob:hunter2@db/4111".clone_into(&mut span.name)),
     ];
     for message in [MESSAGE, UNKNOWN, STATEMENT, STACKS[3]] {
         spans.push(with(&|span| {
@@ -289,6 +332,17 @@ pub(crate) fn records() -> Vec<LogRecord> {
             pair("args", list(vec![string("hunter2"), integer(4111)])),
         ])]),
         string(r#"{"sql":"INSERT INTO t VALUES ($1)","params":["hunter2",4111]}"#),
+        list(vec![
+            string("INSERT INTO t VALUES ($1, $2)"),
+            string("hunter2"),
+            integer(4111),
+        ]),
+        string("connecting to host=db user=bob password=hunter2 dbname=4111"),
+        string("select server postgres://bob:hunter2@db/4111"),
+        string(
+            "(psycopg.errors.UniqueViolation) hunter2\n[SQL: INSERT INTO t VALUES (%s)]\n[parameters: (4111,)]",
+        ),
+        string("insert failed: ERROR: card hunter2 4111 is refused (SQLSTATE P0001)"),
         string(STATEMENT),
         string(&format!("Executing: {STATEMENT}")),
         string(&format!("slow query ({STATEMENT}) took 3 ms")),

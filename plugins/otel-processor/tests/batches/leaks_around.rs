@@ -1,7 +1,10 @@
 //! Secrets in what stands around spans, log records and metrics, `Resource` and `InstrumentationScope`,
 //! of each signal, and in items that are PostgreSQL's by nothing but that: none comes out.
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -9,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use crate::order::reversed;
-use crate::otlp::{SECRET, map, pair, processor, text};
+use crate::otlp::{SECRET, map, pair, processor, string, text};
 use crate::{logs, metrics, traces};
 
 /// Attributes that tell by themselves that they are a database's, or PostgreSQL's, and hold a secret.
@@ -35,13 +38,43 @@ fn telling() -> Vec<KeyValue> {
         ("POSTGRES_DSN", "postgresql://bob:hunter2-4111@db/shop"),
     ]
     .map(|(key, value)| text(key, value))
-    .to_vec()
+    .into_iter()
+    .chain([
+        text("PGPASSWORD", SECRET),
+        text("process.environment_variable.PGPASSWORD", SECRET),
+        text(
+            "process.command_line",
+            "psql postgresql://bob:hunter2-4111@db/shop",
+        ),
+        text(
+            "process.command_line",
+            "sh -c 'PGPASSWORD=hunter2-4111 psql'",
+        ),
+        pair(
+            "process.command_args",
+            list(&["psql", "postgresql://bob:hunter2-4111@db/shop"]),
+        ),
+        pair(
+            "app",
+            map(vec![text("url", "postgresql://bob:hunter2-4111@db/shop")]),
+        ),
+        pair("hosts", list(&["postgresql://bob:hunter2-4111@db/shop"])),
+    ])
+    .collect()
+}
+
+fn list(texts: &[&str]) -> AnyValue {
+    let values = texts.iter().map(|text| string(text)).collect();
+    AnyValue {
+        value: Some(Value::ArrayValue(ArrayValue { values })),
+    }
 }
 
 /// Attributes that hold a secret where PostgreSQL is named beside them.
 fn named() -> Vec<KeyValue> {
     vec![
         text("pg.dsn", "host=db password=hunter2-4111"),
+        text("command", "migrate --dsn 'host=db password=hunter2-4111'"),
         text("peer.password", SECRET),
         text("sql.query", "SELECT 'hunter2-4111'"),
         text("app.uri", "pg://bob:hunter2-4111@db/shop"),

@@ -118,6 +118,9 @@ fn what_is_neither_sql_nor_a_password_stays_under_such_names() {
         ("postgresql.query_id", "-4111"),
         ("server.address", "db.shop.svc"),
         ("user.email", "bob@example.com"),
+        ("note", "the password is too short, see \"help\""),
+        ("app.sql", "UPDATE users SET password = $1 WHERE id = $2"),
+        ("label", "UPDATE users SET password = $1 WHERE id = $2"),
     ];
     let before = span("q", &attributes);
     assert_eq!(processed(&before), before);
@@ -294,6 +297,37 @@ fn an_error_of_postgresql_is_told_in_what_an_application_logs() {
         for record in [line(&message), with_body(map(nested))] {
             let after = logs("", vec![record]).remove(0);
             assert_hidden(&message, &format!("{after:?}"));
+        }
+    }
+}
+
+/// Loggers write an error into JSON or logfmt, behind words of their own, and escaped once more.
+#[test]
+fn an_error_of_postgresql_is_told_in_the_middle_of_a_line() {
+    for message in [
+        "asyncpg.exceptions.DataError: invalid input for query argument $1: 'hunter2-4111'",
+        "sqlalchemy.exc.DBAPIError: x [SQL: select $1] [parameters: ('hunter2-4111',)]",
+        "Npgsql.PostgresException (0x80004005): 22P02: value \"hunter2-4111\"",
+        "PG::NotNullViolation: ERROR:  null value; Failing row contains (hunter2-4111)",
+        "Postgrex.Error ERROR 23502 hunter2-4111",
+        "io.vertx.pgclient.PgException: hunter2-4111",
+        "invalid input syntax for type integer: \"hunter2-4111\"",
+        "column \"x\" does not exist\nLINE 1: INSERT INTO t VALUES ('hunter2-4111')\n        ^",
+        "integer out of range\nCONTEXT:  unnamed portal parameter $1 = 'hunter2-4111'",
+        "Failed query: insert into \"t\" values ($1)\nparams: hunter2-4111",
+        "cannot parse `postgres://bob:hunter2-4111@db:x/s`: invalid port",
+        "insert into \"t\" values ('hunter2-4111') - relation \"t\" does not exist",
+    ] {
+        let json = serde_json::json!({ "level": "error", "err": message }).to_string();
+        let lines = [
+            format!("2026-01-01 ERROR shop - request failed: {message}"),
+            format!("level=error err={message:?}"),
+            serde_json::json!({ "log": json }).to_string(),
+            json,
+        ];
+        for text in lines {
+            let after = logs("", vec![line(&text)]).remove(0);
+            assert_hidden(&text, &format!("{after:?}"));
         }
     }
 }

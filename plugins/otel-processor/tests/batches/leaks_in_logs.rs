@@ -180,6 +180,48 @@ fn an_entry_shows_no_data_in_any_shape() {
     }
 }
 
+/// What else an agent, or the application, has put beside an entry.
+#[test]
+fn what_stands_beside_an_entry_shows_no_data() {
+    let beside = [
+        text("db.statement", "SELECT 'hunter2-4111'"),
+        text("x", "SELECT 'hunter2-4111' FROM t"),
+        pair("x", list(vec![string("SELECT 'hunter2-4111' FROM t")])),
+        text("db.query.parameter.0", SECRET),
+        text("args", SECRET),
+        text("password", SECRET),
+        text("dsn", "host=db password=hunter2-4111"),
+        text("x", "postgres://bob:hunter2-4111@db/shop"),
+        pair("x", map(vec![text("password", SECRET)])),
+        text(
+            "exception.message",
+            "Key (a)=(hunter2-4111) already exists.",
+        ),
+        text("audit_parameter", SECRET),
+    ];
+    for one in beside {
+        for entry in [ERROR[0], JSON] {
+            let before = with(string(entry), vec![one.clone()]);
+            assert_clean("", vec![before], &one.key);
+            let before = with_body(map(vec![text("log", entry), one.clone()]));
+            assert_clean("", vec![before], &one.key);
+        }
+        let before = with(entry(), vec![one.clone()]);
+        assert_clean("", vec![before], &one.key);
+    }
+    let before = with(
+        string(JSON),
+        vec![text("x", "SELECT 'hunter2-4111' FROM t")],
+    );
+    let bytes = batch(vec![before]).encode_to_vec();
+    let off = r#"{"logs":{"redaction":"off"}}"#;
+    let out = processor(off)
+        .process_logs(&bytes)
+        .expect("OTLP")
+        .into_owned();
+    assert!(String::from_utf8_lossy(&out).contains("SELECT 'hunter2-4111' FROM t"));
+}
+
 /// filelog begins at the end of a file, in the middle of an entry.
 #[test]
 fn the_end_of_an_entry_in_front_of_the_first_line_is_withheld() {

@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::metrics::batch;
 use crate::order::reversed;
-use crate::otlp::{processor, text};
+use crate::otlp::{map, pair, processor, text};
 
 const STATEMENT: &str = "SELECT a FROM t WHERE card = 4111 AND word = 'hunter2'";
 
@@ -138,6 +138,24 @@ fn no_label_of_any_kind_of_point_shows_the_data() {
     }
 }
 
+/// No exporter's label is a list or a map.
+#[test]
+fn labels_that_are_lists_or_maps_show_nothing() {
+    for value in [
+        map(vec![text("password", "hunter2")]),
+        map(vec![text("name", STATEMENT)]),
+    ] {
+        for (_, after) in processed("pg_locks_count", kinds(&[pair("datname", value)], &[])) {
+            let shown = format!("{after:?}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("password"),
+                "{shown}"
+            );
+        }
+    }
+}
+
+/// Whose they are says the option of spans, too.
 #[test]
 fn clients_are_of_the_systems_that_are_configured() {
     let config = r#"{"traces":{"systems":["cockroachdb"]}}"#;
@@ -188,7 +206,8 @@ const STATEMENTS: [&str; 16] = [
 ];
 
 /// Labels that hold other data.
-const DATA: [(&str, &str); 9] = [
+const DATA: [(&str, &str); 11] = [
+    ("command", "psql 'host=db password=hunter2-4111'"),
     ("conninfo", "host=db user=bob password=hunter2-4111"),
     ("detail", "Key (card)=(4111) already exists."),
     ("dsn", "hunter2"),
@@ -196,6 +215,7 @@ const DATA: [(&str, &str); 9] = [
     ("params", "hunter2"),
     ("password", "hunter2"),
     ("plan", "Filter: (card = 4111)"),
+    ("relname", r#"{"password":"hunter2-4111"}"#),
     ("setting", "host=db user=bob password=hunter2-4111"),
     ("value", "hunter2 4111"),
 ];

@@ -211,31 +211,27 @@ fn statements_beyond_the_cap_are_one_point_with_their_sum() {
     assert_eq!(process(&elsewhere).len(), 2);
 }
 
+/// An hour without points.
 #[test]
-fn a_statement_that_has_not_been_seen_for_an_hour_makes_room() {
+fn a_statement_that_has_gone_makes_room() {
     let mut processor = processor(r#"{"metrics":{"derive":false,"max_queries":1}}"#);
-    let mut shown = |minutes: u64, query: &str| {
+    let mut query = |seconds: u64, query: &str| {
         let mut point = point(&[("query", query)], 1.0);
-        point.time_unix_nano = minutes * 60 * SECOND;
-        let bytes = batch(vec![gauge("pg_stat_statements_calls", vec![point])]).encode_to_vec();
+        point.time_unix_nano = seconds * SECOND;
+        let bytes = batch(vec![counter("pg_stat_statements_calls_total", vec![point])]);
+        let bytes = bytes.encode_to_vec();
         let out = processor.process_metrics(&bytes).expect("OTLP");
         let out = MetricsData::decode(&*out).expect("OTLP");
-        let point = &points(&metrics(&out)[0])[0];
-        get(&point.attributes, "query").expect("a text").to_owned()
+        let attributes = points(&metrics(&out)[0])[0].attributes.clone();
+        get(&attributes, "query").expect("some").to_owned()
     };
-    for (minutes, query, expected) in [
-        (1000, "SELECT a", "SELECT a"),
-        (1030, "SELECT a", "SELECT a"),
-        (1090, "SELECT b", "other"),
-        (1091, "SELECT b", "SELECT b"),
-        (1091, "SELECT a", "other"),
-        // One that comes late has not been away.
-        (1000, "SELECT b", "SELECT b"),
-        (1151, "SELECT a", "other"),
-        (1152, "SELECT a", "SELECT a"),
-    ] {
-        assert_eq!(shown(minutes, query), expected, "{query} at {minutes}");
-    }
+    let (first, second) = ("SELECT a", "SELECT b");
+    assert_eq!(query(100, first), first);
+    assert_eq!(query(200, second), "other");
+    assert_eq!(query(3000, first), first);
+    assert_eq!(query(3000 + 3600, second), "other");
+    assert_eq!(query(3000 + 3601, second), second);
+    assert_eq!(query(3000 + 3602, first), "other");
 }
 
 #[test]
@@ -446,6 +442,13 @@ fn duplicates_stand_beside_what_they_are_made_of() {
     };
     assert_eq!(original, &metrics(&before)[0]);
     assert_eq!(copy, &metrics(&processed(RENAME, &before))[0]);
+    // What was copied already is not copied again, and what another has under the name is no copy.
+    assert_eq!(metrics(&processed(config, &out)).len(), 2);
+    let others = vec![point(&[("postgresql.database.name", "crm")], 4.0)];
+    let mut both = before.clone();
+    let scope = &mut both.resource_metrics[0].scope_metrics[0];
+    scope.metrics.push(counter("postgresql.deadlocks", others));
+    assert_eq!(metrics(&processed(config, &both)).len(), 3);
 }
 
 /// Both in one scope, as a collector in front may have put them.
