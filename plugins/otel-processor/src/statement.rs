@@ -15,6 +15,7 @@ use pg_sql::{Fingerprint, RedactOptions, classify, redact_and_fingerprint};
 
 use crate::config::Comments;
 use crate::places::Places;
+use crate::suspects::is_address;
 use crate::traces::names::{self, Slot};
 
 /// The longest text that is remembered, in bytes.
@@ -164,7 +165,7 @@ impl Statements {
     }
 
     fn read(&self, text: &[u8]) -> Said {
-        let unquoted = match is_json(text) {
+        let unquoted = match is_json(text) || is_address(text) {
             true => Some(b"?".to_vec()),
             false => unquoted(text),
         };

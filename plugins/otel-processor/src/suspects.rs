@@ -45,6 +45,16 @@ pub(crate) fn holds_password(text: &[u8]) -> bool {
     Marks::of(text).tell_password(text)
 }
 
+/// Whether a text has a password that redaction would take for a name: it is no statement, or has an
+/// address outside of quotes.
+pub(crate) fn is_address(text: &[u8]) -> bool {
+    let has_address = || {
+        let bare = text.split(|byte| *byte == b'\'').next();
+        bare.is_some_and(|bare| bare.contains(&b'@'))
+    };
+    holds_password(text) && (has_address() || !is_like_a_statement(text))
+}
+
 /// Which bytes a text has that tell something, one bit for each kind.
 #[derive(Clone, Copy)]
 struct Marks(u8);

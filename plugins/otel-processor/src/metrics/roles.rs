@@ -7,7 +7,7 @@ use super::queries::FINGERPRINT;
 use crate::lists::is_any;
 use crate::places::Places;
 use crate::statement::{is_like_a_statement, is_name};
-use crate::suspects::{holds_password, holds_sql};
+use crate::suspects::{holds_password, holds_sql, is_address};
 use crate::traces::names;
 
 /// Labels that hold query texts.
@@ -134,14 +134,6 @@ fn of_value(named: Named, value: Any<'_>) -> Role {
         Named::Nothing if holds_password(text) => Role::Data,
         Named::Nothing => Role::Plain,
     }
-}
-
-/// Whether a text has a password that redaction would take for a name: it is no statement, or has an
-/// address outside of quotes.
-fn is_address(text: &[u8]) -> bool {
-    let bare = text.split(|byte| *byte == b'\'').next();
-    let has_address = bare.is_some_and(|bare| bare.contains(&b'@'));
-    (has_address || !is_like_a_statement(text)) && holds_password(text)
 }
 
 /// Whether a text is a name or a command's tag.

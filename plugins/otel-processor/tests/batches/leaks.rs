@@ -121,6 +121,11 @@ fn attributes() -> Vec<KeyValue> {
             "psql postgresql://bob:hunter2@db/4111",
         ),
         ("db.query.summary", "postgresql://bob:hunter2@db/4111"),
+        ("db.query.text", "postgresql://bob:hunter2@db/4111"),
+        (
+            "db.statement",
+            "select failed: postgresql://bob:hunter2@db/4111",
+        ),
         ("payload", "call refund('hunter2', 4111)"),
         ("payload", "do $$ hunter2 4111 $$"),
         ("payload", "SELECT\n'hunter2',\n4111"),
