@@ -6,6 +6,7 @@
 //! nothing is seen. Of a stack trace the frames and the types of the errors stay (`stacktrace`).
 
 pub(crate) mod drivers;
+mod marks;
 mod parting;
 mod stacktrace;
 
