@@ -193,6 +193,7 @@ mod tests {
             "SQLSTATE[23000]: Integrity constraint violation: 1062 Duplicate entry '4111'",
             "Failed query: insert into t values (?)",
             "the file \"x\" does not exist",
+            "Object 'x' does not exist: SELECT * FROM x WHERE a = '4111'",
             "LINE 4: x",
             "certificate has an unknown extension (OID 2.5.29.37), see \"format\"",
             "When: now\n Where: \"here\"",

@@ -126,13 +126,15 @@ const BRACKETS: [Mark; 4] = [
 ];
 
 /// Words of the server's, of libpq's and of drivers', most with a value behind them.
-const BLANKS: [Mark; 16] = [
+const BLANKS: [Mark; 17] = [
     mark(b' ', b"is out of range for type ", Tells::Driver),
     mark(b' ', b"Batch entry ", Tells::With(Other::Aborted)),
+    // Of a name, and of a function.
+    mark(b' ', b"\" does not exist", Tells::Wording),
+    mark(b' ', b") does not exist", Tells::Wording),
     mark(b' ', b"at or near ", Tells::Wording),
     mark(b' ', b"connection info string", Tells::Driver),
     mark(b' ', b"date/time field value out of range", Tells::Driver),
-    mark(b' ', b"does not exist", Tells::Wording),
     mark(b' ', b"invalid connection option \"", Tells::Driver),
     mark(b' ', b"invalid input for query argument $", Tells::Driver),
     mark(b' ', b"invalid input syntax for type ", Tells::Driver),
