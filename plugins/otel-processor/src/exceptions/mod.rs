@@ -15,6 +15,7 @@ use pg_log::{
     Text,
 };
 
+use crate::suspects::holds_sql;
 use crate::traces::sqlstate;
 
 /// Places in a line at which the server's own text is looked for.
@@ -31,9 +32,25 @@ pub(crate) struct Texts {
 impl Texts {
     /// A message without its data: the server's primary message, or `?`.
     pub(crate) fn message(&self, text: &[u8]) -> String {
-        match self.primary(text) {
-            Some(primary) => self.report(primary),
-            None => String::from("?"),
+        let primary = self.primary(text).map(|primary| self.ended(primary));
+        let seen = primary.map(|primary| self.report(primary));
+        // A statement may follow with nothing between.
+        seen.filter(|seen| !holds_sql(seen.as_bytes()))
+            .unwrap_or_else(|| String::from("?"))
+    }
+
+    /// A message of the server's without what others write behind it, where it ends with a value that
+    /// goes as far as the text does: a type, a name, a reason.
+    fn ended<'t>(&self, message: &'t [u8]) -> &'t [u8] {
+        let found = self.reporter.classes().of_message(message);
+        let last = found.and_then(|found| found.captures(message).last());
+        let Some((from, to)) = last.map(|last| last.span) else {
+            return message;
+        };
+        let value = message.get(from..).unwrap_or_default();
+        match end_of_value(value).and_then(|end| from.checked_add(end)) {
+            Some(end) if to == message.len() => message.get(..end).unwrap_or(message),
+            _ => message,
         }
     }
 
@@ -172,6 +189,22 @@ fn starts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(move |at| Some(line.get(at..)?.trim_ascii()))
 }
 
+/// Where what others write begins, behind a value with which the server ends a message: an escaped end of
+/// a line, the end of a string or of what is in brackets, or a mapper's words.
+fn end_of_value(value: &[u8]) -> Option<usize> {
+    const WORDS: [&[u8]; 2] = [b" (Connection: ", b" (SQL: "];
+    (0..value.len()).find(|at| {
+        let rest = value.get(*at..).unwrap_or_default();
+        matches!(
+            rest,
+            [b'\\', ..]
+                | [b'"' | b'\'', b',' | b' ' | b')' | b']' | b'}', ..]
+                | [b' ', b'[' | b'{', ..]
+                | [b']' | b';', b' ', ..]
+        ) || WORDS.iter().any(|word| rest.starts_with(word))
+    })
+}
+
 /// Whether a text is the class of an error, as `error.type` has it: a type's name, or a code.
 pub(crate) fn is_class(text: &[u8]) -> bool {
     const LONGEST_CODE: usize = 5;
@@ -231,6 +264,43 @@ mod tests {
         }
         let told = b"PostgreSQL error of type 'error' occurred (code: 22P02)";
         assert_eq!(texts.sqlstate(told), Some(*b"22P02"));
+    }
+
+    #[test]
+    fn what_stands_behind_the_servers_words_is_not_seen() {
+        let texts = Texts::default();
+        for message in [
+            "value too long for type character varying(3)",
+            "permission denied for table t",
+            "operator does not exist: point + text",
+            "aggregate functions are not allowed in WHERE",
+            "value \"1\" is out of range for type integer",
+        ] {
+            for behind in [
+                r#"\n[SQL: INSERT INTO t VALUES ('zwei4111')]"}"#,
+                r#"\nDETAIL:  Key (card)=(zwei4111) already exists.","x":1}"#,
+                r#"\n  Where: zwei4111"#,
+                r#"","sql":"INSERT INTO t VALUES (zwei4111)"}"#,
+                r#"", "params": ["zwei4111"]}"#,
+                "', 'params': ['zwei4111']}",
+                r#"" card=zwei4111"#,
+                r#"", detail: Some("zwei4111") }"#,
+                " [SQL: INSERT INTO t VALUES ('zwei4111')]",
+                " (Connection: pgsql, SQL: insert into t values (zwei4111))",
+                " (SQL: insert into t values (zwei4111))",
+                "] [insert into t values (zwei4111)]",
+                "; nested exception is x: zwei4111",
+                " : INSERT INTO t VALUES (zwei4111, 1)",
+                ": INSERT INTO t VALUES ('zwei4111')",
+            ] {
+                for before in ["x: ", "{\"error\":\"(a.B) "] {
+                    let seen = texts.message(format!("{before}{message}{behind}").as_bytes());
+                    assert!(!seen.contains("zwei4111"), "{behind}: {seen}");
+                }
+            }
+            let seen = texts.message(message.as_bytes());
+            assert_eq!(seen.replace('?', "1"), message);
+        }
     }
 
     #[test]
