@@ -3,7 +3,6 @@
 //! own wording. Its text may quote the statement, its parameters and the row.
 
 use super::marks::Glance;
-use super::parting::split_once;
 use super::{Texts, all_starts, written_sqlstate};
 use crate::lists::begins_with_any;
 use crate::suspects::{find, holds_password, holds_sql};
@@ -34,12 +33,12 @@ const TYPES: [&str; 15] = [
 const QUOTES: [&str; 2] = ["[SQL: ", "[parameters: "];
 
 /// Where node's drivers and mappers have the code that makes an error of the server's message.
-const FRAMES: [&str; 5] = [
-    "/node_modules/pg-protocol/",
-    "/node_modules/pg/",
-    "/node_modules/postgres/",
-    "/node_modules/sequelize/lib/dialects/postgres/",
-    "/node_modules/typeorm/driver/postgres/",
+const FRAMES: [&[u8]; 5] = [
+    b"/driver/postgres/PostgresQueryRunner.",
+    b"/node_modules/pg-protocol/",
+    b"/node_modules/pg/",
+    b"/node_modules/postgres/",
+    b"/node_modules/sequelize/lib/dialects/postgres/",
 ];
 
 /// Whether an `exception.type` is a driver's.
@@ -89,15 +88,16 @@ fn is_of_postgres(text: &[u8]) -> bool {
 
 /// Whether a driver gives its errors such a form: by the beginning of a line, or by the first frame.
 fn has_form(text: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(text);
     let mut framed = false;
-    text.split('\n').any(|line| {
-        let line = line.trim();
-        if line.starts_with("at ") {
+    // In JSON a line ends with `\n`.
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\\'));
+    lines.any(|line| {
+        let line = line.strip_prefix(b"n").unwrap_or(line).trim_ascii();
+        if line.starts_with(b"at ") {
             return !std::mem::replace(&mut framed, true)
-                && FRAMES.iter().any(|path| split_once(line, path).is_some());
+                && FRAMES.iter().any(|path| find(line, path).is_some());
         }
-        begins_with_any(line.as_bytes(), &QUOTES)
+        begins_with_any(line, &QUOTES)
     })
 }
 
@@ -117,6 +117,8 @@ mod tests {
             "password = $1 ",
             "\nLINE 1",
             "set a ",
+            "SQL [",
+            "\\n",
         ] {
             let text = mark.repeat(BYTES / mark.len());
             assert!(
@@ -177,6 +179,29 @@ mod tests {
             "missing \"=\" after \"4111\" in connection info string",
             r#"{"err":"value \"41111111111\" is out of range for type integer"}"#,
             r#"{"err":"insert into \"t\" values ('4111') - relation \"t\" does not exist"}"#,
+            "failed: [SQL: INSERT INTO t VALUES ('4111')]",
+            r#"{"err":"x\n[SQL: INSERT INTO t VALUES (%s)]\n(Background)"}"#,
+            r#"{"stack":"error: x\n    at Parser.parse (/app/node_modules/pg-protocol/dist/parser.js:1:2)\n    at /app/a.js:1:2"}"#,
+            "QueryFailedError: x\n    at PostgresQueryRunner.query (/app/src/driver/postgres/PostgresQueryRunner.ts:1:2)",
+            "StatementCallback; bad SQL grammar [INSERT INTO t VALUES ('4111')]",
+            "uncategorized SQLException for SQL [INSERT INTO t VALUES ('4111')]; SQL state [22P02]",
+            "SQL [insert into t values (?)]; ERROR: card 4111 refused",
+            "could not execute statement [ERROR: card 4111 refused] [insert into t values (?)]",
+            "JDBC exception executing SQL [select a from t where card = ?] [ERROR: card 4111 refused]",
+            "could not execute statement [x] [insert into t values ('4111')]",
+            "Failed query: select a from t where card = '4111'\nparams: ",
+            "Raw query failed. Code: `P0001`. Message: `card 4111`",
+            "DbError { severity: \"ERROR\", message: \"card 4111\" }",
+            "DbError {\n    severity: \"ERROR\",\n    message: \"card 4111\" }",
+            "failed to encode args[1]: 41111111111 is greater than maximum value for int4",
+            "ERROR: card 4111 refused\n  Hint: zwei",
+            r#"{"err":"ERROR: card 4111 refused\n  Detail: zwei"}"#,
+            "card 4111 refused\nHINT:  zwei",
+            "card 4111 refused\nDETAIL:  zwei",
+            "{ length: 98, severity: 'ERROR', detail: 'card 4111', routine: 'exec_stmt_raise' }",
+            r#"{"severity":"ERROR","detail":"card 4111","routine":"exec_stmt_raise"}"#,
+            "P0001: card 4111 refused",
+            "ERROR P0001 (raise_exception) card 4111 refused",
             "error: x\n    at Parser.parse (/app/node_modules/pg-protocol/dist/parser.js:1:2)\n    at /app/a.js:1:2",
         ] {
             assert!(texts.is_drivers(text.as_bytes()), "{text}");
@@ -202,6 +227,19 @@ mod tests {
             "docker://postgres:18: \"x\"",
             "http://bob:4111@proxy refused",
             "see [parameters: x]",
+            "see \"SQL [x]\" and 'params: 4111'",
+            "could not execute statement [4111]",
+            "Failed query: \"4111\"",
+            "Raw query failed. Code: `1062`. Message: `Duplicate entry '4111'`",
+            "see DbError { kind: 4111 }",
+            "ERROR: job failed\n Hint: 4111",
+            "Title: x\n  Detail: 4111",
+            "routine: '4111'",
+            "E1001: card 4111",
+            "P0001 is a code",
+            "ERROR 4111 (x) refused",
+            "django.db is a package",
+            "certificate at C:\\names \\nat (/app/a.js:1:2)",
             "TypeError: \"x\"\n    at /app/a.js:1:2\n    at Client.x (/app/node_modules/pg/lib/client.js:1:2)",
             "",
         ] {

@@ -2,7 +2,7 @@
 //! one gives its text, words of the server's and of libpq's. All are looked for in one pass, each by one
 //! of its bytes that is rare in texts.
 
-use crate::suspects::find;
+use crate::suspects::{find, holds_sql};
 
 /// What a mark tells of the text that it is in.
 #[derive(Clone, Copy)]
@@ -22,27 +22,37 @@ enum Tells {
 enum Other {
     Aborted,
     Connection,
+    Error,
     Format,
     Libpq,
     LibpqsError,
     Numbered,
+    Pgjdbc,
+    Severity,
     Sql,
+    /// SQL with a value in it.
+    Value,
 }
 
-const OTHERS: [(Other, &[u8]); 7] = [
+const OTHERS: [(Other, &[u8]); 11] = [
     (Other::Aborted, b" was aborted"),
     (Other::Connection, b"pgsql"),
+    (Other::Error, b"ERROR: "),
     (Other::Format, b" format "),
     // PDO's number of an error; 7 is libpq's.
     (Other::Libpq, b"[7] "),
     (Other::LibpqsError, b" 7 ERROR:"),
     (Other::Numbered, b"$1"),
+    // Behind a statement that Spring, jOOQ or Hibernate quotes.
+    (Other::Pgjdbc, b"]; ERROR: "),
+    (Other::Pgjdbc, b"] [ERROR: "),
+    (Other::Severity, b"severity"),
     (Other::Sql, b"[SQL: "),
 ];
 
 impl Other {
-    const fn bit(self) -> u8 {
-        1_u8.wrapping_shl(self as u32)
+    const fn bit(self) -> u16 {
+        1_u16.wrapping_shl(self as u32)
     }
 }
 
@@ -66,16 +76,30 @@ const fn mark(byte: u8, word: &'static [u8], tells: Tells) -> Mark {
     Mark { word, at, tells }
 }
 
-const COLONS: [Mark; 11] = [
+const COLONS: [Mark; 22] = [
     mark(b':', b"CONTEXT:  ", Tells::Driver),
+    // Prisma's, of what a function has raised.
+    mark(b':', b"Code: `P0001`", Tells::Driver),
+    mark(b':', b"DETAIL:  ", Tells::Driver),
     mark(b':', b"Failed query:", Tells::With(Other::Numbered)),
+    mark(b':', b"Failed query:", Tells::With(Other::Value)),
+    mark(b':', b"HINT:  ", Tells::Driver),
+    // Npgsql's.
+    mark(b':', b"P0001:", Tells::Driver),
     mark(b':', b"PG::", Tells::Type),
     mark(b':', b"PSQLException:", Tells::Driver),
     mark(b':', b"PostgresError:", Tells::Driver),
+    mark(b':', b"\n  Detail: ", Tells::With(Other::Error)),
+    mark(b':', b"\n  Hint: ", Tells::With(Other::Error)),
+    mark(b':', b"\\n  Detail: ", Tells::With(Other::Error)),
+    mark(b':', b"\\n  Hint: ", Tells::With(Other::Error)),
     mark(b':', b"\n  Where: ", Tells::Driver),
     mark(b':', b"\\n  Where: ", Tells::Driver),
     mark(b':', b"error returned from database:", Tells::Driver),
     mark(b':', b"pq:", Tells::Driver),
+    // Fields of an error that node shows, or pino.
+    mark(b':', b"routine: '", Tells::With(Other::Severity)),
+    mark(b':', b"routine\":\"", Tells::With(Other::Severity)),
     mark(b':', b"tokio_postgres::error::Error", Tells::Driver),
     mark(b':', b"{'S': '", Tells::Driver),
 ];
@@ -104,25 +128,53 @@ const DOTS: [Mark; 16] = [
     mark(b'.', b"sqlalchemy.exc.", Tells::Type),
 ];
 
-const BRACES: [Mark; 3] = [
+const BRACES: [Mark; 5] = [
+    mark(b'{', b"DbError {\n    severity:", Tells::Driver),
+    mark(b'{', b"DbError { severity:", Tells::Driver),
     mark(b'{', b"PgDatabaseError {", Tells::Driver),
     mark(b'{', b"PostgresError {", Tells::Driver),
     mark(b'{', b"SqlError {sqlState", Tells::Driver),
 ];
 
-const PARENTHESES: [Mark; 4] = [
+const PARENTHESES: [Mark; 5] = [
     // pgx'.
     mark(b'(', b"(OID ", Tells::With(Other::Format)),
     mark(b'(', b"(ServerError \"", Tells::Driver),
     mark(b'(', b"Failing row contains (", Tells::Driver),
+    // Postgrex'.
+    mark(b'(', b"P0001 (raise_exception)", Tells::Driver),
     mark(b'(', b"SqlState(", Tells::Driver),
 ];
 
-const BRACKETS: [Mark; 4] = [
+const BRACKETS: [Mark; 14] = [
+    mark(b'[', b"SQL [", Tells::With(Other::Pgjdbc)),
+    mark(b'[', b"SQL [", Tells::With(Other::Value)),
+    mark(b'[', b"SQL grammar [", Tells::With(Other::Value)),
     mark(b'[', b"SQLSTATE[", Tells::With(Other::Connection)),
     mark(b'[', b"SQLSTATE[", Tells::With(Other::Libpq)),
     mark(b'[', b"SQLSTATE[", Tells::With(Other::LibpqsError)),
+    mark(b'[', b"[SQL: ", Tells::With(Other::Value)),
     mark(b'[', b"[parameters: ", Tells::With(Other::Sql)),
+    // Hibernate's.
+    mark(
+        b'[',
+        b"could not execute batch [",
+        Tells::With(Other::Value),
+    ),
+    mark(
+        b'[',
+        b"could not execute query [",
+        Tells::With(Other::Value),
+    ),
+    mark(
+        b'[',
+        b"could not execute statement [",
+        Tells::With(Other::Value),
+    ),
+    mark(b'[', b"could not execute query [ERROR: ", Tells::Driver),
+    mark(b'[', b"could not execute statement [ERROR: ", Tells::Driver),
+    // pgx'.
+    mark(b'[', b"failed to encode args[", Tells::Driver),
 ];
 
 /// Words of the server's, of libpq's and of drivers', most with a value behind them.
@@ -165,7 +217,7 @@ pub(super) struct Glance {
     /// It may have an address.
     pub(super) has_at: bool,
     /// Bits of what would make it a driver's.
-    wanted: u8,
+    wanted: u16,
 }
 
 impl Glance {
@@ -235,7 +287,9 @@ impl Glance {
 
     fn has_wanted(&self, text: &[u8]) -> bool {
         let mut others = OTHERS.iter();
-        others.any(|(other, word)| self.wanted & other.bit() != 0 && find(text, word).is_some())
+        let wants = |other: Other| self.wanted & other.bit() != 0;
+        others.any(|(other, word)| wants(*other) && find(text, word).is_some())
+            || (wants(Other::Value) && holds_sql(text))
     }
 }
 
