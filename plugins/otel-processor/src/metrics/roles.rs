@@ -22,9 +22,17 @@ const TEXTS: [&str; 5] = [
 /// Labels that tell statements apart by number.
 const IDS: [&str; 3] = ["queryid", "query_id", "postgresql.queryid"];
 
-/// Labels by which exporters tell series apart, CloudNativePG the ready and the archived files: their
-/// names have the words of those that hold data.
-const DIMENSIONS: [&str; 5] = ["parameter", "plan", "reason", "value", "variable"];
+/// Labels by which exporters tell series apart, CloudNativePG the ready and the archived files, others
+/// what `pg_stat_io` and `pg_replication_slots` do: their names have the words of those that hold data.
+const DIMENSIONS: [&str; 7] = [
+    "context",
+    "invalidation_reason",
+    "parameter",
+    "plan",
+    "reason",
+    "value",
+    "variable",
+];
 
 /// What a label is to a point.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
