@@ -377,8 +377,9 @@ impl Filter {
         match member.kind {
             Kind::String => is_called(member, key).then_some(*member),
             Kind::Object => {
-                let (outer, inner) = key.split_once('.')?;
-                let mut members = Members::of(member.value).filter(|_| is_called(member, outer));
+                let path = key.split_once('.');
+                let (_, inner) = path.filter(|(outer, _)| is_called(member, outer))?;
+                let mut members = Members::of(member.value);
                 members.find(|member| member.kind == Kind::String && is_called(member, inner))
             }
             _ => None,
