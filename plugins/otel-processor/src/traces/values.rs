@@ -56,9 +56,8 @@ impl<'k, 'a> Around<'k, 'a> {
 
     /// The same in a list, in which a statement's parameters may stand beside it.
     fn in_list(self, list: Message<'_>) -> Self {
-        let is_statement = |text: &[u8]| is_like_a_statement(text);
         match self.kind {
-            Kind::Body(_) if has_text(Any::List(list), &is_statement, 0) => Self {
+            Kind::Body(_) if has_text(Any::List(list), &is_like_a_statement, 0) => Self {
                 kind: Kind::Of(Role::Query),
                 ..self
             },
